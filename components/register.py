@@ -1,0 +1,32 @@
+"""Register the judged model."""
+
+from kfp import dsl
+from kfp.dsl import Artifact, Dataset, Input, Model
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def register(
+    loop: str,
+    run: str,
+    cause: int,
+    rows: Input[Dataset],
+    training: Input[Dataset],
+    model: Input[Model],
+    evaluation: Input[Artifact],
+) -> int:
+    """Store the model in MLflow, and register a version if it passed; returns the version, or 0 for none."""
+    from pathlib import Path
+
+    from loopwright.registry import Registry
+    from loopwright.steps import recording
+    from loopwright.steps.register import register as run_step
+
+    with recording.step("register", loop, run, cause) as step:
+        tags = {"run": run, "entry": str(cause), "snapshot": rows.metadata["snapshot"]}
+        paths = Path(model.path), Path(evaluation.path), Path(training.path)
+        facts = run_step(step.loop, Registry(step.settings), *paths, tags)
+        if facts["version"] is not None:
+            step.facts = facts
+    return facts["version"] or 0

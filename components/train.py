@@ -1,0 +1,28 @@
+"""Train a model on the training rows."""
+
+from kfp import dsl
+from kfp.dsl import Dataset, Input, Model, Output
+
+from components.image import IMAGE
+
+
+@dsl.component(base_image=IMAGE, install_kfp_package=False)
+def train(
+    loop: str,
+    features: str,
+    run: str,
+    cause: int,
+    training: Input[Dataset],
+    holdout: Input[Dataset],
+    model: Output[Model],
+) -> int:
+    """Train a model, and make the profile that the drift monitor compares live data with."""
+    from pathlib import Path
+
+    from loopwright.steps import recording
+    from loopwright.steps.train import train as run_step
+
+    with recording.step("train", loop, run, cause) as step:
+        step.facts = run_step(step.loop, features, Path(training.path), Path(holdout.path), Path(model.path))
+        model.metadata.update({"estimator": step.facts["estimator"], "digest": step.facts["digest"]})
+    return step.number

@@ -1,0 +1,1 @@
+"""The `loopwright` command: one module a group of commands, imported when its command is called."""

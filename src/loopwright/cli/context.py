@@ -1,0 +1,86 @@
+"""What every command begins with: the loop it is about, its settings, and how it answers."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from loopwright.ledger import Ledger
+    from loopwright.loop import Loop
+    from loopwright.registry import Registry
+    from loopwright.settings import Settings
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Context:
+    """A loop that a command is about."""
+
+    folder: Path
+    loop: "Loop"
+    settings: "Settings"
+    json: bool
+
+    @classmethod
+    def of(cls, folder: str | None, json: bool = False) -> "Context":
+        """Find and read the loop in `folder`, or in the current folder. Raises DeclarationError."""
+        from loopwright import loop, settings
+
+        found = loop.find(folder)
+        return cls(found, loop.load(found), settings.read(found), json)
+
+    @cached_property
+    def ledger(self) -> "Ledger":
+        """The loop's ledger."""
+        from loopwright.ledger import Ledger
+
+        return Ledger(self.settings.ledger_url)
+
+    @cached_property
+    def registry(self) -> "Registry":
+        """The loop's registry."""
+        from loopwright.registry import Registry
+
+        return Registry(self.settings)
+
+    @cached_property
+    def console(self) -> "Console":
+        """Where people read; not used with --json."""
+        from rich.console import Console
+
+        return Console(highlight=False, quiet=self.json)
+
+    def answer(self, value: Any) -> None:
+        """Print a machine's answer, with --json only."""
+        if self.json:
+            click.echo(json.dumps(value, indent=2, default=str))
+
+
+def loop_argument(function: F) -> F:
+    """The loop's folder, optional."""
+    return click.argument("loop", required=False, default=None, metavar="[LOOP]")(function)
+
+
+def json_option(function: F) -> F:
+    """Answer in JSON."""
+    return click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for a program to read.")(function)
+
+
+def on_loop(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A command on a loop: adds the argument and --json, and hands the command a Context."""
+
+    @json_option
+    @loop_argument
+    @wraps(function)
+    def command(loop: str | None, as_json: bool, **options: Any) -> Any:
+        return function(Context.of(loop, as_json), **options)
+
+    return command

@@ -1,0 +1,102 @@
+"""init, check and schema: the declaration, before anything runs."""
+
+import json
+import os
+from pathlib import Path
+
+import click
+
+from loopwright.cli.context import Context, json_option, on_loop
+from loopwright.errors import ContractError, DataError, DeclarationError
+
+
+@click.command(epilog="Example: loopwright init churn --data churn.csv --label Churn")
+@click.argument("folder", metavar="LOOP")
+@click.option("--data", "source", required=True, help="A CSV or Parquet file, a folder of them, or a glob.")
+@click.option("--label", required=True, help="The column to predict.")
+@json_option
+def init(folder: str, source: str, label: str, as_json: bool) -> None:
+    """Write a commented loop.yaml in the folder LOOP, inferred from the data: types, ranges, sets, entity, task."""
+    from loopwright import loop
+    from loopwright.data import infer, sources
+    from loopwright.files import write_text
+
+    path = Path(folder)
+    if (path / loop.FILE).exists():
+        raise DeclarationError(f"{path / loop.FILE} exists already", expected="a new loop", do="edit it, or delete it")
+    frame = sources.read(source, Path.cwd())
+    inferred = infer.infer(frame, label)
+    relative = os.path.relpath(Path(source).resolve(), path.resolve())
+    text = infer.declaration(_dns_label(path.resolve().name), relative, label, inferred)
+    declared = loop.parse(text, str(path / loop.FILE))
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        write_text(path / loop.FILE, text)
+    except OSError as error:
+        raise DeclarationError(
+            f"{path / loop.FILE} cannot be written: {error.strerror}", do="check the folder"
+        ) from error
+    if as_json:
+        click.echo(json.dumps({"file": str(path / loop.FILE), "loop": json.loads(declared.to_json())}, indent=2))
+        return
+    click.echo(
+        f"wrote {path / loop.FILE}: {inferred.task} of {label}, {len(declared.inputs)} inputs, {inferred.rows:,} rows"
+    )
+    click.echo(f"next: read it, then `loopwright check {folder}` and `loopwright run {folder}`")
+
+
+def _dns_label(name: str) -> str:
+    """The folder's name as a loop's name."""
+    kept = "".join(character if character.isalnum() and character.isascii() else "-" for character in name.lower())
+    return kept.strip("-")[:40].strip("-") or "loop"
+
+
+@click.command(epilog="Example: loopwright check churn")
+@on_loop
+def check(context: Context) -> int:
+    """Hold the declaration, the feature code and the data against each other. Exit code 3 when a run would fail."""
+    from loopwright.cli import features
+    from loopwright.data import contract, snapshots, sources, splits
+
+    loop = context.loop
+    code = features.read(context)
+    frame = sources.read(loop.data.source, context.folder)
+    if loop.data.timestamp is not None and loop.data.history is not None:
+        frame = snapshots.recent(frame, loop.data.timestamp, loop.data.history)
+    checked = contract.check(frame, loop)
+    problem: DataError | None = None
+    try:
+        checked.require(loop)
+        training, holdout = splits.split(checked.valid, loop)
+        splits.classes(checked.valid, loop)
+        features.attempt(context, code, checked.valid.head(100))
+    except DataError as error:
+        problem = error
+    context.answer(
+        {**checked.report(), "passed": problem is None, **({"error": str(problem)} if problem is not None else {})}
+    )
+    console = context.console
+    console.print(f"[bold]{loop.name}[/]: {context.folder / 'loop.yaml'} is valid, {len(loop.inputs)} inputs")
+    console.print(f"data: {checked.rows:,} rows from {loop.data.source}")
+    for note in checked.notes:
+        console.print(f"  [cyan]note[/]   {note}", markup=True)
+    for violation in checked.violations:
+        mark = "[red]stops[/]" if violation.fatal else "[yellow]aside[/]"
+        console.print(f"  {mark}  {violation}")
+    if problem is None:
+        console.print(
+            f"[green]ready[/]: {len(checked.valid):,} rows can be used ({len(checked.set_aside):,} set aside), "
+            f"{len(training):,} train and {len(holdout):,} judge"
+        )
+        return 0
+    if not context.json:
+        raise problem
+    return ContractError.exit_code
+
+
+@click.command(epilog="Example: loopwright schema > loop.schema.json")
+def schema() -> None:
+    """Print the JSON schema of loop.yaml, for editors."""
+    from loopwright import loop
+
+    click.echo(json.dumps(loop.schema(), indent=2))

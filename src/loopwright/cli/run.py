@@ -1,0 +1,170 @@
+"""run: the pipeline once, in the foreground, with progress, and the gates and the version at the end."""
+
+import getpass
+import secrets
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from loopwright.cli import features
+from loopwright.cli.context import Context, on_loop
+from loopwright.errors import DataError, GateError, LoopwrightError, RunError
+
+if TYPE_CHECKING:
+    from loopwright.engines.protocol import RunRequest, RunStatus
+
+Progress = Callable[["RunStatus"], None]
+
+
+@click.command(epilog="Example: loopwright run churn --reason 'new features'")
+@click.option("--reason", default="asked for on the command line", show_default=True, help="Why; written as the cause.")
+@on_loop
+def run(context: Context, reason: str) -> int:
+    """Run the pipeline once: snapshot, validate, split, train, evaluate, register.
+
+    Exit codes: 0 registered, 3 the data cannot be used, 4 a gate was not passed, 6 the run failed.
+    """
+    from loopwright import settings
+
+    settings.prepare(context.settings)
+    code = features.read(context)
+    entry = context.ledger.append(
+        context.loop.name, "decision", {"action": "start", "reason": reason, "by": getpass.getuser()}
+    )
+    with _Live(context) as live:
+        status = start(context, code, entry.number, live.show)
+    if status.state == "cancelled":
+        raise click.exceptions.Abort
+    if status.error is not None:
+        raise _failure(status)
+    judged = judgement(context, status.run)
+    context.answer({"run": status.run, "version": status.version, "seconds": status.seconds, **judged})
+    _show(context, status, judged)
+    if status.version is None:
+        failed = [
+            f"{gate['gate']} {gate['metric']}: {gate['detail']}" for gate in judged["gates"] if not gate["passed"]
+        ]
+        if context.json:
+            return GateError.exit_code
+        raise GateError("no version was registered: " + "; ".join(failed), do="improve the model, or change the gates")
+    return 0
+
+
+def start(context: Context, code: str, cause: int, progress: Progress) -> "RunStatus":
+    """Run the pipeline because of a ledger entry, and write what came of it; Ctrl-C cancels the run."""
+    from loopwright.engines.local import LocalEngine
+
+    engine, ledger, name = LocalEngine(context.settings), context.ledger, context.loop.name
+    entry = ledger.append(
+        name, "run", {"run": (run := new_id(name)), "engine": "local"}, cause=cause, key=f"{name}/run/{cause}"
+    )
+    try:
+        engine.submit(request(context, code, run, entry.number))
+        status = engine.follow(run, progress)
+    except KeyboardInterrupt:
+        status = engine.cancel(run)
+    facts = {
+        "run": run,
+        "state": status.state,
+        "seconds": round(status.seconds, 3),
+        "version": status.version,
+        "error": status.error,
+    }
+    ledger.append(name, "run_ended", facts, cause=entry.number)
+    return status
+
+
+def new_id(loop: str) -> str:
+    """A run's id: when it began, and enough chance that no two are the same."""
+    return f"{loop}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
+
+
+def request(context: Context, code: str, run: str, cause: int) -> "RunRequest":
+    """What the engine is asked for."""
+    from loopwright.engines.protocol import RunRequest
+
+    return RunRequest(context.loop.to_json(), context.loop.name, context.folder, code, run, cause)
+
+
+def judgement(context: Context, run: str) -> dict[str, Any]:
+    """The `judged` entry of a run: metrics, gates and the champion's metrics."""
+    entries = context.ledger.entries(context.loop.name, kind="judged")
+    found = next((entry for entry in reversed(entries) if entry.facts["run"] == run), None)
+    if found is None:
+        raise RunError(
+            f"the run {run} has no judgement in the ledger", do=f"see its log in {context.settings.runs / run}"
+        )
+    return {name: found.facts[name] for name in ("passed", "metrics", "gates", "champion")}
+
+
+def _failure(status: "RunStatus") -> LoopwrightError:
+    """A failed run as the error that a step raised, with its exit code; other failures name the log."""
+    kind = next((kind for kind in _errors(LoopwrightError) if kind.exit_code == status.exit_code), RunError)
+    # Errors that the user can mend speak for themselves; for any other one the log is what helps.
+    own = issubclass(kind, DataError) or kind.exit_code in (2, 4, 7, 8)
+    error = kind(status.error or "the run failed", do="" if own else f"see the log in {status.log}")
+    return error
+
+
+def _errors(root: type[LoopwrightError]) -> list[type[LoopwrightError]]:
+    return [root, *(kind for child in root.__subclasses__() for kind in _errors(child))]
+
+
+def _show(context: Context, status: "RunStatus", judged: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in ("metric", "challenger", *(["champion"] if judged["champion"] else [])):
+        table.add_column(column, justify="left" if column == "metric" else "right")
+    for name, value in judged["metrics"].items():
+        before = [f"{judged['champion']['metrics'][name]:.4f}"] if judged["champion"] else []
+        table.add_row(name, f"{value:.4f}", *before)
+    context.console.print(table)
+    for gate in judged["gates"]:
+        mark = "[green]passed[/]" if gate["passed"] else "[red]failed[/]"
+        context.console.print(f"gate {mark} {gate['gate']} {gate['metric']}: {gate['detail']}")
+    if status.version is not None:
+        context.console.print(
+            f"[bold green]registered[/] {context.loop.name} version {status.version} in {status.seconds:.0f} s; "
+            f"next: `loopwright up {context.folder.name}` or `loopwright rollout {context.folder.name}`"
+        )
+
+
+class _Live:
+    """The steps as they go: live in a terminal, a line each where there is none."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._told: set[tuple[str, str]] = set()
+        self._display: Any = None
+
+    def __enter__(self) -> "_Live":
+        if self._context.console.is_terminal and not self._context.json:
+            from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+            columns = SpinnerColumn(finished_text="[green]✓[/]"), TextColumn("{task.description}"), TimeElapsedColumn()
+            self._display = Progress(*columns, console=self._context.console)
+            self._display.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._display is not None:
+            self._display.stop()
+
+    def show(self, status: "RunStatus") -> None:
+        """Tell what has changed since the last time."""
+        for step in status.steps:
+            if step.state == "pending" or (step.name, step.state) in self._told:
+                continue
+            self._told.add((step.name, step.state))
+            if self._display is None:
+                took = f" in {step.seconds:.1f} s" if step.state != "running" else ""
+                self._context.console.print(f"{step.name} {step.state}{took}")
+            elif step.state == "running":
+                self._display.add_task(step.name, total=1)
+            else:
+                task = next(task for task in self._display.tasks if task.description == step.name)
+                colour = "" if step.state == "succeeded" else "[red]"
+                self._display.update(task.id, completed=1, description=colour + step.name)

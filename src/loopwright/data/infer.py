@@ -1,0 +1,232 @@
+"""A first loop.yaml from a data file: types, ranges, sets, entity, time and label, each with what was seen beside it.
+
+What is inferred is meant to be kept: ranges are wider than what was seen, as next month's data will be, and sets are
+what was seen, as a new value is news.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from loopwright.data import snapshots
+from loopwright.data.contract import blank
+from loopwright.errors import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# A text column with more distinct values than this is not a set that one lists.
+MOST_VALUES = 25
+# A text column with more distinct values than this share of its rows names its rows, and cannot be learnt from.
+NAMING = 0.5
+# A label with more distinct numbers than this is a quantity.
+MOST_CLASSES = 2
+_ENTITY = re.compile(r"(^|_|\b)(id|key|uuid|instant|index)$|id$", re.IGNORECASE)
+# Yes and No stay text: a client sends its own rows, and JSON has true and false for a boolean.
+_TRUTH = {"true", "false"}
+
+
+@dataclass(frozen=True)
+class Inferred:
+    """One column: its rule as YAML, and what was seen as a comment. A rule of None is no input."""
+
+    name: str
+    rule: str | None
+    seen: str
+
+
+@dataclass(frozen=True)
+class Inference:
+    """What a data file says of itself."""
+
+    columns: tuple[Inferred, ...]
+    entity: str | None
+    entity_repeats: bool
+    timestamp: str | None
+    task: str
+    rows: int
+
+
+def infer(frame: "pd.DataFrame", label: str) -> Inference:
+    """Infer the declaration of a data frame. Raises DataError when the label is not there or cannot be learnt."""
+    if label not in frame.columns:
+        raise DataError(
+            f"the data has no column {label!r}",
+            expected=f"one of {', '.join(map(str, frame.columns[:20]))}",
+            do="name the label with --label",
+        )
+    text = {str(name): frame[name].astype("string").str.strip() for name in frame.columns}
+    present = {name: values[~blank(frame[name])] for name, values in text.items()}
+    if present[label].nunique() < 2:
+        raise DataError(
+            f"the label {label} has {present[label].nunique()} value(s)",
+            expected="two classes, or a number",
+            do="check it",
+        )
+    timestamp = next((name for name, values in present.items() if name != label and _is_time(values)), None)
+    entity = next(
+        (name for name, values in present.items() if name not in (label, timestamp) and _is_entity(name, values)), None
+    )
+    columns = [_column(name, present[name], len(frame)) for name in text if name not in (label, timestamp, entity)]
+    numeric = _numbers(present[label]) is not None
+    return Inference(
+        tuple(columns),
+        entity,
+        entity is not None and bool(present[entity].duplicated().any()),
+        timestamp,
+        "regression" if numeric and present[label].nunique() > MOST_CLASSES else "classification",
+        len(frame),
+    )
+
+
+def declaration(name: str, source: str, label: str, inferred: Inference) -> str:
+    """The commented loop.yaml."""
+    by = "time" if inferred.timestamp else "entity" if inferred.entity_repeats else "random"
+    classification = inferred.task == "classification"
+    lines = [
+        "# The declaration of one loop; every key is explained in docs/loop.md.",
+        "apiVersion: loopwright/v1",
+        "kind: Loop",
+        f"metadata: {{name: {name}}}",
+        "",
+        "data:",
+        f"  source: {_text(source)}  # {inferred.rows:,} rows when this was written",
+    ]
+    if inferred.entity:
+        lines.append(f"  entity: {_text(inferred.entity)}  # names what a row is about; not an input")
+    if inferred.timestamp:
+        lines.append(f"  timestamp: {_text(inferred.timestamp)}  # when the row was observed; not an input")
+    lines += [
+        f"  label: {{column: {_text(label)}}}  # add `delay: 30d` if labels come later than rows",
+        f"  holdout: {{share: 0.2, by: {by}}}",
+        "  contract:  # what the data must satisfy; a row that does not is set aside, with the reason",
+    ]
+    for column in inferred.columns:
+        if column.rule is None:
+            lines.append(f"    # {_text(column.name)}: not used: {column.seen}")
+        else:
+            lines.append(f"    {_text(column.name)}: {column.rule}  # {column.seen}")
+    metric = "roc_auc" if classification else "rmse"
+    rule = "{no_worse_by: 0.01, confidence: 0.95}" if classification else "{max_drop: 0.02}"
+    lines += [
+        "",
+        "model:",
+        f"  task: {inferred.task}",
+        "  estimator: lightgbm  # or "
+        + ("logistic_regression" if classification else "linear_regression")
+        + ", random_forest, module:factory",
+        "  # features: features.py  # one function, used in training and in serving",
+        "  seed: 7",
+        "",
+        "gates:",
+    ]
+    if classification:
+        lines.append("  minimum: {roc_auc: 0.7}")
+    else:
+        lines.append("  minimum: {r2: 0.1}")
+    lines += [
+        f"  champion: {{{metric}: {rule}}}",
+        "  approval: auto  # or required",
+        "",
+        "rollout:",
+        "  strategy: canary  # or blue_green",
+        "  steps: [5, 25, 50, 100]  # percent of the traffic",
+        "  bake: 10m",
+        "  analysis:",
+        "    error_rate: {max: 0.01}",
+        "    latency_p99: {max: 50ms}",
+        "    prediction_shift: {max: 0.5}",
+        "    label_metric: {max_increase: 0.01}  # judged as labels come in",
+        "",
+        "monitor:",
+        "  window: 1h",
+        "  false_alarms: 1 per 90d  # for the whole loop",
+        "  min_effect: 0.1  # Jensen-Shannon distance",
+        "",
+        "retrain:",
+        "  on: [drift]",
+        "  cooldown: 24h",
+        "  min_new_rows: 1000",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _column(name: str, values: "pd.Series[Any]", rows: int) -> Inferred:
+    missing = rows - len(values)
+    seen_missing = f", {missing:,} of {rows:,} blank" if missing else ""
+    # Twice what was seen, at least 1 %, so that an ordinary month does not stop the loop.
+    accepted = f", missing: {math.ceil(max(2 * missing / rows, 0.01) * 100) / 100:g}" if 0 < missing < rows else ""
+    if values.empty:
+        return Inferred(name, None, "it is empty")
+    if values.nunique() == 1:
+        return Inferred(name, None, f"it is always {values.iloc[0]!r}")
+    numbers = _numbers(values)
+    if numbers is not None:
+        low, high = float(numbers.min()), float(numbers.max())
+        kind = "integer" if bool((numbers % 1 == 0).all()) else "number"
+        few = kind == "integer" and values.nunique() <= MOST_VALUES
+        least, most = (low, high) if few else _wider(low, high)
+        return Inferred(
+            name,
+            f"{{type: {kind}, min: {least:g}, max: {most:g}{accepted}}}",
+            f"seen: {low:g} to {high:g}{seen_missing}",
+        )
+    distinct = sorted(values.unique().tolist())
+    if {value.lower() for value in distinct} == _TRUTH:
+        return Inferred(name, f"{{type: boolean{accepted}}}", f"seen: {', '.join(distinct)}{seen_missing}")
+    if len(distinct) <= MOST_VALUES:
+        listed = ", ".join(_text(value) for value in distinct)
+        return Inferred(name, f"{{values: [{listed}]{accepted}}}", f"{len(distinct)} values{seen_missing}")
+    if len(distinct) > NAMING * len(values):
+        return Inferred(name, None, f"{len(distinct):,} different texts in {len(values):,} rows")
+    return Inferred(name, f"{{type: string{accepted}}}", f"{len(distinct):,} different texts{seen_missing}")
+
+
+def _numbers(values: "pd.Series[Any]") -> "pd.Series[Any] | None":
+    """The values as numbers, or None when one of them is not."""
+    import pandas as pd
+
+    numbers = pd.to_numeric(values, errors="coerce").astype("float64")
+    return None if numbers.empty or numbers.isna().any() or not (abs(numbers) < float("inf")).all() else numbers
+
+
+def _wider(low: float, high: float) -> tuple[float, float]:
+    """A range that next month's data fits too: half as wide again, and no negative numbers where none were seen."""
+    if (low, high) in ((0, 1),) or (low >= 0 and high <= 1):
+        return math.floor(low), math.ceil(high)
+    margin = (high - low) / 2
+    least = 0.0 if low >= 0 else low - margin
+    size = 10.0 ** math.floor(math.log10(max(abs(high + margin), 1)))
+    most = math.ceil((high + margin) / (size / 10)) * (size / 10)
+    return (least if least == 0 else math.floor(least / (size / 10)) * (size / 10)), most
+
+
+def _is_time(values: "pd.Series[Any]") -> bool:
+    """Whether text reads as dates: it has separators of one, and every value can be read."""
+    sample = values.head(200)
+    if sample.empty or not sample.str.contains(r"\d[-/:.]\d", regex=True).all() or _numbers(sample) is not None:
+        return False
+    return bool(snapshots.times(values.to_frame("time"), "time").notna().all())
+
+
+def _is_entity(name: str, values: "pd.Series[Any]") -> bool:
+    """Whether a column names what rows are about: by its name, or because no value occurs twice."""
+    numbers = _numbers(values)
+    if numbers is not None and not (numbers % 1 == 0).all():
+        return False
+    unique = not values.duplicated().any()
+    return (unique and (numbers is None or bool(_ENTITY.search(name)))) or (
+        bool(_ENTITY.search(name)) and values.nunique() > MOST_VALUES
+    )
+
+
+def _text(value: str) -> str:
+    """A text as YAML needs it: plain where that reads back as the same text, else quoted."""
+    import yaml
+
+    plain = re.fullmatch(r"[A-Za-z_./][\w ./()&+-]*", value) and not value.endswith(" ")
+    if plain and yaml.safe_load(f"[{value}]") == [value]:
+        return value
+    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,103 @@
+"""Which rows judge a model and are never trained on.
+
+A split by entity hashes the entity, so that a customer is on the same side in every snapshot: what judges version 9
+has trained none of the versions before it, and champion and challenger are compared on rows that both have not seen.
+"""
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from loopwright.errors import DataError
+from loopwright.loop import Loop
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Below this many rows a part says nothing about a model.
+LEAST_ROWS = 20
+
+
+def split(frame: "pd.DataFrame", loop: Loop) -> tuple["pd.DataFrame", "pd.DataFrame"]:
+    """Training rows and holdout rows, by `data.holdout`.
+
+    Raises DataError when a part is too small, or when classification has no two classes in both.
+    """
+    holdout = loop.data.holdout
+    _require_classes(frame, loop)
+    if holdout.by == "entity":
+        assert loop.data.entity is not None
+        judged = frame[loop.data.entity].map(lambda entity: entity_share(str(entity)) < holdout.share)
+    elif holdout.by == "time":
+        assert loop.data.timestamp is not None
+        # Rows of one moment stay on one side, or the newest training rows would tell the holdout's.
+        judged = frame[loop.data.timestamp] > frame[loop.data.timestamp].quantile(1 - holdout.share)
+    else:
+        judged = _random(frame, loop)
+    training, held = frame[~judged].reset_index(drop=True), frame[judged].reset_index(drop=True)
+    for part, name in ((training, "training"), (held, "holdout")):
+        if len(part) < LEAST_ROWS:
+            raise DataError(
+                f"{len(frame):,} rows leave {len(part):,} for {name}",
+                expected=f"at least {LEAST_ROWS} rows in each part",
+                do="provide more rows, or change `data.holdout`",
+            )
+        _require_classes(part, loop, f"the {name} part of ")
+    return training, held
+
+
+def entity_share(entity: str) -> float:
+    """Where an entity falls in [0, 1), evenly and for ever the same."""
+    return int.from_bytes(hashlib.sha256(entity.encode()).digest()[:8], "big") / 2**64
+
+
+def classes(frame: "pd.DataFrame", loop: Loop) -> list[str]:
+    """The two values of a classification's label, the positive one last; empty for a regression."""
+    if loop.model.task == "regression":
+        return []
+    label = loop.data.label
+    found = sorted(frame[label.column].dropna().unique().tolist())
+    if label.positive is None:
+        return found
+    positive = _spelling(label.positive)
+    if positive not in found:
+        raise DataError(
+            f"the label {label.column} has {', '.join(found[:5])}",
+            expected=f"the positive class {positive!r} among them",
+            do="correct `data.label.positive`",
+        )
+    return [value for value in found if value != positive] + [positive]
+
+
+def _spelling(value: object) -> str:
+    # YAML reads `true` and `1` as values of their own; the data has them as text.
+    return str(value)
+
+
+def _random(frame: "pd.DataFrame", loop: Loop) -> "pd.Series[bool]":
+    """A seeded choice, in the same proportion of every class."""
+    import numpy as np
+    import pandas as pd
+
+    generator = np.random.default_rng(loop.model.seed)
+    judged = pd.Series(False, index=frame.index)
+    label = frame[loop.data.label.column]
+    groups = (
+        [frame.index] if loop.model.task == "regression" else [frame.index[label == v] for v in sorted(label.unique())]
+    )
+    for group in groups:
+        chosen = generator.permutation(len(group))[: round(len(group) * loop.data.holdout.share)]
+        judged[group[chosen]] = True
+    return judged
+
+
+def _require_classes(frame: "pd.DataFrame", loop: Loop, part: str = "") -> None:
+    if loop.model.task == "regression":
+        return
+    found = sorted(map(str, frame[loop.data.label.column].dropna().unique()))
+    if len(found) != 2:
+        shown = ", ".join(found[:5]) or "none"
+        raise DataError(
+            f"{part}the label {loop.data.label.column} has {len(found)} class{'es' * (len(found) != 1)} ({shown})",
+            expected="two classes",
+            do="check the label column and the source; for a number to predict use `task: regression`",
+        )

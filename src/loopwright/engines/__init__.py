@@ -1,0 +1,1 @@
+"""Where pipelines run. One protocol, one module an engine: a laptop's is `local`."""

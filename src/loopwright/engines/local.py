@@ -1,0 +1,190 @@
+"""Runs on this machine: the compiled pipeline, on KFP's local runner, in a process of its own.
+
+A run is a folder: the request, the process's id, the steps' progress, the log and, once it ended, the result. Who
+follows a run reads the folder, so that a run can be followed, cancelled and listed from any process. KFP keeps its
+local configuration in a global, which is why no two runs share a process.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from loopwright.engines.protocol import (
+    CANCELLED,
+    ENDED,
+    FAILED,
+    PENDING,
+    RUNNING,
+    STEPS,
+    RunRequest,
+    RunStatus,
+    StepStatus,
+)
+from loopwright.errors import RunError
+from loopwright.files import read_json, write_json
+from loopwright.settings import Settings
+
+REQUEST, PROCESS, PROGRESS, RESULT, LOG = "request.json", "pid", "progress.jsonl", "result.json", "log.txt"
+
+POLL = 0.1
+# How long a run may take to end after it was asked to, before it is killed.
+GRACE = 10.0
+
+
+class LocalEngine:
+    """Runs pipelines on this machine, with their folders in the state folder."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def submit(self, request: RunRequest) -> RunStatus:
+        """Start a run in a process of its own. A second submission of the same run id starts nothing."""
+        folder = self._settings.runs / request.run
+        try:
+            folder.mkdir(parents=True)
+        except FileExistsError:
+            return self.status(request.run)
+        write_json(folder / REQUEST, _to_json(request))
+        with (folder / LOG).open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "loopwright.engines.local_runner", str(folder)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **self._settings.environment()},
+                # A session of its own: a Ctrl-C meant for the follower does not reach it, and its group can be ended.
+                start_new_session=True,
+            )
+        (folder / PROCESS).write_text(str(process.pid), encoding="ascii")
+        _children[process.pid] = process
+        return self.status(request.run)
+
+    def status(self, run: str) -> RunStatus:
+        """How a run is. Raises RunError when there is no such run."""
+        folder = self._settings.runs / run
+        if not (folder / REQUEST).exists():
+            raise RunError(f"there is no run {run}", expected=f"one of those in {self._settings.runs}")
+        name = read_json(folder / REQUEST)["name"]
+        started = (folder / REQUEST).stat().st_mtime
+        steps, error, code = _progress(folder / PROGRESS)
+        status = RunStatus(run, name, RUNNING, steps, started, time.time() - started, log=str(folder / LOG))
+        # The process is looked at before the result: it may write the result and end between the two.
+        alive = _alive(folder / PROCESS)
+        if (folder / RESULT).exists():
+            result = read_json(folder / RESULT)
+            # A step's own message says more than the runner's, which knows only that a step failed.
+            result["error"] = error or result["error"]
+            if result["state"] == FAILED:
+                result["exit_code"] = code or RunError.exit_code
+            return replace(status, **result)
+        if not alive:
+            message = error or "the run's process ended without a result: it was killed, or the machine went down"
+            return replace(status, state=FAILED, error=message, exit_code=RunError.exit_code)
+        return status
+
+    def runs(self, loop: str) -> list[RunStatus]:
+        """All runs of a loop on this machine, the oldest first."""
+        folders = self._settings.runs.iterdir() if self._settings.runs.is_dir() else []
+        found = [self.status(folder.name) for folder in folders if (folder / REQUEST).exists()]
+        return sorted((status for status in found if status.loop == loop), key=lambda status: status.started)
+
+    def follow(self, run: str, progress: Callable[[RunStatus], None]) -> RunStatus:
+        """Wait for a run to end, telling `progress` of every change."""
+        timeout = timedelta(seconds=read_json(self._settings.runs / run / REQUEST)["timeout"])
+        before: tuple[str, tuple[StepStatus, ...]] | None = None
+        while True:
+            status = self.status(run)
+            if (status.state, status.steps) != before:
+                before = (status.state, status.steps)
+                progress(status)
+            if status.state in ENDED:
+                return status
+            if status.seconds > timeout.total_seconds():
+                self._end(run, FAILED, f"it did not end within {timeout}")
+                continue
+            time.sleep(POLL)
+
+    def cancel(self, run: str) -> RunStatus:
+        """End a run that has not ended, and wait until nothing of it is left."""
+        status = self.status(run)
+        return status if status.state in ENDED else self._end(run, CANCELLED, "cancelled")
+
+    def _end(self, run: str, state: str, error: str) -> RunStatus:
+        folder = self._settings.runs / run
+        pid = int((folder / PROCESS).read_text(encoding="ascii"))
+        deadline = time.monotonic() + GRACE
+        _signal(pid, signal.SIGTERM)
+        while _group_alive(pid) and time.monotonic() < deadline:
+            time.sleep(POLL / 2)
+        _signal(pid, signal.SIGKILL)
+        if not (folder / RESULT).exists():
+            write_json(folder / RESULT, result(state, time.time() - (folder / REQUEST).stat().st_mtime, error=error))
+        return self.status(run)
+
+
+# Processes that this one started, so that their exit is collected and they do not stay as zombies.
+_children: dict[int, "subprocess.Popen[bytes]"] = {}
+
+
+def result(state: str, seconds: float, version: int | None = None, error: str | None = None) -> dict[str, Any]:
+    """What result.json holds."""
+    return {"state": state, "seconds": round(seconds, 3), "version": version, "error": error}
+
+
+def _to_json(request: RunRequest) -> dict[str, Any]:
+    return {**asdict(request), "folder": str(request.folder), "timeout": request.timeout.total_seconds()}
+
+
+def _progress(path: Path) -> tuple[tuple[StepStatus, ...], str | None, int]:
+    """Every step's state and seconds, and the message and exit code of the one that failed."""
+    lines = []
+    if path.exists():
+        # The last line may be half there while it is written.
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines(True) if line.endswith("\n")]
+    states, began, seconds = dict.fromkeys(STEPS, PENDING), dict[str, float](), dict.fromkeys(STEPS, 0.0)
+    error, code = None, 0
+    for line in lines:
+        step = line["step"]
+        states[step] = line["state"]
+        began.setdefault(step, line["at"])
+        seconds[step] = round(line["at"] - began[step], 3)
+        error, code = line.get("error", error), line.get("exit_code", code)
+    return tuple(StepStatus(step, states[step], seconds[step]) for step in STEPS), error, code
+
+
+def _alive(path: Path) -> bool:
+    """Whether the process whose id is in the file lives; a file that is not there yet counts as alive."""
+    if not path.exists():
+        return True
+    pid = int(path.read_text(encoding="ascii"))
+    child = _children.get(pid)
+    if child is not None:
+        return child.poll() is None
+    return _group_alive(pid)
+
+
+def _group_alive(pid: int) -> bool:
+    child = _children.get(pid)
+    if child is not None:
+        child.poll()
+    try:
+        os.killpg(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _signal(pid: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, number)

@@ -1,0 +1,81 @@
+"""What every engine can do: submit a run once, say how it is, follow it, cancel it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
+
+PENDING, RUNNING, SUCCEEDED, FAILED, CANCELLED = "pending", "running", "succeeded", "failed", "cancelled"
+ENDED = frozenset({SUCCEEDED, FAILED, CANCELLED})
+STEPS = ("snapshot", "validate", "split", "train", "evaluate", "register")
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """One pipeline run that is wanted."""
+
+    loop: str
+    """The declaration, as `Loop.to_json` gives it."""
+    name: str
+    """The loop's name."""
+    folder: Path
+    """The loop's folder, to which a relative source is relative."""
+    features: str
+    """The feature code's source; empty for none."""
+    run: str
+    """The run's id: the same id is submitted at most once."""
+    cause: int
+    """The ledger entry that led to the run; 0 for none."""
+    timeout: timedelta = timedelta(hours=6)
+
+
+@dataclass(frozen=True)
+class StepStatus:
+    """One step of a run: its name, its state and how long it took, in seconds."""
+
+    name: str
+    state: str
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """How a run is: its state, its steps, and when it ended what came of it."""
+
+    run: str
+    loop: str
+    state: str
+    steps: tuple[StepStatus, ...] = ()
+    started: float = 0.0
+    seconds: float = 0.0
+    version: int | None = None
+    """The registered version; None while it runs, and when a gate was not passed."""
+    error: str | None = None
+    exit_code: int = 0
+    log: str = ""
+    """Where the log is."""
+
+
+class Engine(Protocol):
+    """A place where pipelines run."""
+
+    def submit(self, request: RunRequest) -> RunStatus:
+        """Start a run. A second submission of the same run id starts nothing."""
+        ...
+
+    def status(self, run: str) -> RunStatus:
+        """How a run is. Raises RunError when there is no such run."""
+        ...
+
+    def runs(self, loop: str) -> list[RunStatus]:
+        """All runs of a loop, the oldest first."""
+        ...
+
+    def follow(self, run: str, progress: Callable[[RunStatus], None]) -> RunStatus:
+        """Wait for a run to end, telling `progress` of every change."""
+        ...
+
+    def cancel(self, run: str) -> RunStatus:
+        """End a run that has not ended, and wait until nothing of it is left."""
+        ...

@@ -1,0 +1,1 @@
+"""The laptop's stand-in for a cluster: `loopwright up` and the processes it keeps."""

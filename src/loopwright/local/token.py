@@ -1,0 +1,55 @@
+"""The bearer token of one `loopwright up`: in its children's environment, and in a file that only its user reads."""
+
+import os
+import secrets
+from dataclasses import replace
+from pathlib import Path
+
+from loopwright.errors import StateError
+from loopwright.settings import Settings
+
+FILE = "token"
+
+
+def issue(settings: Settings) -> Settings:
+    """These settings with a token: their own, or a new random one that is stored for the user's other commands.
+
+    Raises StateError when it cannot be stored.
+    """
+    discard(settings)
+    if settings.token:
+        return settings
+    made = replace(settings, token=secrets.token_urlsafe(32))
+    try:
+        # The mode is given when the file is made: there is no moment in which others could read it.
+        descriptor = os.open(settings.live / FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(made.token)
+    except OSError as error:
+        raise StateError(
+            f"{settings.live / FILE} cannot be written: {error.strerror or error}", do="check the folder's permissions"
+        ) from error
+    return made
+
+
+def find(settings: Settings) -> str:
+    """The token to use against what is up: the settings' own, or the stored one; empty where there is neither."""
+    return settings.token or _stored(settings.live / FILE)
+
+
+def discard(settings: Settings) -> None:
+    """Remove the stored token."""
+    (settings.live / FILE).unlink(missing_ok=True)
+
+
+def _stored(path: Path) -> str:
+    try:
+        return path.read_text().strip()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise StateError(
+            f"{path} cannot be read: {error.strerror or error}",
+            expected="the token of a `loopwright up` of the same user",
+            do="run as that user, or give the token as LOOPWRIGHT_TOKEN",
+        ) from error

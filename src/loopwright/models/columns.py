@@ -1,0 +1,211 @@
+"""Raw input columns: from request rows, data frames or arrays to the one form that feature code and monitors see.
+
+A number column is a float64 array with NaN for a missing value; a category column is an object array of str with
+None for a missing value. Everything that enters a model passes through here, in training and in serving, so what
+counts as missing and what is refused is decided once.
+"""
+
+import difflib
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from numbers import Real
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from loopwright.errors import InputError
+from loopwright.loop import Column
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Columns = dict[str, Array]
+Kind = Literal["number", "category"]
+
+_NUMBERS = frozenset({int, float, bool, type(None)})
+_TEXT = frozenset({str})
+
+
+class InputSpec(BaseModel):
+    """One raw column of a request: its name, how the model sees it, and its type in the contract."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    kind: Kind
+    type: Literal["integer", "number", "string", "boolean"]
+
+
+def specs(contract: Mapping[str, Column]) -> tuple[InputSpec, ...]:
+    """The inputs that a loop declares (`Loop.inputs`), in the contract's order."""
+    return tuple(
+        InputSpec(name=name, kind="number" if column.numeric else "category", type=column.kind)
+        for name, column in contract.items()
+    )
+
+
+def from_rows(inputs: Sequence[InputSpec], rows: Sequence[Mapping[str, Any]], ignored: Collection[str] = ()) -> Columns:
+    """Columns of rows as a request carries them: one mapping of column to value a row.
+
+    None, NaN and empty text are missing. Raises InputError naming the row and the column that is absent, unknown
+    (unless it is in `ignored`) or of the wrong kind.
+    """
+    names = [spec.name for spec in inputs]
+    known = {*names, *ignored}
+    for number, row in enumerate(rows):
+        if not isinstance(row, Mapping):
+            raise InputError(f"{_row(number, rows)}found {_describe(row)}", expected="an object of column and value")
+        if not known.issuperset(row):
+            _refuse_names(names, row, ignored, _row(number, rows))
+    try:
+        values = [[row[name] for row in rows] for name in names]
+    except KeyError:
+        for number, row in enumerate(rows):
+            _refuse_names(names, row, ignored, _row(number, rows))
+        raise
+    return {spec.name: _column(spec, column) for spec, column in zip(inputs, values, strict=True)}
+
+
+def from_lists(inputs: Sequence[InputSpec], rows: Sequence[Sequence[Any]]) -> Columns:
+    """Columns of rows that are lists of values in the order of `inputs`. Raises InputError as `from_rows` does."""
+    for number, row in enumerate(rows):
+        if not isinstance(row, (list, tuple)):
+            raise InputError(f"{_row(number, rows)}found {_describe(row)}", expected="a list of values")
+        if len(row) != len(inputs):
+            raise InputError(
+                f"{_row(number, rows)}found {len(row)} values",
+                expected=f"{len(inputs)}, in the order {', '.join(spec.name for spec in inputs)}",
+            )
+    return {spec.name: _column(spec, [row[at] for row in rows]) for at, spec in enumerate(inputs)}
+
+
+def from_arrays(inputs: Sequence[InputSpec], arrays: Mapping[str, Array], ignored: Collection[str] = ()) -> Columns:
+    """Columns of one array a column, as tensors carry them; of one dimension, or n rows by one.
+
+    Raises InputError for a wrong column as `from_rows` does, and for arrays of different lengths.
+    """
+    _refuse_names([spec.name for spec in inputs], arrays, ignored, "")
+    columns, length = {}, None
+    for spec in inputs:
+        array = arrays[spec.name]
+        if array.ndim != 1 and not (array.ndim == 2 and array.shape[1] == 1):
+            raise InputError(f'column "{spec.name}" has the shape {list(array.shape)}', expected="[n] or [n, 1]")
+        array = array.reshape(-1)
+        if length is None:
+            first, length = spec.name, len(array)
+        if len(array) != length:
+            raise InputError(
+                f'column "{spec.name}" has {len(array)} values', expected=f'{length}, as column "{first}" has'
+            )
+        if spec.kind == "number" and array.dtype.kind in "fiub":
+            columns[spec.name] = array.astype(np.float64)
+        else:
+            columns[spec.name] = _column(spec, array.tolist())
+    return columns
+
+
+def from_frame(inputs: Sequence[InputSpec], frame: "pd.DataFrame", ignored: Collection[str] = ()) -> Columns:
+    """Columns of a data frame. Raises InputError for a wrong column as `from_rows` does."""
+    _refuse_names([spec.name for spec in inputs], [str(name) for name in frame.columns], ignored, "")
+    columns = {}
+    for spec in inputs:
+        series = frame[spec.name]
+        if spec.kind == "number" and series.dtype.kind in "fiub":
+            columns[spec.name] = np.array(series.to_numpy(dtype=np.float64, na_value=np.nan))
+        else:
+            values = series.astype(object)
+            columns[spec.name] = _column(spec, values.where(series.notna(), None).tolist())
+    return columns
+
+
+def to_rows(columns: Columns, limit: int | None = None) -> list[dict[str, Any]]:
+    """The first `limit` rows as JSON can carry them: a missing value is None."""
+    lists = {name: array[:limit].tolist() for name, array in columns.items()}
+    length = min((len(values) for values in lists.values()), default=0)
+    return [
+        {name: None if _is_nan(values[row]) else values[row] for name, values in lists.items()} for row in range(length)
+    ]
+
+
+def length(columns: Columns) -> int:
+    """How many rows the columns hold."""
+    return len(next(iter(columns.values()))) if columns else 0
+
+
+def _column(spec: InputSpec, values: list[Any]) -> Array:
+    types = set(map(type, values))
+    if spec.kind == "number":
+        if not types <= _NUMBERS:
+            values = [_number(spec, value, row, values) for row, value in enumerate(values)]
+        try:
+            return np.array(values, dtype=np.float64)
+        except OverflowError as error:
+            raise InputError(
+                f'column "{spec.name}": found a whole number that is too large', expected="a number below 1e308"
+            ) from error
+    if not (types <= _TEXT and "" not in values and not any(map(str.isspace, values))):
+        values = [_category(spec, value, row, values) for row, value in enumerate(values)]
+    column = np.empty(len(values), dtype=object)
+    column[:] = values
+    return column
+
+
+def _number(spec: InputSpec, value: Any, row: int, rows: Sequence[Any]) -> Any:
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    if isinstance(value, (Real, np.bool_)):
+        return float(value)
+    raise InputError(
+        f'{_row(row, rows)}column "{spec.name}": found {_describe(value)}',
+        expected="true or false" if spec.type == "boolean" else "a number, or null where it is missing",
+    )
+
+
+def _category(spec: InputSpec, value: Any, row: int, rows: Sequence[Any]) -> str | None:
+    if value is None or _is_nan(value):
+        return None
+    if isinstance(value, str):
+        return value if value.strip() else None
+    raise InputError(
+        f'{_row(row, rows)}column "{spec.name}": found {_describe(value)}',
+        expected="text, or null where it is missing",
+    )
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
+def _refuse_names(names: Sequence[str], found: Iterable[str], ignored: Collection[str], where: str) -> None:
+    present = set(found)
+    missing = [name for name in names if name not in present]
+    unknown = sorted(str(name) for name in present.difference(names, ignored))
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], missing or names, n=1)
+        raise InputError(
+            f'{where}column "{unknown[0]}" is unknown',
+            expected=f'"{near[0]}"' if near else f"the columns {', '.join(names)}",
+        )
+    if missing:
+        several = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise InputError(f'{where}column "{missing[0]}" is missing{several}', expected=f"all of {', '.join(names)}")
+
+
+def _row(number: int, rows: Sequence[Any]) -> str:
+    return f"row {number}: " if len(rows) > 1 else ""
+
+
+def _describe(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, str):
+        return f'the text "{value[:40]}"'
+    if isinstance(value, (bool, np.bool_)):
+        return "true" if value else "false"
+    if isinstance(value, Real):
+        return f"the number {value}"[:60]
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    return "an object" if isinstance(value, Mapping) else f"a value of type {type(value).__name__}"

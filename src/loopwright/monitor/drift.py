@@ -1,0 +1,228 @@
+"""The alarm rule, pure: a window's counts against the profile, and what follows from a row of such looks.
+
+A feature has drifted at a look when all of these hold: the window has at least `min_events`; its Jensen-Shannon
+distance, corrected for sample size, is at least `min_effect`; and chance does not explain it, at a level derived from
+the budget of false alarms. It fires when it has drifted at `persistence` looks in a row, and is over when it has not
+for as many.
+
+How the budget is spent. `1 per 90d` with a look every 6 minutes is 21,600 looks, so one look may raise 1/21,600 false
+alarms. That is shared equally over the features and the prediction: a union bound, which holds however they depend on
+each other. Windows of neighbouring looks overlap, so their results are alike and false alarms come in runs; the union
+bound over looks counts each of a run as if it were one of its own, and persistence, which can only lower the number, is
+given no credit. The budget is thus an upper bound of the expected number of false alarms, not an estimate of it. It is
+an expectation over references too, and it takes events to be independent rows of one distribution.
+
+A feature's share is halved. One half goes to the chi-square test on pooled bins, at a fifth of its level because that
+is how much more often it rejects so far in the tail. The other half is shared by the bins beyond the reference
+(missing, below, above, other), which are tested one by one by a bound that holds for the few rows they have. Bins are
+pooled for a window of `min_events`, so that groups and critical values are constants of profile and loop.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from loopwright.durations import Clock
+from loopwright.loop import Loop
+from loopwright.statistics.chisquare import quantile
+from loopwright.statistics.distances import INFLATION, chi_square, excess, jensen_shannon, pool
+from loopwright.statistics.profile import Bins, Counts, Profile
+
+LOOKS_PER_WINDOW = 10
+SHORTEST_LOOK = 0.5
+# However generous the budget: one look raises a false alarm with at most this chance.
+GREATEST_LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The loop's monitor section in real seconds, with the level of one look."""
+
+    look: float
+    """Real seconds between two looks: a tenth of the window, at least half a second."""
+
+    looks: int
+    """Looks a window."""
+
+    level: float
+    """The chance of a false alarm that one look may spend, over all features and the prediction."""
+
+    min_effect: float
+    min_events: int
+    persistence: int
+
+    @classmethod
+    def of(cls, loop: Loop, clock: Clock) -> "Rule":
+        """The rule of a loop on a clock."""
+        monitor = loop.monitor
+        window = clock.seconds(monitor.window)
+        look = max(window / LOOKS_PER_WINDOW, SHORTEST_LOOK)
+        share = monitor.false_alarms.share(timedelta(seconds=look * clock.speed))
+        level = min(share, GREATEST_LEVEL)
+        return cls(
+            look, max(round(window / look), 1), level, monitor.min_effect, monitor.min_events, monitor.persistence
+        )
+
+    @property
+    def window(self) -> float:
+        """How much of the recent traffic is compared, in real seconds."""
+        return self.look * self.looks
+
+
+@dataclass(frozen=True)
+class Window:
+    """What was counted in a window: its events, and the bins of each feature and of the prediction."""
+
+    events: int
+    features: Mapping[str, Counts]
+    prediction: Counts
+
+
+@dataclass(frozen=True)
+class Score:
+    """How far one feature is from its reference."""
+
+    distance: float
+    """Jensen-Shannon distance, corrected for sample size, 0 to 1."""
+
+    score: float
+    """Test statistic over critical value: at 1 and above, chance does not explain it under the budget."""
+
+    drifted: bool
+
+
+@dataclass(frozen=True)
+class Look:
+    """The result of one look; without enough events nothing has drifted, and nothing is over either."""
+
+    events: int
+    enough: bool
+    features: Mapping[str, Score]
+    prediction: Score
+
+    def scores(self) -> dict[str, Score]:
+        """Features and prediction by the name that alarms and metrics give them."""
+        return {**self.features, prediction_name(self.features): self.prediction}
+
+
+def prediction_name(features: Mapping[str, object]) -> str:
+    """What the prediction is called beside the features: `prediction`, unless a column has that name."""
+    name = "prediction"
+    while name in features:
+        name += "_"
+    return name
+
+
+def evaluate(profile: Profile, window: Window, rule: Rule) -> Look | None:
+    """Hold a window's counts against the profile. None without any events: there is nothing to compare."""
+    if window.events == 0:
+        return None
+    level = rule.level / (len(profile.features) + 1)
+    enough = window.events >= rule.min_events
+
+    def score(bins: Bins, counts: Counts) -> Score:
+        distance, ratio = jensen_shannon(bins.counts, counts), significance(bins, counts, rule.min_events, level)
+        return Score(distance, ratio, enough and ratio >= 1 and distance >= rule.min_effect)
+
+    features = {name: score(bins, window.features[name]) for name, bins in profile.features.items()}
+    return Look(window.events, enough, features, score(profile.prediction, window.prediction))
+
+
+def significance(bins: Bins, counts: Counts, min_events: int, level: float) -> float:
+    """The greatest ratio of test statistic to critical value, of the chi-square test and the bins beyond."""
+    test = chi_square(bins.counts, counts, pool(bins.counts, min_events))
+    ratios = [test.statistic / quantile(level / 2 / INFLATION, test.degrees)] if test.degrees else []
+    beyond = (0, 1, len(bins.counts) - 1) if bins.kind == "number" else (0, 1)
+    critical = quantile(level / 2 / len(beyond), 2)
+    ratios += [excess(bins.counts, counts, bin).statistic / critical for bin in beyond]
+    return max(ratios)
+
+
+def choose(current: str | None, events: Mapping[str, int]) -> str | None:
+    """The version to look at: the one with most events in the window; ties and near ties stay with the current one.
+
+    Another version must have twice the events: during a rollout at equal weights, alarms would flap otherwise.
+    """
+    most = max(events, key=lambda version: events[version], default=None)
+    if most is None or events[most] == 0:
+        return current if current in events else None
+    if current in events and events[most] < 2 * events[current]:
+        return current
+    return most
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One drifted feature: since when it fires, until when it did (None: it still does), and its latest score."""
+
+    starts_at: float
+    ends_at: float | None
+    score: Score
+
+
+@dataclass(frozen=True)
+class Notice:
+    """What to tell about a version: its alerts, by feature; it is over when none fires."""
+
+    events: int
+    alerts: Mapping[str, Alert]
+
+    @property
+    def firing(self) -> bool:
+        """Whether any alert still fires."""
+        return any(alert.ends_at is None for alert in self.alerts.values())
+
+
+@dataclass
+class Alarm:
+    """The state of one version's alarm: looks go in, notices come out."""
+
+    rule: Rule
+    firing: dict[str, Alert] = field(default_factory=dict)
+    _drifted: dict[str, int] = field(default_factory=dict)
+    _calm: dict[str, int] = field(default_factory=dict)
+    _over: dict[str, Alert] = field(default_factory=dict)
+    _sent: float = -math.inf
+    _events: int = 0
+
+    def step(self, look: Look, at: float) -> Notice | None:
+        """Take in a look at the real moment `at`; the notice to send now, if any.
+
+        One is sent when a feature begins to fire, every window while any does, and once when the last is over. A look
+        without enough events is no evidence: it breaks a row of drifted looks, and ends nothing.
+        """
+        if not look.enough:
+            self._drifted.clear()
+            return None
+        self._events = look.events
+        begun = False
+        for name, score in look.scores().items():
+            self._drifted[name] = self._drifted.get(name, 0) + 1 if score.drifted else 0
+            self._calm[name] = 0 if score.drifted else self._calm.get(name, 0) + 1
+            if name in self.firing:
+                self.firing[name] = Alert(self.firing[name].starts_at, None, score)
+                if self._calm[name] >= self.rule.persistence:
+                    self._over[name] = self._end(name, at)
+            elif self._drifted[name] >= self.rule.persistence:
+                begun = True
+                self.firing[name] = Alert(at, None, score)
+                self._over.pop(name, None)
+        # A little less than a window, so that the look that ends it is not missed by a rounding.
+        repeat = self.firing and at - self._sent >= self.rule.window - self.rule.look / 2
+        return self._notice(at) if begun or repeat or (self._over and not self.firing) else None
+
+    def close(self, at: float) -> Notice | None:
+        """End everything, as the version is no longer looked at; the notice to send, if anything fired."""
+        for name in list(self.firing):
+            self._over[name] = self._end(name, at)
+        return self._notice(at) if self._over else None
+
+    def _end(self, name: str, at: float) -> Alert:
+        alert = self.firing.pop(name)
+        return Alert(alert.starts_at, at, alert.score)
+
+    def _notice(self, at: float) -> Notice:
+        alerts, self._sent = {**self.firing, **self._over}, at
+        self._over = {}
+        return Notice(self._events, alerts)

@@ -1,0 +1,154 @@
+"""What is wanted and what is observed of the local data plane: `serving.json` and `status.json`.
+
+A rollout writes what it wants; the supervisor of `loopwright up` makes it so and writes what it sees. Neither calls
+the other, so either may be killed and started again, and the files say where things stand. Every write is a new
+file renamed over the old one: a reader sees one whole state or the other, never half of one.
+"""
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from loopwright.errors import StateError
+
+SERVING = "serving.json"
+STATUS = "status.json"
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A version that is to be served: its bundle's folder and digest, and its share of the traffic in percent."""
+
+    version: int
+    bundle: str
+    digest: str
+    weight: int = 0
+
+
+@dataclass(frozen=True)
+class Serving:
+    """What is wanted: the stable version takes what the canary does not."""
+
+    stable: Placement | None = None
+    canary: Placement | None = None
+
+    def weights(self) -> dict[int, int]:
+        """The wanted share of the traffic of each version, in percent."""
+        weights = {} if self.stable is None else {self.stable.version: 100 - (self.canary.weight if self.canary else 0)}
+        return weights if self.canary is None else weights | {self.canary.version: self.canary.weight}
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """One predictor process as the supervisor sees it."""
+
+    state: str
+    """`starting`, `ready`, `failed` or `stopping`."""
+    http: int = 0
+    grpc: int = 0
+    pid: int = 0
+    restarts: int = 0
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is observed, as of the supervisor's last reconciliation."""
+
+    pid: int
+    started: float
+    """Seconds since the epoch."""
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    """gateway, grpc, envoy_admin, monitor, trigger, mlflow: URLs (grpc: host:port)."""
+    predictors: Mapping[int, Predictor] = field(default_factory=dict)
+    weights: Mapping[int, int] = field(default_factory=dict)
+    """The share of the traffic of each version in percent, as Envoy has loaded it."""
+
+
+def read_serving(live: Path) -> Serving:
+    """What is wanted; nothing where no rollout has written yet. Raises StateError for a damaged file."""
+    found = _read(live / SERVING)
+    if found is None:
+        return Serving()
+    try:
+        return Serving(**{name: Placement(**found[name]) if found.get(name) else None for name in ("stable", "canary")})
+    except (AttributeError, TypeError) as error:
+        raise _damaged(live / SERVING, error) from error
+
+
+def write_serving(live: Path, serving: Serving) -> None:
+    """Say what is wanted, durably."""
+    wanted: dict[str, Any] = asdict(serving)
+    if wanted["stable"]:
+        # The stable version's weight follows from the canary's; two places could disagree.
+        del wanted["stable"]["weight"]
+    write_json(live / SERVING, wanted)
+
+
+def read_status(live: Path) -> Status | None:
+    """What was last observed, or nothing where `up` never ran. Raises StateError for a damaged file."""
+    found = _read(live / STATUS)
+    if found is None:
+        return None
+    try:
+        return Status(
+            pid=int(found["pid"]),
+            started=float(found["started"]),
+            endpoints=dict(found.get("endpoints") or {}),
+            predictors={int(version): Predictor(**one) for version, one in (found.get("predictors") or {}).items()},
+            weights={int(version): int(weight) for version, weight in (found.get("weights") or {}).items()},
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise _damaged(live / STATUS, error) from error
+
+
+def write_status(live: Path, status: Status) -> None:
+    """Say what is observed."""
+    # JSON's keys are text; `asdict` keeps the numbers, and `json` writes them as text.
+    write_json(live / STATUS, asdict(status))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replace a file by one with this content, so that a reader or a crash finds the old or the new one whole.
+
+    Raises StateError when the folder cannot be written.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = file.name
+            json.dump(content, file, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None and os.path.exists(temporary):
+            os.unlink(temporary)
+        raise StateError(
+            f"{path} cannot be written: {error.strerror or error}",
+            expected="a folder with free space that this user may write",
+            do="free space or change its permissions",
+        ) from error
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise StateError(f"{path} cannot be read: {error.strerror or error}", do="check its permissions") from error
+    except ValueError as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> StateError:
+    return StateError(
+        f"{path} is damaged: {error}",
+        expected="the JSON that `loopwright up` and rollouts write",
+        do="stop `loopwright up`, remove the file, start it again and roll the champion out",
+    )

@@ -1,0 +1,171 @@
+"""Prediction events on their way to the monitor: merged into batches, held in a bounded queue, sent in the background.
+
+A prediction only appends to the open batch. A task of its own sends what is closed, and keeps trying while the
+monitor is away; when the queue is full the oldest batch goes, and is counted. Nothing here can slow or fail a
+prediction.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import msgspec
+
+from loopwright.models.columns import Array, Columns
+from loopwright.serving.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+FLUSH_SECONDS = 0.2
+FLUSH_ROWS = 500
+CAPACITY_ROWS = 20_000
+# How long the sender waits before it tries a monitor again that did not answer: twice as long each time.
+_FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
+
+
+@dataclass
+class _Batch:
+    at: float
+    ids: list[str] = field(default_factory=list)
+    columns: dict[str, list[Any]] = field(default_factory=dict)
+    predictions: list[float] = field(default_factory=list)
+
+    def add(self, ids: list[str], columns: Columns, predictions: Array) -> None:
+        self.ids += ids
+        self.predictions += predictions.tolist()
+        for name, array in columns.items():
+            self.columns.setdefault(name, []).extend(array.tolist())
+
+
+class Events:
+    """The queue and its sender. Used from one event loop; `run` is its task."""
+
+    def __init__(
+        self, client: httpx.AsyncClient, monitor: str, version: str, profile: bytes, metrics: Metrics
+    ) -> None:
+        self._client = client
+        self._events_url = f"{monitor.rstrip('/')}/v1/events"
+        self._profile_url = f"{monitor.rstrip('/')}/v1/profiles/{version}"
+        self._version = version
+        self._profile = profile
+        self._metrics = metrics
+        self._encoder = msgspec.msgpack.Encoder()
+        self._open: _Batch | None = None
+        self._closed: deque[_Batch] = deque()
+        self._rows = 0
+        self._ready = asyncio.Event()
+        self._away = False
+
+    def add(self, ids: list[str], columns: Columns, predictions: Array) -> None:
+        """Take the events of one request: n ids, the raw columns and the n predictions. Never blocks."""
+        if self._open is None:
+            self._open = _Batch(time.time())
+            asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._close, self._open)
+        self._open.add(ids, columns, predictions)
+        self._rows += len(ids)
+        if len(self._open.ids) >= FLUSH_ROWS:
+            self._close(self._open)
+        while self._rows > CAPACITY_ROWS and self._closed:
+            self._drop(self._closed.popleft(), "full")
+
+    async def run(self) -> None:
+        """Introduce the version to the monitor, then send batches for as long as the process lives."""
+        wait = _FIRST_WAIT
+        introduced = False
+        while True:
+            introduced = introduced or await self._introduce()
+            if introduced:
+                await self._ready.wait()
+            if introduced and await self._send_next():
+                wait = _FIRST_WAIT
+            else:
+                await asyncio.sleep(wait)
+                wait = min(_LONGEST_WAIT, 2 * wait)
+
+    async def close(self, task: "asyncio.Task[None]", seconds: float) -> None:
+        """Send what is queued, for at most so many seconds, and stop the sender; count what is left."""
+        if self._open is not None:
+            self._close(self._open)
+        deadline = time.monotonic() + seconds
+        while self._rows and not self._away and time.monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+        while self._closed:
+            self._drop(self._closed.popleft(), "shutdown")
+
+    def _close(self, batch: _Batch) -> None:
+        if batch is self._open:
+            self._closed.append(batch)
+            self._open = None
+            self._ready.set()
+
+    def _drop(self, batch: _Batch, reason: str) -> None:
+        self._rows -= len(batch.ids)
+        self._metrics.dropped[reason].inc(len(batch.ids))
+
+    async def _introduce(self) -> bool:
+        response = await self._call("PUT", self._profile_url, self._profile, "application/json")
+        if response is None or not response.is_success:
+            self._note(f"refused the profile: {response.status_code} {response.text[:200]}" if response else None)
+            return False
+        self._note_back()
+        return True
+
+    async def _send_next(self) -> bool:
+        """Send the oldest batch; false when the monitor did not take it and is to be tried again later."""
+        if not self._closed:
+            self._ready.clear()
+            return True
+        batch = self._closed.popleft()
+        response = await self._send(batch)
+        if response is not None and response.status_code == httpx.codes.CONFLICT:
+            # The monitor was started anew and has lost the profile.
+            if await self._introduce():
+                response = await self._send(batch)
+        if response is None or response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+            self._closed.appendleft(batch)
+            self._note(f"answers {response.status_code}" if response is not None else None)
+            return False
+        if response.is_success:
+            self._rows -= len(batch.ids)
+            self._metrics.sent.inc(len(batch.ids))
+            self._note_back()
+        else:
+            self._note(f"refused events: {response.status_code} {response.text[:200]}")
+            self._drop(batch, "refused")
+        return True
+
+    async def _send(self, batch: _Batch) -> httpx.Response | None:
+        content = self._encoder.encode(
+            {
+                "version": self._version,
+                "ids": batch.ids,
+                "at": batch.at,
+                "columns": batch.columns,
+                "predictions": batch.predictions,
+            }
+        )
+        return await self._call("POST", self._events_url, content, "application/msgpack")
+
+    async def _call(self, method: str, url: str, content: bytes, kind: str) -> httpx.Response | None:
+        try:
+            return await self._client.request(method, url, content=content, headers={"content-type": kind})
+        except httpx.HTTPError:
+            return None
+
+    def _note(self, what: str | None) -> None:
+        if not self._away:
+            log.warning("the monitor at %s %s; trying again", self._events_url, what or "does not answer")
+        self._away = True
+
+    def _note_back(self) -> None:
+        if self._away:
+            log.info("the monitor at %s takes events again", self._events_url)
+        self._away = False

@@ -1,0 +1,110 @@
+"""Where a loop keeps its state, read once at the entry point and passed on.
+
+By default everything lives in `.loopwright/` beside loop.yaml. On a cluster the ledger and the registry are URLs.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from loopwright.durations import Clock
+from loopwright.errors import StateError
+
+PREFIX = "LOOPWRIGHT_"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting; each can be given as an environment variable `LOOPWRIGHT_<NAME>`."""
+
+    state: Path
+    """The state folder: snapshots, runs, the default ledger and registry. `LOOPWRIGHT_STATE`."""
+
+    ledger_url: str
+    """The ledger's SQLAlchemy URL; by default SQLite in the state folder. `LOOPWRIGHT_LEDGER_URL`."""
+
+    registry_uri: str
+    """MLflow's tracking and registry URI; by default SQLite in the state folder. `LOOPWRIGHT_REGISTRY_URI`."""
+
+    token: str = field(repr=False, default="")
+    """The bearer token of the trigger's webhook and the monitor's labels. `LOOPWRIGHT_TOKEN`."""
+
+    clock: Clock = field(default_factory=Clock)
+    """The loop's time. `LOOPWRIGHT_SPEED` and `LOOPWRIGHT_ORIGIN`, set by the demo."""
+
+    @property
+    def snapshots(self) -> Path:
+        """Immutable copies of data, each named by its content."""
+        return self.state / "snapshots"
+
+    @property
+    def runs(self) -> Path:
+        """One folder a pipeline run."""
+        return self.state / "runs"
+
+    @property
+    def artifacts(self) -> Path:
+        """MLflow's artifacts, where the registry is local."""
+        return self.state / "artifacts"
+
+    @property
+    def live(self) -> Path:
+        """What is running: the wanted and the observed serving state, logs, the supervisor's lock."""
+        return self.state / "live"
+
+    def environment(self) -> dict[str, str]:
+        """These settings as environment variables, for a child process."""
+        return {
+            f"{PREFIX}STATE": str(self.state),
+            f"{PREFIX}LEDGER_URL": self.ledger_url,
+            f"{PREFIX}REGISTRY_URI": self.registry_uri,
+            f"{PREFIX}TOKEN": self.token,
+            f"{PREFIX}SPEED": repr(self.clock.speed),
+            f"{PREFIX}ORIGIN": repr(self.clock.origin),
+        }
+
+
+def read(loop: Path, environ: Mapping[str, str] = os.environ) -> Settings:
+    """The settings of the loop in the folder `loop`. Raises StateError for a value that cannot be used."""
+    state = Path(environ.get(f"{PREFIX}STATE") or loop / ".loopwright").expanduser().resolve()
+    return Settings(
+        state=state,
+        ledger_url=environ.get(f"{PREFIX}LEDGER_URL") or f"sqlite:///{state / 'ledger.db'}",
+        registry_uri=environ.get(f"{PREFIX}REGISTRY_URI") or f"sqlite:///{state / 'mlflow.db'}",
+        token=environ.get(f"{PREFIX}TOKEN", ""),
+        clock=Clock(_number(environ, "SPEED", 1.0), _number(environ, "ORIGIN", time.time())),
+    )
+
+
+def _number(environ: Mapping[str, str], name: str, default: float) -> float:
+    text = environ.get(PREFIX + name)
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < float("inf"):
+        raise StateError(f"{PREFIX}{name} is {text!r}", expected="a number above zero", do="correct or unset it")
+    return value
+
+
+def prepare(settings: Settings) -> Settings:
+    """Make the state folder and see that it can be written. Raises StateError saying what is wrong with it."""
+    try:
+        for folder in (settings.state, settings.snapshots, settings.runs, settings.live):
+            folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=settings.state) as probe:
+            probe.write(b"\0" * 4096)
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        raise StateError(
+            f"the state folder {settings.state} cannot be written: {error.strerror or error}",
+            expected="a folder with free space that this user may write",
+            do=f"free space, change its permissions, or name another with {PREFIX}STATE",
+        ) from error
+    return settings

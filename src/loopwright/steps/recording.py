@@ -1,0 +1,67 @@
+"""One ledger entry a step: what a component wraps around the step's pure function.
+
+Where the ledger and the registry are comes from the environment, not from a pipeline's parameters, which everyone can
+read in the Kubeflow Pipelines UI.
+"""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from loopwright import settings
+from loopwright.errors import LoopwrightError
+from loopwright.ledger import Ledger
+from loopwright.loop import Loop
+
+# The file to which steps add a line when they start, end and fail, for whoever follows the run on this machine.
+PROGRESS = "LOOPWRIGHT_PROGRESS"
+
+# What a step's entry in the ledger is called.
+KINDS = {
+    "snapshot": "snapshot",
+    "validate": "validated",
+    "split": "split",
+    "train": "trained",
+    "evaluate": "judged",
+    "register": "registered",
+}
+
+
+class Step:
+    """A step under way: the loop, the settings, and the facts that its ledger entry will have."""
+
+    def __init__(self, loop: str) -> None:
+        self.loop = Loop.from_json(loop)
+        self.settings = settings.read(Path.cwd())
+        self.facts: Mapping[str, Any] | None = None
+        self.number = 0
+
+
+@contextmanager
+def step(name: str, loop: str, run: str, cause: int) -> Iterator[Step]:
+    """Run a step's body and record its facts as one entry; no facts, no entry. A cause of 0 is none."""
+    _tell(step=name, state="running")
+    try:
+        under_way = Step(loop)
+        yield under_way
+        if under_way.facts is not None:
+            ledger, facts = Ledger(under_way.settings.ledger_url), {**under_way.facts, "run": run}
+            under_way.number = ledger.append(under_way.loop.name, KINDS[name], facts, cause=cause or None).number
+    except LoopwrightError as error:
+        _tell(step=name, state="failed", error=str(error), exit_code=error.exit_code)
+        raise
+    except BaseException as error:
+        _tell(step=name, state="failed", error=f"{type(error).__name__}: {error}", exit_code=1)
+        raise
+    _tell(step=name, state="succeeded")
+
+
+def _tell(**line: Any) -> None:
+    if PROGRESS in os.environ:
+        # One write to a file opened for appending: lines of two processes do not mix.
+        with open(os.environ[PROGRESS], "a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"at": time.time(), **line}) + "\n")

@@ -1,0 +1,49 @@
+"""Store the judged model: as an MLflow run always, and as a registered version if it passed its gates."""
+
+from pathlib import Path
+from typing import Any
+
+from loopwright.files import read_json
+from loopwright.loop import Loop
+from loopwright.registry import Registry, Submission
+
+
+def register(
+    loop: Loop, registry: Registry, model: Path, evaluation: Path, training: Path, tags: dict[str, str]
+) -> dict[str, Any]:
+    """Register the bundle in the folder `model`; returns the version, or None where a gate was not passed.
+
+    Raises BundleError when the bundle is not whole, and RegistryError when the registry cannot store it.
+    """
+    import pandas as pd
+
+    from loopwright.models import bundle as bundles
+    from loopwright.models.columns import from_frame
+    from loopwright.models.model import Model
+
+    loaded = bundles.read(model)
+    judged = read_json(evaluation)
+    example = pd.read_parquet(training).head(3)[[spec.name for spec in loaded.manifest.inputs]]
+    output = Model(loaded).predict(from_frame(loaded.manifest.inputs, example))
+    approved = loop.gates.approval == "auto"
+    version = registry.register(
+        loop.name,
+        Submission(
+            bundle=model,
+            digest=loaded.digest,
+            evaluation=judged,
+            parameters={"estimator": loop.model.estimator, "seed": loop.model.seed, **loop.model.parameters},
+            metrics=judged["metrics"],
+            tags={
+                **tags,
+                "gates": "passed" if judged["passed"] else "failed",
+                "approval": "approved" if approved else "waiting",
+                "loop": loop.digest,
+            },
+            snapshot=tags["snapshot"],
+            passed=judged["passed"],
+            example=example,
+            output=output,
+        ),
+    )
+    return {"version": version, "digest": loaded.digest, "snapshot": tags["snapshot"], "approval": loop.gates.approval}

@@ -1,0 +1,110 @@
+"""Train a model on the training rows, and write the bundle that serving loads."""
+
+import json
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from loopwright.data import snapshots, splits
+from loopwright.loop import Loop
+from loopwright.steps.evaluate import target
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# Fewer reference rows than this make a profile too coarse to compare with; then all rows are the reference.
+LEAST_REFERENCE = 500
+# Below this many rows threads wait for each other longer than they work, and on busy cores ten times as long.
+ROWS_A_THREAD = 50_000
+
+
+def train(loop: Loop, features: str, training: Path, holdout: Path, model: Path) -> dict[str, Any]:
+    """Fit the loop's estimator and write its bundle into the folder `model`.
+
+    `features` is the feature code's source, or empty. Of the holdout only the inputs are used: the profile expects
+    the predictions of rows that the model was not fitted to, as live rows are. Raises DeclarationError when the
+    feature code or a parameter is wrong, and DataError when the rows cannot be learnt from.
+    """
+    import pandas as pd
+
+    from loopwright.models import bundle, columns, fit
+    from loopwright.models import features as code
+
+    began = time.monotonic()
+    rows, held = pd.read_parquet(training), pd.read_parquet(holdout)
+    classes = splits.classes(rows, loop)
+    inputs = columns.specs(loop.inputs)
+    names = [spec.name for spec in inputs]
+    raw = columns.from_frame(inputs, rows[names])
+    derived = code.load(features)(raw) if features else raw
+    specs = code.fit_spec(derived)
+    wanted = target(loop, rows, classes)
+    threads = max(1, min(os.cpu_count() or 1, len(rows) // ROWS_A_THREAD))
+    fitted = fit.fit(
+        loop.model.task,
+        loop.model.estimator,
+        loop.model.parameters,
+        loop.model.seed,
+        code.encode(specs, derived),
+        specs,
+        wanted,
+        threads=threads,
+    )
+    manifest = bundle.Manifest(
+        loop=loop.name,
+        task=loop.model.task,
+        estimator=loop.model.estimator,
+        classes=tuple(classes),
+        inputs=inputs,
+        features=specs,
+        ignored=tuple(n for n in (loop.data.entity, loop.data.timestamp, loop.data.label.column) if n is not None),
+    )
+
+    def predict(frame: "pd.DataFrame") -> Any:
+        some = columns.from_frame(inputs, frame[names])
+        return fitted.predict(code.encode(specs, code.load(features)(some) if features else some))
+
+    contents = {
+        **fitted.dump(),
+        bundle.PROFILE: _profile(loop, classes, rows, held, predict, wanted).encode(),
+        bundle.EXAMPLE: json.dumps(columns.to_rows(raw, 3), indent=1).encode(),
+    }
+    if features:
+        contents[code.FILE] = features.encode()
+    digest = bundle.write(model, manifest, contents)
+    return {
+        "estimator": loop.model.estimator,
+        "rows": len(rows),
+        "features": len(specs),
+        "digest": digest,
+        "seconds": round(time.monotonic() - began, 3),
+    }
+
+
+def _profile(
+    loop: Loop, classes: list[str], rows: "pd.DataFrame", held: "pd.DataFrame", predict: Any, wanted: Any
+) -> str:
+    """The profile of the reference rows: all training rows, or the newest where `monitor.reference` says so."""
+    from loopwright.models import columns
+    from loopwright.statistics.profile import Profile
+
+    inputs = columns.specs(loop.inputs)
+    reference = columns.from_frame(inputs, _newest(loop, rows)[[spec.name for spec in inputs]])
+    return Profile.build(
+        loop.name,
+        loop.model.task,
+        classes,
+        reference,
+        {spec.name: spec.kind for spec in inputs},
+        predict(_newest(loop, held)),
+        bins=loop.monitor.bins,
+        label_variance=float(wanted.var()) if loop.model.task == "regression" else None,
+    ).to_json()
+
+
+def _newest(loop: Loop, rows: "pd.DataFrame") -> "pd.DataFrame":
+    if loop.monitor.reference is None or loop.data.timestamp is None:
+        return rows
+    recent = snapshots.recent(rows, loop.data.timestamp, loop.monitor.reference)
+    return recent if len(recent) >= LEAST_REFERENCE else rows

@@ -1,0 +1,214 @@
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from loopwright.durations import Clock
+from loopwright.errors import DataError
+from loopwright.ledger import Entry
+from loopwright.trigger.decide import decide, failures, runs, unclaimed
+
+NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
+
+
+class Story:
+    """Entries as the ledger would have them, written by hand."""
+
+    def __init__(self):
+        self.entries = []
+
+    def add(self, kind, facts, *, cause=None, key=None, at=NOW):
+        entry = Entry(len(self.entries) + 1, at, "churn", kind, cause, key, facts, "")
+        self.entries.append(entry)
+        return entry
+
+    def alarm(self, source="drift", version="1", at=NOW):
+        return self.add("alarm", {"source": source, "version": version, "summary": "age drifted"}, at=at)
+
+    def request(self):
+        return self.add("request", {"reason": "new prices", "by": "Ada"})
+
+    def decision(self, cause):
+        key = f"churn/start/{sum(e.kind == 'decision' for e in self.entries) + 1}"
+        return self.add("decision", {"action": "start", "rule": "alarm"}, cause=cause.number, key=key)
+
+    def run(self, age=timedelta(days=9), state="succeeded", cause=None, version=None):
+        """A whole run, begun so long ago; in flight if `state` is None."""
+        decision = self.decision(cause or self.alarm())
+        name = f"churn-{decision.number}"
+        run = self.add("run", {"run": name}, cause=decision.number, at=NOW - age)
+        if state:
+            self.add("run_ended", {"run": name, "state": state, "version": version}, cause=run.number)
+        return run
+
+
+@pytest.fixture
+def story():
+    return Story()
+
+
+def ask(loop, story, cause, *, now=NOW, speed=1.0, new_rows=lambda: 0, busy=""):
+    return decide(loop.retrain, Clock(speed), tuple(story.entries), cause, now, new_rows, busy)
+
+
+def test_the_first_alarm_starts_a_run(loop, story):
+    decision = ask(loop(), story, story.alarm())
+    assert (decision.action, decision.rule) == ("start", "alarm")
+    assert decision.reason == "age drifted; no rule holds a run back"
+
+
+def test_a_source_that_the_loop_does_not_name_starts_nothing(loop, story):
+    decision = ask(loop(), story, story.alarm(source="DiskFull"))
+    assert (decision.action, decision.rule, decision.until) == ("no", "source", None)
+    assert decision.reason == "retrain.on has drift, and not DiskFull"
+
+
+def test_no_source_at_all_starts_nothing(loop, story):
+    assert ask(loop(on=()), story, story.alarm()).reason == "retrain.on has nothing, and not drift"
+
+
+def test_one_run_is_in_flight_at_a_time(loop, story):
+    run = story.run(state=None)
+    decision = ask(loop(cooldown="0s"), story, story.alarm())
+    assert (decision.action, decision.rule) == ("no", "in_flight")
+    assert run.facts["run"] in decision.reason
+
+
+def test_a_run_that_is_decided_and_not_yet_written_is_in_flight(loop, story):
+    claimed = story.decision(story.alarm())
+    assert unclaimed(story.entries) == [claimed]
+    assert ask(loop(), story, story.alarm()).reason == "a run is about to start"
+
+
+def test_a_rollout_under_way_counts_as_in_flight(loop, story):
+    decision = ask(loop(), story, story.alarm(), busy="the rollout of version 2 is under way")
+    assert (decision.rule, decision.reason) == ("in_flight", "the rollout of version 2 is under way")
+
+
+def test_a_person_does_not_override_a_run_in_flight(loop, story):
+    story.run(state=None)
+    assert ask(loop(), story, story.request()).rule == "in_flight"
+
+
+def test_the_cooldown_is_counted_from_the_start_of_the_last_automatic_run(loop, story):
+    story.run(age=timedelta(hours=23))
+    decision = ask(loop(cooldown="24h"), story, story.alarm())
+    assert (decision.action, decision.rule, decision.until) == ("no", "cooldown", NOW + timedelta(hours=1))
+    assert "retrain.cooldown is 1d" in decision.reason
+    assert "not before 2025-03-01 13:00:00 UTC" in decision.reason
+
+
+def test_a_run_starts_the_moment_the_cooldown_is_over(loop, story):
+    story.run(age=timedelta(hours=24))
+    assert ask(loop(cooldown="24h"), story, story.alarm()).action == "start"
+
+
+def test_a_failed_automatic_run_has_a_cooldown_too(loop, story):
+    story.run(age=timedelta(hours=1), state="failed")
+    assert ask(loop(cooldown="24h"), story, story.alarm()).rule == "cooldown"
+
+
+def test_a_persons_run_has_no_cooldown(loop, story):
+    story.run(age=timedelta(minutes=1), cause=story.request())
+    assert ask(loop(cooldown="24h"), story, story.alarm()).action == "start"
+
+
+def test_durations_of_the_loop_are_real_seconds_of_its_clock(loop, story):
+    story.run(age=timedelta(seconds=0.4))
+    decision = ask(loop(cooldown="24h"), story, story.alarm(), speed=86400.0)
+    assert decision.until == NOW + timedelta(seconds=0.6)
+
+
+def test_the_daily_cap_counts_automatic_runs_of_24_hours(loop, story):
+    for hours in (30, 20, 10):
+        story.run(age=timedelta(hours=hours))
+    story.run(age=timedelta(hours=2), cause=story.request())
+    rules = loop(cooldown="1h", daily_cap=2)
+    decision = ask(rules, story, story.alarm())
+    assert (decision.action, decision.rule, decision.until) == ("no", "daily_cap", NOW + timedelta(hours=4))
+    assert ask(rules, story, story.alarm(), now=NOW + timedelta(hours=4)).action == "start"
+    assert ask(loop(cooldown="1h", daily_cap=3), story, story.alarm()).action == "start"
+
+
+def test_too_few_new_rows_hold_a_run_back_until_they_are_counted_again(loop, story):
+    rules = loop(min_new_rows=100)
+    decision = ask(rules, story, story.alarm(), new_rows=lambda: 99)
+    assert (decision.action, decision.rule, decision.until) == ("no", "min_new_rows", NOW + timedelta(minutes=10))
+    assert decision.reason.startswith("99 labelled rows")
+    assert ask(rules, story, story.alarm(), new_rows=lambda: 100).action == "start"
+
+
+def test_rows_that_cannot_be_counted_hold_a_run_back(loop, story):
+    def broken():
+        raise DataError("churn.csv is gone")
+
+    decision = ask(loop(min_new_rows=1), story, story.alarm(), new_rows=broken)
+    assert (decision.rule, decision.reason) == ("min_new_rows", "the new rows cannot be counted: churn.csv is gone")
+
+
+def test_rows_are_not_counted_where_it_makes_no_difference(loop, story):
+    def never():
+        raise AssertionError("the source was read")
+
+    assert ask(loop(min_new_rows=0), story, story.alarm(), new_rows=never).action == "start"
+    story.run(age=timedelta(hours=1))
+    assert ask(loop(min_new_rows=5), story, story.alarm(), new_rows=never).rule == "cooldown"
+
+
+def test_the_breaker_opens_after_so_many_failures_in_a_row(loop, story):
+    rules = loop(max_failures=2, cooldown="1h")
+    story.run(state="failed")
+    assert ask(rules, story, story.alarm()).action == "start"
+    story.run(state="failed")
+    decision = ask(rules, story, story.alarm())
+    assert (decision.action, decision.rule, decision.until) == ("no", "breaker", None)
+    assert "the last 2 runs failed" in decision.reason
+
+
+@pytest.mark.parametrize("state", ["succeeded", "rejected"])
+def test_a_run_that_did_not_fail_closes_the_breaker(loop, story, state):
+    for each in ("failed", "failed", state):
+        story.run(state=each)
+    assert failures(runs(story.entries)) == 0
+    assert ask(loop(max_failures=2), story, story.alarm()).action == "start"
+
+
+def test_a_person_overrides_cooldown_cap_rows_and_breaker(loop, story):
+    for _ in range(3):
+        story.run(age=timedelta(minutes=5), state="failed")
+    rules = loop(max_failures=1, daily_cap=1, min_new_rows=10**6)
+    decision = ask(rules, story, story.request())
+    assert (decision.action, decision.rule) == ("start", "person")
+    assert decision.reason == "Ada asked for a run: new prices"
+
+
+def test_an_alarm_about_a_version_that_was_replaced_since_is_superseded(loop, story):
+    alarm = story.alarm(version="1")
+    story.add("promoted", {"version": 2})
+    decision = ask(loop(), story, alarm)
+    assert (decision.action, decision.rule) == ("no", "superseded")
+    assert decision.reason == "the alarm is about version 1, and version 2 was promoted since"
+
+
+def test_an_alarm_about_the_live_version_is_not_superseded(loop, story):
+    old, unnamed = story.alarm(version="2"), story.alarm(version=None)
+    story.add("promoted", {"version": 2})
+    new = story.alarm(version="1")
+    for alarm in (old, unnamed, new):
+        assert ask(loop(), story, alarm).action == "start"
+
+
+def test_a_run_without_a_decision_is_a_persons(story):
+    story.add("run", {"run": "by-hand"})
+    (run,) = runs(story.entries)
+    assert (run.automatic, run.state) == (False, None)
+
+
+def test_the_first_end_of_a_run_is_its_end(story):
+    run = story.run(state="succeeded")
+    story.add("run_ended", {"run": run.facts["run"], "state": "failed"}, cause=run.number)
+    assert runs(story.entries)[0].state == "succeeded"
+
+
+def test_reasons_are_json(loop, story):
+    json.dumps(ask(loop(), story, story.alarm(source='"\\')).reason)
