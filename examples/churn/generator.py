@@ -56,7 +56,7 @@ PRICE_RISE, ACQUIRED_SHARE = 1.4, 0.4
 class Effects:
     """The coefficients of the log odds of leaving; README.md writes the formula out."""
 
-    intercept: float = -2.55
+    intercept: float = -2.62
     annual: float = -2.4
     tenure: float = -0.55
     logins: float = -0.85
@@ -243,7 +243,7 @@ def churn_probability(columns: dict[str, np.ndarray], moments: np.ndarray, effec
         + effects.new_and_monthly * (monthly & (columns["tenure_months"] < 6))
         + 0.25 * (columns["payment_method"] == "invoice")
         + 0.2 * (columns["region"] == "apac")
-        + 0.08 * np.cos(2 * np.pi * moments / _YEAR)
+        - 0.06 * np.cos(2 * np.pi * moments / _YEAR)
     )
     return 1 / (1 + np.exp(-odds))
 

@@ -27,6 +27,7 @@ from loopwright.durations import Clock
 
 # Requests are drawn this many seconds ahead: one draw of 20 rows costs about what one of a single row does.
 _AHEAD = 0.1
+_LATE = 1.0
 _OPEN_REQUESTS = 128
 _LABELS_A_POST = 1000
 # Labels that wait for a monitor that does not answer; the oldest are given up first.
@@ -100,7 +101,7 @@ class Traffic:
         positive: str = "Yes",
         label_delay: timedelta = timedelta(days=7),
         export_every: timedelta = timedelta(days=1),
-        restate: timedelta = timedelta(days=30),
+        restate: timedelta = timedelta(days=40),
         file_format: str = "csv",
         timeout: float = 5.0,
     ) -> None:
@@ -119,7 +120,7 @@ class Traffic:
         self._drawn: deque[Any] = deque()
         self._exported: deque[_Exported] = deque()
         self._started = self._stopped = 0.0
-        self._cpu = 0.0
+        self._cpu, self._open = 0.0, 0
         self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -208,17 +209,15 @@ class Traffic:
             self._running.set()
             # One that fails ends the others, and the error is kept for whoever asks.
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._requests(session))
+                tasks.create_task(self._requests(session, tasks))
                 tasks.create_task(self._every(max(0.1, self._seconds(timedelta(hours=6))), self._deliver, session))
                 tasks.create_task(self._every(self._seconds(self._export_every), self._export))
             await self._deliver(session)
             await self._export()
-        self._cpu = time.thread_time()
 
     async def _every(self, seconds: float, action: Any, *arguments: Any) -> None:
         while not await self._pause(seconds):
             await action(*arguments)
-            self._cpu = time.thread_time()
 
     async def _pause(self, seconds: float) -> bool:
         """Wait, but no longer than until the driver is to stop; whether it is."""
@@ -227,30 +226,28 @@ class Traffic:
             await asyncio.wait_for(self._stopping.wait(), max(0.0, seconds))
         return self._stopping.is_set()
 
-    async def _requests(self, session: aiohttp.ClientSession) -> None:
+    async def _requests(self, session: aiohttp.ClientSession, tasks: asyncio.TaskGroup) -> None:
         """Draw arrivals a little ahead, and start each request at its moment."""
         assert self._stopping is not None
-        running: set[asyncio.Task[None]] = set()
         number, arrival = 0, time.time()
         while not self._stopping.is_set():
+            # After a pause of the whole machine the customers of that time are not sent all at once.
+            arrival = max(arrival, time.time() - _LATE)
             moments = []
             while arrival < time.time() + _AHEAD:
                 moments.append(arrival)
                 arrival += self._gaps.expovariate(self._rate)
             for real, body, label, moment in self._draw(moments):
                 if await self._pause_until(real):
-                    break
+                    return
                 number += 1
-                if len(running) >= _OPEN_REQUESTS:
+                if self._open >= _OPEN_REQUESTS:
                     self._fail("not sent: too many requests are open", None)
-                    continue
-                request = self._request(session, f"{self._prefix}-{number}", body, label, moment)
-                task = asyncio.create_task(request)
-                running.add(task)
-                task.add_done_callback(running.discard)
+                else:
+                    self._open += 1
+                    tasks.create_task(self._request(session, f"{self._prefix}-{number}", body, label, moment))
+            self._cpu = time.thread_time()
             await self._pause_until(arrival - _AHEAD)
-        if running:
-            await asyncio.gather(*running)
 
     async def _pause_until(self, real: float) -> bool:
         """Wait for a moment of the wall clock; whether the driver is to stop. A sleep costs less than a wait_for."""
@@ -294,6 +291,8 @@ class Traffic:
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, LookupError, TypeError) as error:
             self._fail(_reason(error), version)
             return
+        finally:
+            self._open -= 1
         with self._lock:
             self._counts.ok += 1
             self._counts.by_version[version] += 1

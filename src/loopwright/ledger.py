@@ -60,6 +60,8 @@ class Entry:
     key: str | None
     facts: Mapping[str, Any]
     hash: str
+    previous: str = ""
+    """The hash of the entry before, which `hash` covers; that one may be another loop's."""
 
 
 class DuplicateEntry(LedgerError):
@@ -119,7 +121,7 @@ class Ledger:
             row["hash"] = _digest(row)
             connection.execute(_entries.insert().values(row))
             connection.execute(_head.update().where(_head.c.id == 1).values(number=row["number"], hash=row["hash"]))
-        return Entry(row["number"], moment, loop, kind, cause, key, json.loads(text), row["hash"])
+        return Entry(row["number"], moment, loop, kind, cause, key, json.loads(text), row["hash"], head.hash)
 
     def entries(
         self, loop: str | None = None, *, kind: str | None = None, after: int = 0, newest: int | None = None
@@ -233,6 +235,7 @@ def _entry(row: Any) -> Entry:
         row.key,
         json.loads(row.facts),
         row.hash,
+        row.previous,
     )
 
 

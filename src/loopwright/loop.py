@@ -270,10 +270,6 @@ class Loop(_Declared):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        special = {self.data.label.column: "the label", self.data.entity: "the entity"}
-        for column in (self.data.label.column, self.data.entity, self.data.timestamp):
-            if column is not None and column in self.inputs:
-                raise ValueError(f"{column} is {special.get(column, 'the timestamp')} and cannot be an input too")
         if not self.inputs:
             raise ValueError("the contract names no input column beside the label, the entity and the timestamp")
         known = CLASSIFICATION_METRICS if self.model.task == "classification" else REGRESSION_METRICS
@@ -309,7 +305,18 @@ class Loop(_Declared):
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.2's reading of plain words: `on`, `yes` and `No` are text, and so is a date."""
+    """YAML 1.2's reading of plain words: `on`, `yes` and `No` are text, and so is a date. A key twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """The mapping of a node, in which no key occurs twice: YAML would silently take the last one."""
+        seen = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key.value!r} is there twice", key.start_mark
+                )
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -376,6 +383,9 @@ def parse(text: str, name: str = FILE) -> Loop:
 def _explain(name: str, tree: yaml.Node | None, error: Any) -> str:
     """One line for one pydantic error: file, line, key, what was found and what was expected."""
     location = tuple(part for part in error["loc"] if not _is_branch(part))
+    if not location and (named := re.match(r"Value error, (\w+): ", error["msg"])):
+        # A check over several parts names the one to look at first.
+        location = (named[1],)
     line, found = _locate(tree, location)
     path = ".".join(str(part) for part in location) or "the declaration"
     where = f"{name}:{line}: {path}"
@@ -388,8 +398,10 @@ def _explain(name: str, tree: yaml.Node | None, error: Any) -> str:
         case "missing":
             return f"{where}: missing; expected the key `{location[-1]}`"
         case _:
-            expected = re.sub(r"^(Value error|Input should be|Assertion failed), ?", "", error["msg"])
-            expected = expected.removeprefix("Input should be ")
+            expected = re.sub(r"^(Value error, |Input should be )", "", error["msg"])
+            expected = re.sub(rf"^{location[0]}: ", "", expected) if len(location) == 1 else expected
+            if error["type"] == "string_pattern_mismatch":
+                expected = f"text that matches {error['ctx']['pattern']}"
             got = f"found {found!r}; " if found is not None else ""
             return f"{where}: {got}{'' if error['type'] == 'value_error' else 'expected '}{expected}"
 

@@ -238,6 +238,8 @@ class Registry:
     def _connected(self) -> Iterator["MlflowClient"]:
         os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        # A model is its bundle; the lock file of wherever a run happens to be is no part of it.
+        os.environ.setdefault("MLFLOW_LOG_UV_FILES", "false")
         for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking", "mlflow.models.model"):
             logging.getLogger(name).setLevel(logging.ERROR)
         from mlflow import MlflowClient

@@ -27,14 +27,20 @@ def run(context: Context, reason: str) -> int:
     Exit codes: 0 registered, 3 the data cannot be used, 4 a gate was not passed, 6 the run failed.
     """
     from loopwright import settings
+    from loopwright.engines.local import LocalEngine
+    from loopwright.engines.protocol import ENDED
 
     settings.prepare(context.settings)
     code = features.read(context)
-    entry = context.ledger.append(
-        context.loop.name, "decision", {"action": "start", "reason": reason, "by": getpass.getuser()}
-    )
+    engine = LocalEngine(context.settings)
+    if busy := [status.run for status in engine.runs(context.loop.name) if status.state not in ENDED]:
+        raise RunError(
+            f"the run {busy[-1]} of {context.loop.name} is under way",
+            expected="one run of a loop at a time",
+            do="wait until it has ended; `loopwright status` says how it is",
+        )
     with _Live(context) as live:
-        status = start(context, code, entry.number, live.show)
+        status = _start(context, code, reason, live.show)
     if status.state == "cancelled":
         raise click.exceptions.Abort
     if status.error is not None:
@@ -52,14 +58,14 @@ def run(context: Context, reason: str) -> int:
     return 0
 
 
-def start(context: Context, code: str, cause: int, progress: Progress) -> "RunStatus":
-    """Run the pipeline because of a ledger entry, and write what came of it; Ctrl-C cancels the run."""
+def _start(context: Context, code: str, reason: str, progress: Progress) -> "RunStatus":
+    """Run the pipeline because a person asked, and write what came of it; Ctrl-C cancels the run."""
     from loopwright.engines.local import LocalEngine
 
     engine, ledger, name = LocalEngine(context.settings), context.ledger, context.loop.name
-    entry = ledger.append(
-        name, "run", {"run": (run := new_id(name)), "engine": "local"}, cause=cause, key=f"{name}/run/{cause}"
-    )
+    asked = ledger.append(name, "request", {"reason": reason, "by": getpass.getuser()})
+    run = f"{name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
+    entry = ledger.append(name, "run", {"run": run, "engine": "local", "by": getpass.getuser()}, cause=asked.number)
     try:
         engine.submit(request(context, code, run, entry.number))
         status = engine.follow(run, progress)
@@ -67,7 +73,7 @@ def start(context: Context, code: str, cause: int, progress: Progress) -> "RunSt
         status = engine.cancel(run)
     facts = {
         "run": run,
-        "state": status.state,
+        "state": outcome(status),
         "seconds": round(status.seconds, 3),
         "version": status.version,
         "error": status.error,
@@ -76,9 +82,9 @@ def start(context: Context, code: str, cause: int, progress: Progress) -> "RunSt
     return status
 
 
-def new_id(loop: str) -> str:
-    """A run's id: when it began, and enough chance that no two are the same."""
-    return f"{loop}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
+def outcome(status: "RunStatus") -> str:
+    """An ended run's state in the ledger: a run whose model did not pass its gates went through, and is `rejected`."""
+    return "rejected" if status.state == "succeeded" and status.version is None else status.state
 
 
 def request(context: Context, code: str, run: str, cause: int) -> "RunRequest":

@@ -6,6 +6,7 @@ snapshot. A snapshot is written once and never changed; `verify` reads it again 
 
 import hashlib
 import os
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -44,7 +45,8 @@ def write(frame: "pd.DataFrame", store: Path) -> tuple[str, Path]:
         canonical.to_parquet(part, index=False)
         part.replace(path)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
         raise DataError(
             f"the snapshot {path} cannot be written: {error.strerror or error}",
             expected="free space in a folder that this user may write",

@@ -32,7 +32,7 @@ def monitor(declaration: Path, port: int, alerts: str) -> list[str]:
 
 def trigger(folder: Path, port: int) -> list[str]:
     """The trigger of the loop in this folder."""
-    return [*_module("loopwright.trigger"), str(folder), "--port", str(port)]
+    return [*_module("loopwright.cli.trigger_service"), str(folder), "--port", str(port)]
 
 
 def mlflow(settings: Settings, port: int) -> list[str]:

@@ -4,6 +4,7 @@ The order: clusters are added, Envoy has them, the route names them, Envoy has i
 a version, its last request is answered, its clusters go. Each call of `converge` takes the step that is due.
 """
 
+import math
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Any
 import httpx
 
 from loopwright import files
-from loopwright.rollout import envoy, envoy_admin
+from loopwright.rollout import counts, envoy, envoy_admin
+from loopwright.rollout.counts import Arm
 from loopwright.rollout.envoy import Upstream
-from loopwright.rollout.envoy_admin import Loaded, Traffic
+from loopwright.rollout.envoy_admin import Loaded
 
 BOOTSTRAP = "bootstrap.json"
 REFRESH = 1.0
@@ -27,8 +29,8 @@ TIMEOUT = 1.0
 class DataPlane:
     """One Envoy, by its folder and its admin port."""
 
-    def __init__(self, folder: Path, admin: str, client: httpx.AsyncClient, slow_ms: float | None) -> None:
-        self._folder, self._admin, self._client, self._slow_ms = folder, admin, client, slow_ms
+    def __init__(self, folder: Path, admin: str, client: httpx.AsyncClient) -> None:
+        self._folder, self._admin, self._client = folder, admin, client
         self._clusters: dict[str, Any] = {}
         self._routes: dict[str, Any] = {}
         self._written = self._observed = 0.0
@@ -88,10 +90,10 @@ class DataPlane:
         except httpx.HTTPError:
             self.weights, self.loaded, self.answering = {}, {}, False
 
-    async def traffic(self) -> dict[int, Traffic]:
-        """Each version's counts since Envoy started; none while it does not answer."""
+    async def traffic(self) -> dict[int, Arm]:
+        """Each version's counts since Envoy started, but for latency; none while it does not answer."""
         try:
-            return envoy_admin.traffic(await self._ask(envoy_admin.STATS_QUERY), self._slow_ms)
+            return counts.read_traffic(await self._ask(envoy_admin.STATS_QUERY), math.inf)
         except httpx.HTTPError:
             return {}
 

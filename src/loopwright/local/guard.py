@@ -3,7 +3,8 @@
 The kernel ends the supervisor's own children with it (processes.py, on Linux), but not the children that they have:
 MLflow's server starts workers, a trigger starts runs. The guard is told the groups on its standard input, `+123` and
 `-123` a line. The pipe's end is the supervisor's end, even by SIGKILL; what is left of the groups then gets SIGTERM
-and, after a grace, SIGKILL. Run by path with `python -I -S`: it imports nothing but the standard library.
+and, after a grace, SIGKILL. Run by path with `python -I -S` and the grace in seconds: it imports
+nothing but the standard library.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ import sys
 import time
 
 GRACE = 3.0
-"""Seconds between SIGTERM and SIGKILL."""
+"""Seconds between SIGTERM and SIGKILL, unless it is told otherwise."""
 
 
 def end(groups: set[int], grace: float = GRACE) -> None:
@@ -43,7 +44,7 @@ def main() -> None:
     groups: set[int] = set()
     for line in sys.stdin:
         (groups.add if line[0] == "+" else groups.discard)(int(line[1:]))
-    end(groups)
+    end(groups, float(sys.argv[1]))
 
 
 if __name__ == "__main__":

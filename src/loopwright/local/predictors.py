@@ -61,7 +61,9 @@ class Predictors:
         for version in [version for version, one in self._replicas.items() if one.stopping and one.stopping.done()]:
             del self._replicas[version]
         for version, placement in placements.items():
-            replica = self._replicas.setdefault(version, Replica(placement, self._make))
+            replica = self._replicas.get(version)
+            if replica is None:
+                replica = self._replicas[version] = Replica(placement, self._make)
             if (replica.placement.bundle, replica.placement.digest) != (placement.bundle, placement.digest):
                 replica.placement = placement
                 replica.service.kill()

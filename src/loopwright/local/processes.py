@@ -31,7 +31,8 @@ _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 class Guard:
     """The process that ends the groups it was told when this process ends (guard.py)."""
 
-    def __init__(self) -> None:
+    def __init__(self, grace: float = guard.GRACE) -> None:
+        self._grace = grace
         self._groups: set[int] = set()
         self._process: subprocess.Popen[str] | None = None
 
@@ -43,7 +44,8 @@ class Guard:
     def remove(self, group: int) -> None:
         """This group has ended."""
         self._groups.discard(group)
-        self._tell(f"-{group}")
+        if self._process is not None:
+            self._tell(f"-{group}")
 
     def close(self) -> None:
         """End the guard, and with it every group that it still knows."""
@@ -54,7 +56,7 @@ class Guard:
     def _tell(self, line: str) -> None:
         if self._process is None or self._process.poll() is not None:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", guard.__file__],
+                [sys.executable, "-I", "-S", guard.__file__, str(self._grace)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -1,8 +1,8 @@
 """The supervisor's side of the local state: seeing that `serving.json` changed, writing `status.json` and the series.
 
 The files' contents are defined in rollout/state.py, as rollouts read and write them too. What is written here beside
-that: in status.json `services` (Envoy, monitor, trigger, MLflow, each as a predictor is) and `problems` (a text for
-each process that does not do what it should), and `series.jsonl`, one line a second of what the reports draw.
+that: in status.json `services` (Envoy, monitor, trigger, MLflow, each as a predictor is), and `series.jsonl`, one line
+a second of what the reports draw.
 """
 
 import json
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from loopwright import files
-from loopwright.rollout.envoy_admin import Traffic
+from loopwright.rollout.counts import Arm
 from loopwright.rollout.state import STATUS, Predictor, Status
 
 SERIES = "series.jsonl"
@@ -46,12 +46,9 @@ class StatusFile:
         self._path = live / STATUS
         self._written: dict[str, Any] = {}
 
-    def write(self, status: Status, services: Mapping[str, Predictor], problems: Mapping[str, str]) -> None:
+    def write(self, status: Status, services: Mapping[str, Predictor]) -> None:
         """Replace the file if this is not what it says."""
-        content = asdict(status) | {
-            "services": {name: asdict(service) for name, service in services.items()},
-            "problems": dict(problems),
-        }
+        content = asdict(status) | {"services": {name: asdict(service) for name, service in services.items()}}
         if content != self._written:
             files.write_json(self._path, content)
             self._written = content
@@ -77,13 +74,13 @@ class Sample:
     drift_version: str | None = None
 
     @classmethod
-    def of(cls, at: float, traffic: Mapping[int, Traffic], weights: Mapping[int, int], drift: Any) -> "Sample":
+    def of(cls, at: float, traffic: Mapping[int, Arm], weights: Mapping[int, int], drift: Any) -> "Sample":
         """From Envoy's counts and the monitor's answer to GET /v1/drift, or nothing where it gave none."""
         features = (drift or {}).get("features") or {}
         return cls(
             at=round(at, 3),
-            requests={version: count.requests for version, count in traffic.items()},
-            errors={version: count.errors for version, count in traffic.items()},
+            requests={version: round(count.requests) for version, count in traffic.items()},
+            errors={version: round(count.errors) for version, count in traffic.items()},
             weights=dict(weights),
             drift={name: {"distance": one["distance"], "score": one["score"]} for name, one in features.items()},
             drift_version=(drift or {}).get("version"),

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,43 +21,20 @@ from loopwright import files
 from loopwright.errors import LoopwrightError
 from loopwright.local import commands, lock, ports, token
 from loopwright.local.dataplane import DataPlane
+from loopwright.local.options import Options, choose_places
 from loopwright.local.predictors import Predictors, Replica, route
 from loopwright.local.processes import Child, Guard
 from loopwright.local.services import Service
 from loopwright.local.state import Sample, Series, StatusFile, Watch
 from loopwright.loop import Loop
 from loopwright.rollout import envoy
-from loopwright.rollout.state import SERVING, Placement, Serving, Status, read_serving, write_serving
+from loopwright.rollout.state import SERVING, Serving, Status, read_serving, write_serving
 from loopwright.settings import Settings
 
 TICK = 0.05
 """Seconds between two looks."""
 SAMPLE = 1.0
 """Seconds between two lines of series.jsonl."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What `up` is given. Of the ports, 0 takes a free one."""
-
-    host: str = ports.LOOPBACK
-    """Where the gateway listens; everything else stays on the loopback interface."""
-    gateway_port: int = 8080
-    """HTTP and gRPC."""
-    monitor_port: int = 0
-    trigger_port: int = 0
-    mlflow_port: int = 0
-    with_mlflow: bool = False
-    """Serve MLflow's web interface too: another 400 MB of memory."""
-    initial: Placement | None = None
-    """The version that becomes the stable one where nothing is wanted yet: the registry's champion."""
-    commands: commands.Commands = field(default_factory=commands.Commands)
-    on_event: Callable[[str], None] = lambda text: None
-    """Called with a line of text whenever something happens."""
-    on_ready: Callable[[Status], None] = lambda status: None
-    """Called once, when everything that was wanted at the start serves."""
-    grace: float = 10.0
-    """Seconds that a process has to end by itself."""
 
 
 class Supervisor:
@@ -79,51 +55,24 @@ class Supervisor:
         """
         assert threading.current_thread() is threading.main_thread(), "children live as long as the thread"
         with lock.held(self._live, self._loop.name):
-            host = ports.address(self._options.host)
-            self._choose_ports(host)
+            self._places = choose_places(self._options, self._settings)
             commands.find_envoy()
             self._settings = token.issue(self._settings)
             try:
                 if read_serving(self._live) == Serving() and self._options.initial is not None:
                     write_serving(self._live, Serving(stable=self._options.initial))
-                asyncio.run(self._main(host))
+                asyncio.run(self._main())
             finally:
                 self._guard.close()
                 token.discard(self._settings)
 
-    def _choose_ports(self, host: str) -> None:
-        """Check the ports that were given, take free ones for the others, and say where everything will be."""
-        given = {
-            "gateway": self._options.gateway_port,
-            "monitor": self._options.monitor_port,
-            "trigger": self._options.trigger_port,
-            "mlflow": self._options.mlflow_port,
-        }
-        for name, port in given.items():
-            if port and (name != "mlflow" or self._options.with_mlflow):
-                ports.check(port, f"the {name}", host if name == "gateway" else ports.LOOPBACK)
-        spare = ports.free(5)
-        self._ports = {name: port or spare.pop() for name, port in given.items()} | {"envoy_admin": spare.pop()}
-        # Where the gateway listens everywhere, this machine is a place to reach it.
-        shown = {"0.0.0.0": ports.LOOPBACK, "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-        self._endpoints = {
-            name: f"http://{shown if name == 'gateway' else ports.LOOPBACK}:{port}"
-            for name, port in self._ports.items()
-            if name != "mlflow"
-        } | {"grpc": f"{shown}:{self._ports['gateway']}"}
-        if self._options.with_mlflow:
-            remote = self._settings.registry_uri.startswith(("http://", "https://"))
-            self._endpoints["mlflow"] = (
-                self._settings.registry_uri if remote else f"http://{ports.LOOPBACK}:{self._ports['mlflow']}"
-            )
-
-    async def _main(self, host: str) -> None:
+    async def _main(self) -> None:
         self._stop, self._announced, self._started = asyncio.Event(), False, time.time()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().add_signal_handler(number, self._signalled)
         # Straight to the loopback interface, whatever proxy the environment names.
         async with httpx.AsyncClient(trust_env=False) as client:
-            self._build(client, host)
+            self._build(client)
             sampler = asyncio.create_task(self._repeat(SAMPLE, self._sample))
             try:
                 await self._repeat(TICK, self._reconcile)
@@ -131,45 +80,47 @@ class Supervisor:
                 sampler.cancel()
                 await self._end()
 
-    def _build(self, client: httpx.AsyncClient, host: str) -> None:
+    def _build(self, client: httpx.AsyncClient) -> None:
         """Write what the processes read at their start, and make their services; the first tick starts them."""
         limit = self._loop.rollout.analysis.latency_p99
         slow_ms = None if limit is None else limit.max.total_seconds() * 1000
-        admin, calls = self._ports["envoy_admin"], self._options.commands
-        declaration = self._live / "loop.json"
+        places, calls = self._places, self._options.commands
+        declaration, folder = self._live / "loop.json", self._live / "envoy"
         files.write_text(declaration, self._loop.to_json())
         self._client = client
         self._status, self._series = StatusFile(self._live), Series(self._live)
         self._watch = Watch(self._live / SERVING)
-        self._plane = DataPlane(self._live / "envoy", self._endpoints["envoy_admin"], client, slow_ms)
+        self._plane = DataPlane(folder, places.urls["envoy_admin"], client)
         start = self._plane.prepare(
             envoy.bootstrap(
-                self._live / "envoy", host=host, port=self._ports["gateway"], admin_port=admin, slow_ms=slow_ms
+                folder,
+                host=places.host,
+                port=places.ports["gateway"],
+                admin_port=places.ports["envoy_admin"],
+                slow_ms=slow_ms,
             )
         )
-        alerts, port = f"{self._endpoints['trigger']}/v1/alerts", self._ports
+        alerts, port = f"{places.urls['trigger']}/v1/alerts", places.ports
         self._services = {
-            "envoy": self._service("envoy", lambda: calls.envoy(start), "envoy_admin", "/ready"),
+            "envoy": self._service("envoy", lambda: calls.envoy(start), f"{places.urls['envoy_admin']}/ready"),
             "trigger": self._service("trigger", lambda: calls.trigger(self._folder, port["trigger"])),
             "monitor": self._service("monitor", lambda: calls.monitor(declaration, port["monitor"], alerts)),
         }
-        if self._endpoints.get("mlflow", "").startswith(f"http://{ports.LOOPBACK}:{port['mlflow']}"):
+        if "mlflow" in port:
             self._services["mlflow"] = self._service(
-                "mlflow", lambda: calls.mlflow(self._settings, port["mlflow"]), path="/health"
+                "mlflow", lambda: calls.mlflow(self._settings, port["mlflow"]), f"{places.urls['mlflow']}/health"
             )
         self._predictors = Predictors(self._predictor, self._options.grace)
 
-    def _service(
-        self, name: str, command: Callable[[], Any], endpoint: str | None = None, path: str = "/healthz"
-    ) -> Service:
-        url = self._endpoints[endpoint or name] + path
+    def _service(self, name: str, command: Callable[[], Any], ready_url: str = "") -> Service:
+        url = ready_url or f"{self._places.urls[name]}/healthz"
         return self._make(name, command, lambda: url)
 
     def _predictor(self, replica: Replica) -> Service:
         loop, make = self._loop.name, self._options.commands.predictor
         return self._make(
             f"predictor {replica.placement.version}",
-            lambda: make(loop, replica.placement, *replica.choose_ports(), self._endpoints["monitor"]),
+            lambda: make(loop, replica.placement, *replica.choose_ports(), self._places.urls["monitor"]),
             lambda: f"http://{ports.LOOPBACK}:{replica.http}/v2/models/{loop}/ready",
         )
 
@@ -229,22 +180,21 @@ class Supervisor:
             self._report("serving", str(error))
 
     def _write_status(self) -> None:
+        running = [*self._services.values(), *self._predictors.services()]
+        problems = self._problems | {service.name: service.problem for service in running}
         status = Status(
             pid=os.getpid(),
             started=self._started,
-            endpoints=self._endpoints,
+            endpoints=self._places.urls,
             predictors=self._predictors.observed(),
             weights=self._plane.weights,
+            problems={name: problem for name, problem in problems.items() if problem},
         )
-        running = [*self._services.values(), *self._predictors.services()]
-        problems = self._problems | {service.name: service.problem for service in running}
-        self._status.write(
-            status,
-            {name: service.observed() for name, service in self._services.items()},
-            {name: problem for name, problem in problems.items() if problem},
-        )
+        self._status.write(status, {name: service.observed() for name, service in self._services.items()})
         complete = self._predictors.ready() and self._plane.settled
-        if complete and not self._announced and all(one.state == "ready" for one in self._services.values()):
+        # MLflow's interface takes long to start, and nothing waits for it.
+        needed = [service for name, service in self._services.items() if name != "mlflow"]
+        if complete and not self._announced and all(one.state == "ready" for one in needed):
             self._announced = True
             self._options.on_ready(status)
 
@@ -255,7 +205,7 @@ class Supervisor:
 
     async def _drift(self) -> Any:
         try:
-            answer = await self._client.get(f"{self._endpoints['monitor']}/v1/drift", timeout=SAMPLE)
+            answer = await self._client.get(f"{self._places.urls['monitor']}/v1/drift", timeout=SAMPLE)
             return answer.json() if answer.status_code == httpx.codes.OK else None
         except (httpx.HTTPError, ValueError):
             return None

@@ -1,8 +1,8 @@
 """Counts of a version's events in its profile's bins: cumulative since the start, and in the window.
 
 All counts of a version are one vector, so that a snapshot is a copy and a window a difference. A ring keeps one
-snapshot a look. Memory depends on the number of versions and bins only: versions are few, and beyond `MOST_VERSIONS` the
-one that was idle longest is forgotten.
+snapshot a look. Memory depends on the number of versions and bins only, and versions are few: beyond `MOST_VERSIONS`,
+the one that was idle longest is forgotten.
 """
 
 from collections import deque

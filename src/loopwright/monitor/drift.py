@@ -147,7 +147,7 @@ def choose(current: str | None, events: Mapping[str, int]) -> str | None:
     most = max(events, key=lambda version: events[version], default=None)
     if most is None or events[most] == 0:
         return current if current in events else None
-    if current in events and events[most] < 2 * events[current]:
+    if current is not None and current in events and events[most] < 2 * events[current]:
         return current
     return most
 
@@ -186,13 +186,13 @@ class Alarm:
     _sent: float = -math.inf
     _events: int = 0
 
-    def step(self, look: Look, at: float) -> Notice | None:
+    def step(self, look: Look | None, at: float) -> Notice | None:
         """Take in a look at the real moment `at`; the notice to send now, if any.
 
         One is sent when a feature begins to fire, every window while any does, and once when the last is over. A look
         without enough events is no evidence: it breaks a row of drifted looks, and ends nothing.
         """
-        if not look.enough:
+        if look is None or not look.enough:
             self._drifted.clear()
             return None
         self._events = look.events

@@ -58,24 +58,24 @@ class Labels:
         self._labelled = np.zeros(capacity, dtype=np.bool_)
         self._versions: list[str] = []
         self._next = 0
-        self._full = False
         self.losses: dict[str, Loss] = {}
 
     def remember(self, version: str, ids: Sequence[str], predictions: NDArray[np.float64]) -> None:
-        """Keep a batch of predictions until their labels come, or newer predictions need the room."""
+        """Keep a batch of predictions, those that are numbers, until newer ones need the room."""
         if version not in self.losses:
             self.losses[version] = Loss()
             self._versions.append(version)
-        number, capacity = self._versions.index(version), len(self._keys)
-        for identifier, prediction in zip(ids, predictions.tolist(), strict=True):
-            slot, key = self._next, hash(identifier)
-            if self._full and self._slots.get(old := int(self._keys[slot])) == slot:
+        capacity = len(self._keys)
+        kept = np.flatnonzero(np.isfinite(predictions))[-capacity:]
+        keys = [hash(ids[row]) for row in kept.tolist()]
+        slots = (self._next + np.arange(len(kept))) % capacity
+        for old, slot in zip(self._keys[slots].tolist(), slots.tolist(), strict=True):
+            if self._slots.get(old) == slot:
                 del self._slots[old]
-            self._slots[key] = slot
-            self._keys[slot], self._predictions[slot], self._numbers[slot] = key, prediction, number
-            self._labelled[slot] = False
-            self._next = (slot + 1) % capacity
-            self._full = self._full or self._next == 0
+        self._slots.update(zip(keys, slots.tolist(), strict=True))
+        self._keys[slots], self._predictions[slots] = keys, predictions[kept]
+        self._numbers[slots], self._labelled[slots] = self._versions.index(version), False
+        self._next = (self._next + len(kept)) % capacity
 
     def join(self, labels: Iterable[tuple[str, Any]], profiles: dict[str, Profile]) -> Joined:
         """Join (prediction id, label) pairs. Raises LabelError for a label the task does not have, joining none."""
@@ -101,11 +101,21 @@ class Labels:
 def _loss(profile: Profile, identifier: str, label: Any, prediction: float) -> float:
     """The Brier score of one prediction, or its squared error in units of the label's variance, clipped."""
     if profile.task == "classification":
-        return (prediction - _positive(profile.classes, identifier, label)) ** 2
-    if isinstance(label, bool) or not isinstance(label, (int, float)) or not math.isfinite(label):
-        raise LabelError(f"the label of {identifier} is {label!r}; expected a finite number")
+        return min(abs(prediction - _positive(profile.classes, identifier, label)), 1.0) ** 2
     # Without a variance (a constant label in training) the unit is the label's own.
-    return min((prediction - label) ** 2 / (profile.label_variance or 1.0), GREATEST_LOSS)
+    unit = math.sqrt(profile.label_variance or 1.0)
+    # Clipped before it is squared, which would overflow.
+    return min(abs(prediction - _number(identifier, label)) / unit, math.sqrt(GREATEST_LOSS)) ** 2
+
+
+def _number(identifier: str, label: Any) -> float:
+    try:
+        value = math.nan if isinstance(label, (bool, str)) else float(label)
+    except OverflowError:
+        value = math.inf
+    if not math.isfinite(value):
+        raise LabelError(f"the label of {identifier} is {str(label)[:40]!r}; expected a finite number")
+    return value
 
 
 def _positive(classes: Sequence[Any], identifier: str, label: Any) -> float:
@@ -120,4 +130,5 @@ def _positive(classes: Sequence[Any], identifier: str, label: Any) -> float:
 def _text(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    text = str(value)
+    return text.lower() if text in ("True", "False") else text

@@ -28,7 +28,7 @@ Evidence = dict[str, Any]
 
 SLOW_SHARE = 0.01
 """A p99 above the limit: more than this share of the requests takes longer."""
-SLOW_TOGETHER = 10
+SLOW_TOGETHER = 5
 """One stall (a collection, a busy core) slows the requests that are in flight together, so this many slow requests
 count as one piece of evidence. The root of an e-value is an e-value, by Jensen's inequality."""
 _GREATEST = 1e12  # e-values beyond it say nothing more, and JSON has no infinity

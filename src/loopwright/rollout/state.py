@@ -6,13 +6,12 @@ file renamed over the old one: a reader sees one whole state or the other, never
 """
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from loopwright import files
 from loopwright.errors import StateError
 
 SERVING = "serving.json"
@@ -66,6 +65,8 @@ class Status:
     predictors: Mapping[int, Predictor] = field(default_factory=dict)
     weights: Mapping[int, int] = field(default_factory=dict)
     """The share of the traffic of each version in percent, as Envoy has loaded it."""
+    problems: Mapping[str, str] = field(default_factory=dict)
+    """A text for each process that does not do what it should, such as `predictor 2`."""
 
 
 def read_serving(live: Path) -> Serving:
@@ -80,7 +81,7 @@ def read_serving(live: Path) -> Serving:
 
 
 def write_serving(live: Path, serving: Serving) -> None:
-    """Say what is wanted, durably."""
+    """Say what is wanted."""
     wanted: dict[str, Any] = asdict(serving)
     if wanted["stable"]:
         # The stable version's weight follows from the canary's; two places could disagree.
@@ -100,6 +101,7 @@ def read_status(live: Path) -> Status | None:
             endpoints=dict(found.get("endpoints") or {}),
             predictors={int(version): Predictor(**one) for version, one in (found.get("predictors") or {}).items()},
             weights={int(version): int(weight) for version, weight in (found.get("weights") or {}).items()},
+            problems=dict(found.get("problems") or {}),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _damaged(live / STATUS, error) from error
@@ -111,23 +113,12 @@ def write_status(live: Path, status: Status) -> None:
     write_json(live / STATUS, asdict(status))
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Replace a file by one with this content, so that a reader or a crash finds the old or the new one whole.
-
-    Raises StateError when the folder cannot be written.
-    """
-    temporary = None
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Replace a file by one with this content in one step. Raises StateError when the folder cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
-            temporary = file.name
-            json.dump(content, file, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        files.write_json(path, content)
     except OSError as error:
-        if temporary is not None and os.path.exists(temporary):
-            os.unlink(temporary)
         raise StateError(
             f"{path} cannot be written: {error.strerror or error}",
             expected="a folder with free space that this user may write",

@@ -45,9 +45,7 @@ class _Batch:
 class Events:
     """The queue and its sender. Used from one event loop; `run` is its task."""
 
-    def __init__(
-        self, client: httpx.AsyncClient, monitor: str, version: str, profile: bytes, metrics: Metrics
-    ) -> None:
+    def __init__(self, client: httpx.AsyncClient, monitor: str, version: str, profile: bytes, metrics: Metrics) -> None:
         self._client = client
         self._events_url = f"{monitor.rstrip('/')}/v1/events"
         self._profile_url = f"{monitor.rstrip('/')}/v1/profiles/{version}"
@@ -63,13 +61,15 @@ class Events:
 
     def add(self, ids: list[str], columns: Columns, predictions: Array) -> None:
         """Take the events of one request: n ids, the raw columns and the n predictions. Never blocks."""
-        if self._open is None:
-            self._open = _Batch(time.time())
-            asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._close, self._open)
-        self._open.add(ids, columns, predictions)
+        for start in range(0, len(ids), FLUSH_ROWS):
+            part = slice(start, start + FLUSH_ROWS)
+            if self._open is None:
+                self._open = _Batch(time.time())
+                asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._close, self._open)
+            self._open.add(ids[part], {name: array[part] for name, array in columns.items()}, predictions[part])
+            if len(self._open.ids) >= FLUSH_ROWS:
+                self._close(self._open)
         self._rows += len(ids)
-        if len(self._open.ids) >= FLUSH_ROWS:
-            self._close(self._open)
         while self._rows > CAPACITY_ROWS and self._closed:
             self._drop(self._closed.popleft(), "full")
 
@@ -113,7 +113,7 @@ class Events:
     async def _introduce(self) -> bool:
         response = await self._call("PUT", self._profile_url, self._profile, "application/json")
         if response is None or not response.is_success:
-            self._note(f"refused the profile: {response.status_code} {response.text[:200]}" if response else None)
+            self._note(response, "refused the profile")
             return False
         self._note_back()
         return True
@@ -124,21 +124,25 @@ class Events:
             self._ready.clear()
             return True
         batch = self._closed.popleft()
-        response = await self._send(batch)
-        if response is not None and response.status_code == httpx.codes.CONFLICT:
-            # The monitor was started anew and has lost the profile.
-            if await self._introduce():
+        try:
+            response = await self._send(batch)
+            conflict = response is not None and response.status_code == httpx.codes.CONFLICT
+            # A monitor that was started anew has lost the profile.
+            if conflict and await self._introduce():
                 response = await self._send(batch)
+        except asyncio.CancelledError:
+            self._closed.appendleft(batch)
+            raise
         if response is None or response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
             self._closed.appendleft(batch)
-            self._note(f"answers {response.status_code}" if response is not None else None)
+            self._note(response, "failed")
             return False
         if response.is_success:
             self._rows -= len(batch.ids)
             self._metrics.sent.inc(len(batch.ids))
             self._note_back()
         else:
-            self._note(f"refused events: {response.status_code} {response.text[:200]}")
+            self._note(response, "refused events")
             self._drop(batch, "refused")
         return True
 
@@ -160,9 +164,12 @@ class Events:
         except httpx.HTTPError:
             return None
 
-    def _note(self, what: str | None) -> None:
+    def _note(self, response: httpx.Response | None, what: str) -> None:
         if not self._away:
-            log.warning("the monitor at %s %s; trying again", self._events_url, what or "does not answer")
+            told = (
+                f"{what}: {response.status_code} {response.text[:200]}" if response is not None else "does not answer"
+            )
+            log.warning("the monitor at %s %s; trying again", self._events_url, told)
         self._away = True
 
     def _note_back(self) -> None:

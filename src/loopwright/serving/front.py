@@ -5,6 +5,7 @@ process drains tells clients to go elsewhere. A faster way of answering `:predic
 `Front._answer`, where the whole body is at hand.
 """
 
+import contextlib
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
@@ -20,6 +21,11 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY_BYTES = 16 * 1024 * 1024
 _TOO_LARGE = 413
+_LONGEST_LENGTH = 12  # digits: a terabyte, and far from what int() takes long for
+
+
+class _GoneError(Exception):
+    """The client went away before its request was complete; there is nobody to answer."""
 
 
 class Front:
@@ -49,9 +55,14 @@ class Front:
         if scope["method"] == "GET":
             await self._app(scope, receive, answer)
             return
-        body = await _read(scope, receive)
+        try:
+            body = await _read(scope, receive)
+        except _GoneError:
+            return
         if body is None:
-            await _refuse(answer, _TOO_LARGE, f"the body is larger than {MAX_BODY_BYTES} bytes; send fewer rows at a time")
+            await _refuse(
+                answer, _TOO_LARGE, f"the body is larger than {MAX_BODY_BYTES} bytes; send fewer rows at a time"
+            )
             return
         await self._answer(scope, body, receive, answer)
 
@@ -65,7 +76,9 @@ class Front:
             given = True
             return {"type": "http.request", "body": body, "more_body": False}
 
-        await self._app(scope, replay, send)
+        # Starlette answers what nobody caught, and raises it again for the server to log: once is enough.
+        with contextlib.suppress(Exception):
+            await self._app(scope, replay, send)
 
     def _count(self, status: int) -> None:
         counter = self._metrics.ok if status < 400 else self._metrics.invalid if status < 500 else self._metrics.error
@@ -74,15 +87,15 @@ class Front:
 
 async def _read(scope: Scope, receive: Receive) -> bytes | None:
     """The whole body, or None when it is too large: read no further than the limit, whatever its length claims."""
-    length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    if not length.isdigit() or int(length) > MAX_BODY_BYTES:
+    length = next((value for name, value in scope["headers"] if name == b"content-length"), b"")
+    if length.isdigit() and (len(length) > _LONGEST_LENGTH or int(length) > MAX_BODY_BYTES):
         return None
     parts: list[bytes] = []
     size = 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return b"".join(parts)
+            raise _GoneError
         part = message.get("body", b"")
         size += len(part)
         if size > MAX_BODY_BYTES:

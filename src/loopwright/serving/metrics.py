@@ -30,6 +30,4 @@ class Metrics:
         self.ok = requests.labels(**bound, outcome="ok")
         self.invalid = requests.labels(**bound, outcome="invalid")
         self.error = requests.labels(**bound, outcome="error")
-        self.dropped = {
-            reason: dropped.labels(**bound, reason=reason) for reason in ("full", "refused", "shutdown")
-        }
+        self.dropped = {reason: dropped.labels(**bound, reason=reason) for reason in ("full", "refused", "shutdown")}

@@ -162,6 +162,8 @@ class Profile:
             raise ValueError(f"not a profile of format {FORMAT}: found {found!r}")
         try:
             variance = content["label_variance"]
+            if variance is not None and not 0 <= float(variance) < float("inf"):
+                raise ValueError(f"label_variance is {variance}; expected a number of at least zero or null")
             prediction = _read("prediction", content["prediction"])
             if not isinstance(prediction, NumberBins):
                 raise ValueError("prediction: its kind is category; expected number")

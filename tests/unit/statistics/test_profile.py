@@ -174,6 +174,8 @@ def test_a_reference_that_cannot_be_binned_is_refused(columns, predictions, mess
         (lambda c: c.update(prediction=c["features"]["plan"]), "prediction: its kind is category"),
         (lambda c: c.update(features=[1]), "not a profile"),
         (lambda c: c.update(rows=None), "not a profile"),
+        (lambda c: c.update(label_variance=-1), "label_variance is -1"),
+        (lambda c: c.update(label_variance=math.nan), "label_variance is nan"),
     ],
 )
 def test_a_damaged_profile_says_what_is_wrong(change, message):

@@ -61,7 +61,7 @@ def make_body(
     ).encode()
 
 
-def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
+def until(condition: Callable[[], Any], seconds: float = 30.0) -> Any:
     """Wait for what another thread does; fails the test when it does not."""
     deadline = time.monotonic() + seconds
     while not (value := condition()):
@@ -87,7 +87,7 @@ class StillClock:
 class Engine:
     """Remembers what was run and rolled out. `gate` holds every run back until it is set."""
 
-    result: RunResult | Exception = RunResult("succeeded", version=2)
+    result: RunResult | Exception = field(default_factory=lambda: RunResult("succeeded", version=2))
     answers: dict[str, RunResult | None] = field(default_factory=dict)
     runs: list[tuple[int, str]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)

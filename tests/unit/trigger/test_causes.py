@@ -3,6 +3,9 @@ from datetime import datetime
 
 import pytest
 
+from loopwright.durations import Clock
+from loopwright.monitor.alerts import body as monitors_body
+from loopwright.monitor.drift import Alert, Notice, Score
 from loopwright.trigger.causes import MAX_BYTES, BodyError, Received, read
 
 
@@ -39,6 +42,23 @@ def test_repeats_of_one_episode_have_one_key(body):
     grown["alerts"] += later["alerts"]
     assert read(json.dumps(grown).encode(), "churn").causes[0].key == first
     assert read(body("age", starts="2025-03-01T12:00:00+01:00"), "churn").causes[0].key == first
+
+
+def test_what_the_monitor_sends_is_read(loop):
+    age, plan = Score(0.31, 4.5, drifted=True), Score(0.2, 2.0, drifted=True)
+
+    def sent(ended):
+        notice = Notice(800, {"age": Alert(1000.0, ended, age), "plan": Alert(900.0, ended, plan)})
+        return json.dumps(monitors_body(loop(), Clock(), "3", notice, 3600.0)).encode()
+
+    (cause,) = read(sent(None), "churn").causes
+    assert (cause.source, cause.facts["version"], cause.facts["window_seconds"]) == ("drift", "3", 3600.0)
+    assert cause.facts["starts_at"] == "1970-01-01T00:15:00+00:00"
+    assert cause.facts["features"] == [
+        {"name": "age", "distance": 0.31, "score": 4.5},
+        {"name": "plan", "distance": 0.2, "score": 2.0},
+    ]
+    assert read(sent(2000.0), "churn").resolved == (("drift", cause.group),)
 
 
 def test_another_start_or_group_or_source_is_another_episode(body):
@@ -121,7 +141,7 @@ def test_long_texts_are_cut_for_the_ledger(body):
 def test_two_hundred_alerts_are_read_and_one_more_is_refused(body):
     names = [f"f{number}" for number in range(200)]
     assert len(read(body(*names), "churn").causes[0].facts["features"]) == 200
-    with pytest.raises(BodyError, match="201 alerts; expected at most 200. Set max_alerts") as refused:
+    with pytest.raises(BodyError, match=r"201 alerts; expected at most 200\. Set max_alerts") as refused:
         read(body(*names, "one more"), "churn")
     assert refused.value.status == 413
 
@@ -168,5 +188,6 @@ def test_a_wrong_alert_is_refused_with_its_place(body, alert, place):
 
 @pytest.mark.parametrize("top", [{"version": "3"}, {"groupKey": ""}, {"alerts": []}, {"truncatedAlerts": -1}])
 def test_a_wrong_body_is_refused(body, top):
+    content = {**json.loads(body("age")), **top}
     with pytest.raises(BodyError, match=f"^{next(iter(top))}: "):
-        read(body("age", **top), "churn")
+        read(json.dumps(content).encode(), "churn")

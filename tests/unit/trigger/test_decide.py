@@ -1,4 +1,3 @@
-import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -208,7 +207,3 @@ def test_the_first_end_of_a_run_is_its_end(story):
     run = story.run(state="succeeded")
     story.add("run_ended", {"run": run.facts["run"], "state": "failed"}, cause=run.number)
     assert runs(story.entries)[0].state == "succeeded"
-
-
-def test_reasons_are_json(loop, story):
-    json.dumps(ask(loop(), story, story.alarm(source='"\\')).reason)

@@ -1,0 +1,73 @@
+{{- define "loopwright.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* The release and the chart, or the release alone where it names the chart. */}}
+{{- define "loopwright.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else if contains (include "loopwright.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "loopwright.name" .) | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "loopwright.trigger" -}}
+{{- printf "%s-trigger" (include "loopwright.fullname" .) -}}
+{{- end -}}
+
+{{- define "loopwright.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "loopwright.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: trigger
+{{- end -}}
+
+{{- define "loopwright.labels" -}}
+{{ include "loopwright.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: loopwright
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- end -}}
+
+{{- define "loopwright.secret" -}}
+{{- default (include "loopwright.fullname" .) .Values.existingSecret -}}
+{{- end -}}
+
+{{- define "loopwright.configMap" -}}
+{{- default (printf "%s-loop" (include "loopwright.fullname" .)) .Values.loop.existingConfigMap -}}
+{{- end -}}
+
+{{- define "loopwright.stateClaim" -}}
+{{- default (printf "%s-state" (include "loopwright.fullname" .)) .Values.persistence.existingClaim -}}
+{{- end -}}
+
+{{- define "loopwright.serviceAccount" -}}
+{{- if .Values.serviceAccount.create -}}
+{{- default (include "loopwright.trigger" .) .Values.serviceAccount.name -}}
+{{- else -}}
+{{- default "default" .Values.serviceAccount.name -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "loopwright.image" -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The declaration; without one, the churn example with its feature code. */}}
+{{- define "loopwright.declaration" -}}
+{{- default (.Files.Get "files/loop.yaml") .Values.loop.declaration -}}
+{{- end -}}
+
+{{- define "loopwright.features" -}}
+{{- if or .Values.loop.declaration .Values.loop.existingConfigMap -}}
+{{- .Values.loop.features -}}
+{{- else -}}
+{{- default (.Files.Get "files/features.py") .Values.loop.features -}}
+{{- end -}}
+{{- end -}}

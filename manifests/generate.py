@@ -1,0 +1,88 @@
+"""Write what chart, kustomize base and serving example hold of other files (`make generate`).
+
+The churn example's declaration is copied into the chart and the base, as neither may read outside its own folder, and
+into serving/loop.yaml as the JSON that the monitor reads. The chart's README has a table of values.yaml.
+"""
+
+import re
+from pathlib import Path
+
+import yaml
+
+from loopwright import loop
+
+ROOT = Path(__file__).parent.parent
+EXAMPLE, CHART, BASE = ROOT / "examples" / "churn", ROOT / "helm" / "loopwright", ROOT / "manifests" / "base"
+BEGIN, END = "<!-- values: generated from values.yaml by `make generate` -->", "<!-- end of values -->"
+
+_KEY = re.compile(r"^( *)([A-Za-z]+): ?(.*)$")
+
+
+def files() -> dict[Path, str]:
+    """What is generated: paths and contents."""
+    declaration, features = ((EXAMPLE / name).read_text("utf-8") for name in ("loop.yaml", "features.py"))
+    table = readme((CHART / "README.md").read_text("utf-8"), (CHART / "values.yaml").read_text("utf-8"))
+    return {
+        CHART / "files" / "loop.yaml": declaration,
+        CHART / "files" / "features.py": features,
+        BASE / "loop.yaml": declaration,
+        BASE / "features.py": features,
+        ROOT / "serving" / "loop.yaml": monitor_config(),
+        CHART / "README.md": table,
+    }
+
+
+def monitor_config() -> str:
+    """The ConfigMap that the monitor beside the churn predictor reads."""
+    about = "# The declaration of examples/churn as the monitor reads it; `make generate` writes this file.\n"
+    nouns = {"name": "loopwright", "instance": "churn", "component": "monitor", "part-of": "loopwright"}
+    labels = {f"app.kubernetes.io/{key}": text for key, text in nouns.items()}
+    config = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": "churn-loop", "labels": labels},
+        "data": {"loop.json": loop.load(EXAMPLE).to_json()},
+    }
+    return about + yaml.safe_dump(config, sort_keys=False, width=120)
+
+
+def values(text: str) -> list[tuple[str, str, str]]:
+    """(key, default, description) of every value: those that a `# --` comment stands above."""
+    rows: list[tuple[str, str, str]] = []
+    parsed = yaml.safe_load(text)
+    path: list[str] = []
+    comment = ""
+    for line in text.splitlines():
+        stripped = line.strip()
+        if stripped.startswith("# --"):
+            comment = stripped.removeprefix("# --").strip()
+            continue
+        match = _KEY.match(line)
+        if match is None or (not comment and match[3]):
+            continue
+        path = [*path[: len(match[1]) // 2], match[2]]
+        if comment:
+            default = parsed
+            for part in path:
+                default = default[part]
+            rows.append((".".join(path), yaml.safe_dump(default, default_flow_style=True, width=1000), comment))
+        comment = ""
+    return [(key, default.removesuffix("\n").removesuffix("\n...").strip(), about) for key, default, about in rows]
+
+
+def readme(text: str, chart_values: str) -> str:
+    """The chart's README with the table of values put in."""
+    rows = [f"| `{key}` | `{default}` | {about} |" for key, default, about in values(chart_values)]
+    table = "\n".join([BEGIN, "", "| value | default | what it is |", "| --- | --- | --- |", *rows, "", END])
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    return before + table + after
+
+
+def main() -> None:
+    """Write the files."""
+    for path, text in files().items():
+        path.write_text(text, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

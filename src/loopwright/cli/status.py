@@ -1,0 +1,142 @@
+"""status: how the loop is, on one screen."""
+
+import os
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from loopwright.cli.context import Context, on_loop
+from loopwright.ledger import Entry
+
+
+@click.command(epilog="Example: loopwright status churn --json")
+@on_loop
+def status(context: Context) -> None:
+    """Champion, challenger, weights, predictors, drift, last run, last alarm."""
+    found = gather(context)
+    context.answer(found)
+    show(context, found)
+
+
+def gather(context: Context) -> dict[str, Any]:
+    """The loop's state as a program reads it."""
+    from loopwright.engines.local import LocalEngine
+    from loopwright.rollout.state import read_status
+
+    name, settings = context.loop.name, context.settings
+    live = read_status(settings.live) if settings.live.is_dir() else None
+    if live is not None and not _alive(live.pid):
+        live = None
+    versions = context.registry.versions(name) if settings.state.is_dir() else []
+    aliases = {alias: version.number for version in versions for alias in version.aliases}
+    entries = context.ledger.entries(name) if settings.state.is_dir() else []
+    newest = {entry.kind: entry for entry in entries}
+    runs = LocalEngine(settings).runs(name)
+    return {
+        "loop": name,
+        "up": live is not None,
+        "endpoints": dict(live.endpoints) if live else {},
+        "champion": aliases.get("champion"),
+        "challenger": aliases.get("challenger"),
+        "previous": aliases.get("previous"),
+        "versions": [version.number for version in versions],
+        "weights": {str(version): weight for version, weight in live.weights.items()} if live else {},
+        "predictors": {
+            str(version): {"state": one.state, "pid": one.pid, "restarts": one.restarts}
+            for version, one in live.predictors.items()
+        }
+        if live
+        else {},
+        "problems": dict(live.problems) if live else {},
+        "drift": _drift(live.endpoints["monitor"]) if live else None,
+        "last_run": None
+        if not runs
+        else {
+            "run": runs[-1].run,
+            "state": runs[-1].state,
+            "seconds": round(runs[-1].seconds, 1),
+            "version": runs[-1].version,
+            "error": runs[-1].error,
+        },
+        "last_alarm": _entry(newest.get("alarm")),
+        "last_rollout": _entry(
+            max(filter(None, map(newest.get, ("promoted", "rolled_back"))), key=_number, default=None)
+        ),
+    }
+
+
+def show(context: Context, found: dict[str, Any]) -> None:
+    """The loop's state as a person reads it."""
+    console = context.console
+    state = "[green]up[/]" if found["up"] else "[yellow]not up[/]"
+    console.print(f"[bold]{found['loop']}[/]  {state}  {found['endpoints'].get('gateway', '')}")
+    for role in ("champion", "challenger", "previous"):
+        version = found[role]
+        if version is None and role != "champion":
+            continue
+        weight = found["weights"].get(str(version))
+        predictor = found["predictors"].get(str(version))
+        parts = [f"version {version}" if version is not None else "none yet; begin with `loopwright run`"]
+        parts += [f"{weight} % of the traffic"] if weight is not None else []
+        parts += (
+            [f"{predictor['state']} (pid {predictor['pid']}, {predictor['restarts']} restarts)"] if predictor else []
+        )
+        console.print(f"  {role:<12}{', '.join(parts)}")
+    for what, problem in found["problems"].items():
+        console.print(f"  [red]problem[/]     {what}: {problem}", markup=True)
+    drift = found["drift"]
+    if drift and drift.get("features"):
+        word = "[red]alarm[/]" if drift["alarm"] else "[green]none[/]"
+        worst = sorted(drift["features"].items(), key=lambda item: -item[1]["distance"])[:3]
+        listed = ", ".join(f"{name} {one['distance']:.3f}" for name, one in worst)
+        console.print(f"  drift       {word} in {drift['events']:,} events (largest distances: {listed})")
+    run = found["last_run"]
+    if run:
+        came = f", version {run['version']}" if run["version"] else f": {run['error']}" if run["error"] else ""
+        console.print(f"  last run    {run['run']} {run['state']} after {run['seconds']} s{came}")
+    for label, key in (("last alarm", "last_alarm"), ("last rollout", "last_rollout")):
+        if found[key]:
+            console.print(f"  {label:<12}{found[key]['text']} ({_ago(found[key]['at'])})")
+
+
+def _entry(entry: Entry | None) -> dict[str, Any] | None:
+    from loopwright.report.story import sentence
+
+    if entry is None:
+        return None
+    return {"entry": entry.number, "at": entry.at.isoformat(), "text": sentence(entry), "facts": entry.facts}
+
+
+def _number(entry: Entry) -> int:
+    return entry.number
+
+
+def _drift(monitor: str) -> dict[str, Any] | None:
+    import httpx
+
+    with suppress(httpx.HTTPError, ValueError):
+        answer = httpx.get(f"{monitor}/v1/drift", timeout=2, trust_env=False)
+        if answer.is_success:
+            found: dict[str, Any] = answer.json()
+            return found
+    return None
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _ago(moment: str) -> str:
+    seconds = (datetime.now(UTC) - datetime.fromisoformat(moment)).total_seconds()
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit} ago"
+    return f"{seconds:.0f} s ago"

@@ -1,0 +1,111 @@
+"""The trigger's process: `python -m loopwright.cli.trigger_service LOOP --port P`.
+
+Here the parts meet that do not know each other: the trigger decides, the engine runs, the rollout goes live.
+"""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from loopwright.cli import features
+from loopwright.cli.context import Context
+from loopwright.engines import protocol
+from loopwright.errors import LoopwrightError, RolledBack, ServingError
+from loopwright.ledger import Entry
+from loopwright.trigger.execute import RunResult
+from loopwright.trigger.service import Trigger
+
+log = logging.getLogger("loopwright.trigger")
+
+
+def build(context: Context) -> Trigger:
+    """The trigger of a loop, with the local engine and the local gateway."""
+    from loopwright.cli.run import outcome, request
+    from loopwright.engines.local import LocalEngine
+
+    engine = LocalEngine(context.settings)
+
+    def result(status: protocol.RunStatus) -> RunResult:
+        if status.state not in protocol.ENDED:
+            return RunResult("running")
+        state = outcome(status)
+        if state in ("succeeded", "rejected"):
+            return RunResult("succeeded" if state == "succeeded" else "rejected", status.version, status.error)
+        return RunResult("failed", error=status.error)
+
+    def run(cause: int, run: str) -> RunResult:
+        engine.submit(request(context, features.read(context), run, cause))
+        return result(engine.follow(run, lambda _status: None))
+
+    def ask(intent: Entry) -> RunResult | None:
+        known = {status.run: status for status in engine.runs(context.loop.name)}
+        status = known.get(intent.facts["run"])
+        return None if status is None else result(status)
+
+    def roll_out(version: int, *, cause: int) -> None:
+        from loopwright.cli.rollout import take_live
+
+        try:
+            take_live(context, version, cause)
+        except RolledBack as error:
+            log.warning("%s", error)
+
+    return Trigger(
+        context.loop,
+        context.ledger,
+        context.settings,
+        run=run,
+        rollout=roll_out,
+        new_rows=lambda: new_rows(context),
+        ask=ask,
+        poll_seconds=0.5,
+    )
+
+
+def new_rows(context: Context) -> int:
+    """How many labelled rows the source has that the last snapshot did not: by time, or else by number."""
+    from loopwright.data import snapshots, sources
+
+    taken = context.ledger.entries(context.loop.name, kind="snapshot")
+    timestamp = context.loop.data.timestamp
+    columns = None if timestamp is None else [timestamp]
+    frame = sources.read(context.loop.data.source, context.folder, columns)
+    if not taken:
+        return len(frame)
+    last = taken[-1].facts
+    if timestamp is None or last["newest"] is None:
+        return max(0, len(frame) - int(last["rows"]))
+    return int((snapshots.times(frame, timestamp) > last["newest"]).sum())
+
+
+def main() -> int:
+    """Serve the trigger until SIGTERM."""
+    import uvicorn
+
+    from loopwright.trigger.app import make_app
+
+    parser = argparse.ArgumentParser(prog="python -m loopwright.cli.trigger_service")
+    parser.add_argument("loop", type=Path, help="the loop's folder")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--host", default="127.0.0.1")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        context = Context.of(str(options.loop))
+        config = uvicorn.Config(
+            make_app(build(context)), host=options.host, port=options.port, log_level="warning", access_log=False
+        )
+        server = uvicorn.Server(config)
+        server.run()
+        if not server.started:
+            raise ServingError(f"the trigger cannot listen on {options.host}:{options.port}", do="choose another port")
+    except LoopwrightError as error:
+        log.error("%s", error)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,225 @@
+"""The monitor over HTTP, as one ASGI application with its background tasks.
+
+Requests are checked and acknowledged, and counted by a task of their own in between; another task looks. All of it
+shares one event loop, so there are no locks. At shutdown what was acknowledged is still counted.
+"""
+
+import asyncio
+import hmac
+import logging
+import re
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
+
+import msgspec
+from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from loopwright.monitor import exposition
+from loopwright.monitor.alerts import Poster
+from loopwright.monitor.counters import OtherProfileError
+from loopwright.monitor.events import EventError, check, decode
+from loopwright.monitor.labels import LabelError
+from loopwright.monitor.state import Monitor
+from loopwright.statistics.profile import Profile
+
+GREATEST_BODY = 16 * 2**20
+# A body that is too large is read to its end, up to this, and thrown away: a client that is cut off while it sends
+# sees a broken connection instead of the answer.
+GREATEST_DISCARDED = 256 * 2**20
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+log = logging.getLogger(__name__)
+
+
+class Refused(Exception):
+    """A request that is answered with a status and a text; `reason` is what a refused message of events counts as."""
+
+    def __init__(self, status: int, text: str, reason: str = "") -> None:
+        super().__init__(text)
+        self.status, self.text, self.reason = status, text, reason
+
+
+class _Label(msgspec.Struct):
+    id: str
+    label: str | float | int | bool
+
+
+class _LabelMessage(msgspec.Struct):
+    labels: list[_Label]
+
+
+class _Handlers:
+    """The routes."""
+
+    def __init__(self, monitor: Monitor, poster: Poster | None, token: str, now: Callable[[], float]) -> None:
+        self.monitor, self.poster, self.token, self.now = monitor, poster, token, now
+        self.arrived = asyncio.Event()
+        self._labels = msgspec.json.Decoder(_LabelMessage)
+
+    async def profile(self, request: Request) -> Response:
+        version = request.path_params["version"]
+        if not _VERSION.fullmatch(version):
+            raise Refused(400, f"{version[:80]!r} is no version; expected letters, digits, `.`, `_` and `-`")
+        try:
+            profile = Profile.from_json(await _read(request))
+        except ValueError as error:
+            raise Refused(400, f"not a profile: {error}") from error
+        loop = self.monitor.loop
+        if (profile.loop, profile.task) != (loop.name, loop.model.task):
+            found = f"{profile.task} of {profile.loop}"
+            raise Refused(400, f"the profile is for {found}; expected {loop.model.task} of {loop.name}")
+        try:
+            new = self.monitor.counters.put(version, profile, self.now())
+        except OtherProfileError as error:
+            raise Refused(409, str(error)) from error
+        if new:
+            log.info("profile of version %s: %d features of %d rows", version, len(profile.features), profile.rows)
+        return JSONResponse({"version": version, "new": new}, status_code=201 if new else 200)
+
+    async def events(self, request: Request) -> Response:
+        try:
+            message = decode(await _read(request))
+        except EventError as error:
+            raise Refused(400, str(error), "broken") from error
+        counts = self.monitor.counters.versions.get(message.version)
+        if counts is None:
+            text = f"no profile of version {message.version[:64]}; send it with PUT /v1/profiles/VERSION first"
+            raise Refused(409, text, "unknown_version")
+        try:
+            batch = check(message, counts.profile)
+        except EventError as error:
+            raise Refused(400, str(error), "columns") from error
+        if not self.monitor.queue.offer(batch):
+            raise Refused(503, "too many events wait to be counted; send fewer, or later", "overflow")
+        self.arrived.set()
+        return JSONResponse({"accepted": len(batch.predictions)}, status_code=202)
+
+    async def labels(self, request: Request) -> Response:
+        given = request.headers.get("authorization", "").encode()
+        if self.token and not hmac.compare_digest(given, f"Bearer {self.token}".encode()):
+            raise Refused(401, "labels need the bearer token of LOOPWRIGHT_TOKEN")
+        try:
+            message = self._labels.decode(await _read(request))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise Refused(400, f"not a message of labels: {error}") from error
+        # Predictions that were acknowledged before their label came are counted first, so that it finds them.
+        for _ in range(self.monitor.queue.batches):
+            self.monitor.count_one(self.now())
+            await asyncio.sleep(0)
+        profiles = {version: counts.profile for version, counts in self.monitor.counters.versions.items()}
+        try:
+            joined = self.monitor.labels.join(((label.id, label.label) for label in message.labels), profiles)
+        except LabelError as error:
+            raise Refused(400, str(error)) from error
+        return JSONResponse(asdict(joined))
+
+    async def metrics(self, request: Request) -> Response:
+        outcomes = self.poster.outcomes if self.poster else Counter[str]()
+        text = exposition.render(self.monitor.samples(outcomes))
+        return Response(text, media_type=exposition.CONTENT_TYPE)
+
+    async def drift(self, request: Request) -> Response:
+        return JSONResponse(self.monitor.drift())
+
+    async def health(self, request: Request) -> Response:
+        return PlainTextResponse("ok\n")
+
+    async def refused(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, Refused), "registered for Refused only"
+        if request.url.path == "/v1/events":
+            self.monitor.rejected[error.reason or "too_large"] += 1
+        headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}.get(error.status)
+        return JSONResponse({"error": error.text}, status_code=error.status, headers=headers)
+
+    async def gone(self, request: Request, error: Exception) -> Response:
+        return Response(status_code=400)
+
+    async def count(self) -> None:
+        """Count what arrives, one batch at a time, so that requests are answered in between."""
+        while True:
+            while self.monitor.count_one(self.now()):
+                await asyncio.sleep(0)
+            await self.arrived.wait()
+            self.arrived.clear()
+
+    async def look(self) -> None:
+        """Look again and again, evenly."""
+        step = self.monitor.rule.look
+        due = time.monotonic() + step
+        while True:
+            await asyncio.sleep(max(due - time.monotonic(), 0))
+            due = max(due + step, time.monotonic())
+            self.monitor.look(self.now())
+
+
+def build(
+    monitor: Monitor, poster: Poster | None = None, *, token: str = "", now: Callable[[], float] = time.time
+) -> Starlette:
+    """The application. `token` protects the labels when it is not empty; `now` is the real time in seconds."""
+    handlers = _Handlers(monitor, poster, token, now)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        # An event belongs to the event loop it is waited for in.
+        handlers.arrived = asyncio.Event()
+        work = [handlers.count, handlers.look, *([poster.run] if poster else [])]
+        tasks = [asyncio.create_task(_kept(job)) for job in work]
+        try:
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with suppress(asyncio.CancelledError):
+                    await task
+            while monitor.count_one(now()):
+                pass
+            log.info("stopped")
+
+    return Starlette(
+        routes=[
+            Route("/v1/profiles/{version}", handlers.profile, methods=["PUT"]),
+            Route("/v1/events", handlers.events, methods=["POST"]),
+            Route("/v1/labels", handlers.labels, methods=["POST"]),
+            Route("/v1/drift", handlers.drift),
+            Route("/metrics", handlers.metrics),
+            Route("/healthz", handlers.health),
+        ],
+        exception_handlers={Refused: handlers.refused, ClientDisconnect: handlers.gone},
+        lifespan=lifespan,
+    )
+
+
+async def _kept(job: Callable[[], Awaitable[None]]) -> None:
+    """Keep a background job running: a failure is logged, and it begins again."""
+    while True:
+        try:
+            await job()
+        except Exception:
+            log.exception("a background job of the monitor failed; it goes on")
+            await asyncio.sleep(0.1)
+
+
+async def _read(request: Request) -> bytes:
+    """The request's body. Raises Refused when it is too large."""
+    body = bytearray()
+    size, declared = 0, request.headers.get("content-length", "")
+    if not (declared.isdigit() and int(declared) > GREATEST_DISCARDED):
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > GREATEST_DISCARDED:
+                break
+            if size <= GREATEST_BODY:
+                body += chunk
+            else:
+                body.clear()
+        else:
+            if size <= GREATEST_BODY:
+                return bytes(body)
+    raise Refused(413, f"the body is larger than {GREATEST_BODY} bytes; send fewer rows at a time", "too_large")

@@ -1,0 +1,113 @@
+"""Prediction events: one message of many rows, from bytes to arrays, with everything checked on the way.
+
+A message is checked before it is acknowledged, so that what was accepted can be counted without fail.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from loopwright.statistics.profile import Profile
+
+Value = float | int | str | bool | None
+
+
+class EventError(ValueError):
+    """A message that cannot be used; the text says why."""
+
+
+class Message(msgspec.Struct):
+    """What a predictor sends: n rows, as columns."""
+
+    version: str
+    ids: list[str]
+    at: float
+    columns: dict[str, list[Value]]
+    predictions: list[float]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A checked message: (n,) arrays of the profile's features, float64 or object."""
+
+    version: str
+    ids: Sequence[str]
+    columns: dict[str, NDArray[Any]]
+    predictions: NDArray[np.float64]
+    unknown: int
+    """How many columns the profile does not have; they are ignored."""
+
+
+_DECODER = msgspec.msgpack.Decoder(Message)
+
+
+def decode(body: bytes) -> Message:
+    """Read a msgpack message. Raises EventError for anything else."""
+    try:
+        return _DECODER.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise EventError(f"not a message of events: {error}") from error
+
+
+def check(message: Message, profile: Profile) -> Batch:
+    """Make arrays of a message. Raises EventError naming the column, what was found and what was expected."""
+    rows = len(message.predictions)
+    if rows == 0:
+        raise EventError("a message without predictions; expected at least one")
+    if len(message.ids) != rows:
+        raise EventError(f"there are {len(message.ids)} ids for {rows} predictions; expected as many")
+    columns: dict[str, NDArray[Any]] = {}
+    for name, bins in profile.features.items():
+        values = message.columns.get(name)
+        if values is None:
+            raise EventError(f"the column {name} is missing; the profile of version {message.version} has it")
+        if len(values) != rows:
+            raise EventError(f"column {name}: found {len(values)} values; expected {rows}, one a prediction")
+        columns[name] = _numbers(name, values) if bins.kind == "number" else np.array(values, dtype=object)
+    unknown = len(message.columns.keys() - profile.features.keys())
+    return Batch(message.version, message.ids, columns, np.array(message.predictions, dtype=np.float64), unknown)
+
+
+def _numbers(name: str, values: list[Value]) -> NDArray[np.float64]:
+    """Values of a number column, with None and "" as NaN. Raises EventError for text."""
+    array = np.array(values)
+    if array.dtype.kind in "fiub":
+        return array.astype(np.float64)
+    text = next((value for value in values if isinstance(value, str) and value != ""), None)
+    if text is not None:
+        raise EventError(f"column {name}: found {text[:40]!r}; expected a number")
+    return np.array([np.nan if value is None or value == "" else value for value in values], dtype=np.float64)
+
+
+class EventQueue:
+    """Acknowledged batches that wait to be counted, bounded by their rows."""
+
+    def __init__(self, most_rows: int) -> None:
+        self._most, self._rows = most_rows, 0
+        self._batches: deque[Batch] = deque()
+
+    def offer(self, batch: Batch) -> bool:
+        """Take a batch, unless there is no room for its rows."""
+        if self._rows + len(batch.predictions) > self._most:
+            return False
+        self._rows += len(batch.predictions)
+        self._batches.append(batch)
+        return True
+
+    def take(self) -> Batch | None:
+        """The oldest batch, if any."""
+        if not self._batches:
+            return None
+        batch = self._batches.popleft()
+        self._rows -= len(batch.predictions)
+        return batch
+
+    @property
+    def batches(self) -> int:
+        """How many batches wait."""
+        return len(self._batches)

@@ -1,0 +1,112 @@
+"""Every metric of the monitor, declared in one place, and the Prometheus text they are written in.
+
+Counters are cumulative since the process started, so replicas add up and `increase()` over any window is meaningful.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric's name, type, meaning and labels; `family` is the name its type is declared for."""
+
+    name: str
+    type: str
+    help: str
+    labels: tuple[str, ...]
+    family: str = ""
+
+
+EVENTS = Metric("loopwright_events_total", "counter", "Prediction events counted.", ("loop", "version"))
+FEATURE_BIN = Metric(
+    "loopwright_feature_bin_total",
+    "counter",
+    "Events by the profile's bins of a feature: for a number 0 missing, 1 below, 2.. intervals, last above; "
+    "for a category 0 missing, 1 other, 2.. values.",
+    ("loop", "version", "feature", "bin"),
+)
+PREDICTION_BIN = Metric(
+    "loopwright_prediction_bin_total", "counter", "Events by the profile's bins of the prediction.",
+    ("loop", "version", "bin"),
+)  # fmt: skip
+PREDICTION_BUCKET = Metric(
+    "loopwright_prediction_bucket_total",
+    "counter",
+    "Events by bins of the prediction that all versions share: 20 equal ones of a probability, or those of the "
+    "first profile.",
+    ("loop", "version", "bucket"),
+)
+LOSS_COUNT = Metric(
+    "loopwright_label_loss_count",
+    "summary",
+    "Loss of labelled predictions: Brier score, or squared error in units of the label's variance.",
+    ("loop", "version"),
+    "loopwright_label_loss",
+)
+LOSS_SUM = Metric("loopwright_label_loss_sum", LOSS_COUNT.type, LOSS_COUNT.help, ("loop", "version"), LOSS_COUNT.family)
+LOSS_SQUARES = Metric(
+    "loopwright_label_loss_squares", "counter", "Sum of the squares of the loss.", ("loop", "version")
+)
+DRIFT_DISTANCE = Metric(
+    "loopwright_drift_distance",
+    "gauge",
+    "Jensen-Shannon distance of the window from the profile, corrected for sample size, 0 to 1.",
+    ("loop", "version", "feature"),
+)
+DRIFT_SCORE = Metric(
+    "loopwright_drift_score",
+    "gauge",
+    "Test statistic over its critical value under the budget of false alarms; at 1, chance does not explain it.",
+    ("loop", "version", "feature"),
+)
+DRIFT_EVENTS = Metric("loopwright_drift_window_events", "gauge", "Events in the window.", ("loop", "version"))
+DRIFT_ALARM = Metric("loopwright_drift_alarm", "gauge", "Whether an alarm fires, 0 or 1.", ("loop", "version"))
+REJECTED = Metric("loopwright_events_rejected_total", "counter", "Messages of events that were refused.", ("reason",))
+UNKNOWN_COLUMNS = Metric(
+    "loopwright_events_unknown_columns_total",
+    "counter",
+    "Columns of messages that the profile does not have, and that were ignored.",
+    ("loop", "version"),
+)
+ALERTS = Metric("loopwright_alerts_total", "counter", "Alert notifications by what became of them.", ("outcome",))
+
+METRICS = (
+    EVENTS, FEATURE_BIN, PREDICTION_BIN, PREDICTION_BUCKET, LOSS_COUNT, LOSS_SUM, LOSS_SQUARES, DRIFT_DISTANCE,
+    DRIFT_SCORE, DRIFT_EVENTS, DRIFT_ALARM, REJECTED, UNKNOWN_COLUMNS, ALERTS,
+)  # fmt: skip
+
+Sample = tuple[Metric, Sequence[str], float]
+
+
+def render(samples: Iterable[Sample]) -> str:
+    """The text exposition of samples, grouped by metric in the order of METRICS."""
+    groups: dict[Metric, list[str]] = {metric: [] for metric in METRICS}
+    for metric, values, number in samples:
+        labels = ",".join(f'{key}="{_escape(value)}"' for key, value in zip(metric.labels, values, strict=True))
+        groups[metric].append(f"{metric.name}{{{labels}}} {_number(number)}")
+    return "\n".join([*_lines(groups), ""])
+
+
+def _lines(groups: dict[Metric, list[str]]) -> Iterator[str]:
+    declared = set()
+    for metric, lines in groups.items():
+        family = metric.family or metric.name
+        if lines and family not in declared:
+            declared.add(family)
+            yield f"# HELP {family} {metric.help}"
+            yield f"# TYPE {family} {metric.type}"
+        yield from lines
+
+
+def _escape(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
+
+
+def _number(value: float) -> str:
+    if math.isnan(value):
+        return "NaN"
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(float(value))

@@ -1,0 +1,136 @@
+"""What the monitor knows and does, without HTTP: count what was queued, look, notify, and write it all down."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
+
+from loopwright.durations import Clock, format_duration
+from loopwright.loop import Loop
+from loopwright.monitor import exposition as metrics
+from loopwright.monitor.alerts import body
+from loopwright.monitor.counters import Counters, VersionCounts
+from loopwright.monitor.drift import Alarm, Look, Notice, Rule, Score, choose, evaluate
+from loopwright.monitor.events import Batch, EventQueue
+from loopwright.monitor.labels import CAPACITY, Labels, Loss
+
+MOST_WAITING_ROWS = 200_000
+REASONS = ("broken", "columns", "too_large", "unknown_version", "overflow")
+
+log = logging.getLogger(__name__)
+
+
+class Monitor:
+    """One loop's monitor. Everything runs on one thread; `send` takes the body of an alert."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        clock: Clock,
+        send: Callable[[dict[str, Any]], None],
+        *,
+        waiting: int = MOST_WAITING_ROWS,
+        remembered: int = CAPACITY,
+    ) -> None:
+        self.loop, self.clock, self.rule = loop, clock, Rule.of(loop, clock)
+        self.counters, self.labels, self.queue = Counters(self.rule.looks), Labels(remembered), EventQueue(waiting)
+        self.rejected = Counter(dict.fromkeys(REASONS, 0))
+        self._send = send
+        self._version: str | None = None
+        self._alarm = Alarm(self.rule)
+        self._look: Look | None = None
+
+    def count_one(self, at: float) -> bool:
+        """Count the oldest batch that waits; whether there was one."""
+        batch = self.queue.take()
+        if batch is None:
+            return False
+        counts = self.counters.versions.get(batch.version)
+        # A version that was forgotten while its batch waited has nowhere to be counted.
+        if counts is None:
+            self.rejected["unknown_version"] += 1
+            return True
+        self._count(batch, counts, at)
+        return True
+
+    def _count(self, batch: Batch, counts: VersionCounts, at: float) -> None:
+        self.counters.add(batch.version, batch.columns, batch.predictions, at)
+        self.labels.remember(batch.version, batch.ids, batch.predictions)
+        counts.unknown_columns += batch.unknown
+
+    def look(self, at: float) -> None:
+        """Evaluate the window that ends at the real moment `at`, notify, and begin the next look."""
+        chosen = choose(self._version, {name: counts.recent for name, counts in self.counters.versions.items()})
+        if chosen != self._version:
+            self._notify(self._alarm.close(at))
+            self._version, self._alarm = chosen, Alarm(self.rule)
+        self._look = None
+        if chosen is not None:
+            counts = self.counters.versions[chosen]
+            self._look = evaluate(counts.profile, counts.window(), self.rule)
+            self._notify(self._alarm.step(self._look, at))
+        self.counters.mark()
+
+    def _notify(self, notice: Notice | None) -> None:
+        if notice is None or self._version is None:
+            return
+        content = body(self.loop, self.clock, self._version, notice, self.rule.window)
+        log.info("drift %s: %s", content["status"], content["commonAnnotations"]["description"])
+        self._send(content)
+
+    def drift(self) -> dict[str, Any]:
+        """The last look, for people and programs; without events in the window there are no features."""
+        look = self._look
+        return {
+            "loop": self.loop.name,
+            "version": self._version,
+            "events": look.events if look else 0,
+            "enough": bool(look and look.enough),
+            "window_seconds": self.rule.window,
+            "window": format_duration(timedelta(seconds=self.rule.window * self.clock.speed)),
+            "look_seconds": self.rule.look,
+            "min_effect": self.rule.min_effect,
+            "min_events": self.rule.min_events,
+            "alarm": bool(self._alarm.firing),
+            "firing": {name: self.clock.at(alert.starts_at).isoformat() for name, alert in self._alarm.firing.items()},
+            "features": {name: _score(score) for name, score in look.features.items()} if look else {},
+            "prediction": _score(look.prediction) if look else None,
+        }
+
+    def samples(self, outcomes: Counter[str]) -> Iterator[metrics.Sample]:
+        """Every metric's samples; `outcomes` are the alerts'."""
+        for version, counts in self.counters.versions.items():
+            yield from self._version_samples(version, counts)
+        if self._look and self._version:
+            who = (self.loop.name, self._version)
+            for name, score in self._look.scores().items():
+                yield metrics.DRIFT_DISTANCE, (*who, name), score.distance
+                yield metrics.DRIFT_SCORE, (*who, name), score.score
+            yield metrics.DRIFT_EVENTS, who, self._look.events
+        if self._version:
+            yield metrics.DRIFT_ALARM, (self.loop.name, self._version), float(bool(self._alarm.firing))
+        for reason, number in self.rejected.items():
+            yield metrics.REJECTED, (reason,), number
+        for outcome, number in outcomes.items():
+            yield metrics.ALERTS, (outcome,), number
+
+    def _version_samples(self, version: str, counts: VersionCounts) -> Iterator[metrics.Sample]:
+        who, totals = (self.loop.name, version), counts.totals()
+        yield metrics.EVENTS, who, totals.events
+        for name, bins in totals.features.items():
+            for number, count in enumerate(bins.tolist()):
+                yield metrics.FEATURE_BIN, (*who, name, str(number)), count
+        for number, count in enumerate(totals.prediction.tolist()):
+            yield metrics.PREDICTION_BIN, (*who, str(number)), count
+        for number, count in enumerate(counts.buckets.tolist()):
+            yield metrics.PREDICTION_BUCKET, (*who, str(number)), count
+        loss = self.labels.losses.get(version, Loss())
+        yield metrics.LOSS_COUNT, who, loss.count
+        yield metrics.LOSS_SUM, who, loss.total
+        yield metrics.LOSS_SQUARES, who, loss.squares
+        yield metrics.UNKNOWN_COLUMNS, who, counts.unknown_columns
+
+
+def _score(score: Score) -> dict[str, Any]:
+    return {"distance": score.distance, "score": score.score, "drifted": score.drifted}

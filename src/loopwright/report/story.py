@@ -1,0 +1,139 @@
+"""The ledger as a story: one sentence an entry, and the entries that follow from one first cause together."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from loopwright.ledger import Entry
+
+GOOD, BAD, PLAIN = "good", "bad", "plain"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One entry in words."""
+
+    entry: Entry
+    text: str
+    tone: str
+
+
+@dataclass(frozen=True)
+class Story:
+    """All that followed from one first cause, in its order."""
+
+    lines: tuple[Line, ...]
+
+    @property
+    def root(self) -> Entry:
+        """The first cause."""
+        return self.lines[0].entry
+
+
+def tell(entries: Sequence[Entry]) -> list[Story]:
+    """The stories in a ledger's entries, by the time of their first cause."""
+    roots: dict[int, int] = {}
+    stories: dict[int, list[Line]] = {}
+    for entry in entries:
+        # An entry whose cause is not among these begins a story of its own, as one does when only the newest are read.
+        root = roots.get(entry.cause, entry.number) if entry.cause is not None else entry.number
+        roots[entry.number] = root
+        stories.setdefault(root, []).append(Line(entry, sentence(entry), tone(entry)))
+    return [Story(tuple(lines)) for lines in stories.values()]
+
+
+def sentence(entry: Entry) -> str:
+    """One entry in words; an entry of an unknown kind shows its facts."""
+    words = _SENTENCES.get(entry.kind)
+    if words is None:
+        return f"{entry.kind}: " + ", ".join(f"{name} {value}" for name, value in list(entry.facts.items())[:5])
+    return words(entry.facts)
+
+
+def _alarm(facts: Mapping[str, Any]) -> str:
+    features = ", ".join(
+        f"{feature['name']} ({feature['distance']:.2f})" if feature.get("distance") is not None else feature["name"]
+        for feature in facts.get("features", [])
+    )
+    return f"drift alarm on version {facts.get('version')}: {features or facts.get('summary')}"
+
+
+def _decision(facts: Mapping[str, Any]) -> str:
+    if facts["action"] == "start":
+        by = f" ({facts['by']})" if facts.get("by") else ""
+        return f"a run was decided: {facts['reason']}{by}"
+    return f"no run: {facts['reason']}"
+
+
+def _validated(facts: Mapping[str, Any]) -> str:
+    aside = f", {facts['set_aside']:,} set aside" if facts.get("set_aside") else ""
+    return f"the data kept its contract: {facts['kept']:,} of {facts['rows']:,} rows{aside}"
+
+
+def _judged(facts: Mapping[str, Any]) -> str:
+    metrics = facts["metrics"]
+    name = "roc_auc" if "roc_auc" in metrics else next(iter(metrics))
+    champion = facts.get("champion")
+    beside = f" (champion {champion['version']}: {champion['metrics'][name]:.3f})" if champion else ""
+    outcome = "passed its gates" if facts["passed"] else "did not pass its gates"
+    return f"the model {outcome}: {name} {metrics[name]:.3f}{beside} on {facts.get('rows', 0):,} held-out rows"
+
+
+def _run_ended(facts: Mapping[str, Any]) -> str:
+    if facts["state"] == "succeeded":
+        version = facts.get("version")
+        came = f"version {version} came of it" if version else "no version came of it"
+        return f"the run succeeded in {facts['seconds']:.0f} s; {came}"
+    if facts["state"] == "rejected":
+        return f"the run ended in {facts['seconds']:.0f} s without a version: a gate was not passed"
+    return f"the run {facts['state']}: {facts.get('error') or 'no reason was recorded'}"
+
+
+def _verdict(facts: Mapping[str, Any]) -> str:
+    words = {"promote": "go on", "roll_back": "roll back", "wait": "wait", "cannot_tell": "cannot tell"}
+    reason = f": {facts['reason']}" if facts.get("reason") else ""
+    verdict = words.get(facts["verdict"], facts["verdict"])
+    return f"verdict on version {facts['version']} at {facts['weight']} %: {verdict}{reason}"
+
+
+def _promoted(facts: Mapping[str, Any]) -> str:
+    before = f" in place of version {facts['previous']}" if facts.get("previous") else ""
+    return f"version {facts['version']} became champion{before}"
+
+
+def _rolled_back(facts: Mapping[str, Any]) -> str:
+    cost = f"; it answered {facts['requests']:,} requests" if facts.get("requests") is not None else ""
+    return f"version {facts['version']} was taken back after {facts['seconds']:.1f} s: {facts['reason']}{cost}"
+
+
+_SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "alarm": _alarm,
+    "resolved": lambda facts: "the alarm is over",
+    "decision": _decision,
+    "request": lambda facts: f"{facts['by']} asked for a run: {facts['reason']}",
+    "run": lambda facts: f"run {facts['run']} began on the {facts['engine']} engine",
+    "snapshot": lambda facts: f"snapshot {facts['id'][:12]} was taken: {facts['rows']:,} rows of {facts['source']}",
+    "validated": _validated,
+    "split": lambda facts: f"{facts['training']:,} rows train and {facts['holdout']:,} judge (by {facts['by']})",
+    "trained": lambda facts: f"a {facts['estimator']} model was trained in {facts['seconds']:.1f} s",
+    "judged": _judged,
+    "registered": lambda facts: f"version {facts['version']} was registered ({facts['digest'][:12]})",
+    "approved": lambda facts: f"version {facts['version']} was approved by {facts['by']}: {facts['reason']}",
+    "run_ended": _run_ended,
+    "rollout": lambda facts: f"rollout of version {facts['version']} began ({facts['strategy']})",
+    "shifted": lambda facts: f"version {facts['version']} takes {facts['weight']} % of the traffic",
+    "verdict": _verdict,
+    "promoted": _promoted,
+    "rolled_back": _rolled_back,
+    "started": lambda facts: "the loop was started",
+    "stopped": lambda facts: "the loop was stopped",
+}
+
+
+def tone(entry: Entry) -> str:
+    if entry.kind in ("registered", "promoted", "approved"):
+        return GOOD
+    failed = entry.kind == "run_ended" and entry.facts["state"] not in ("succeeded", "rejected")
+    judged_bad = entry.kind == "judged" and not entry.facts["passed"]
+    judged_worse = entry.kind == "verdict" and entry.facts["verdict"] == "roll_back"
+    return BAD if entry.kind in ("alarm", "rolled_back") or failed or judged_bad or judged_worse else PLAIN

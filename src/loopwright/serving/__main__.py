@@ -1,0 +1,88 @@
+"""`python -m loopwright.serving`: serve one bundle as one version of a loop."""
+
+import argparse
+import logging
+import sys
+import warnings
+from pathlib import Path
+
+from loopwright.errors import BundleError, LoopwrightError
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        "python -m loopwright.serving", description="Serve one version of a model.", allow_abbrev=False
+    )
+    parser.add_argument("--bundle", type=Path, required=True, help="the bundle's folder")
+    parser.add_argument("--digest", help="the digest the bundle must have; without it, only damage is found")
+    parser.add_argument("--name", required=True, help="the model's name: the loop's")
+    parser.add_argument("--version", required=True, help="the model's version, as every answer names it")
+    parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
+    parser.add_argument("--http-port", type=int, default=8080, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument("--grpc-port", type=int, default=8081, help="0 takes a free one (default: %(default)s)")
+    parser.add_argument("--monitor", help="the drift monitor's URL; without it no events are sent")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Serve until told to stop; the exit code is the error's, with its message on stderr."""
+    arguments = _arguments()
+    # KServe reads the command line while it is imported, and would take ours for its own.
+    sys.argv = sys.argv[:1]
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
+    # KServe answers with a response class that FastAPI has deprecated, and FastAPI says so for each answer.
+    warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
+    for name in ("kserve", "uvicorn", "httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # With a handler of its own KServe leaves the logging's configuration alone.
+    logging.getLogger("kserve").addHandler(logging.NullHandler())
+    try:
+        return _serve(arguments)
+    except LoopwrightError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from loopwright.models import bundle as bundles
+    from loopwright.serving.addresses import listen
+
+    # What is likely to be wrong is found before the libraries are imported, which takes seconds.
+    bundle = bundles.read(arguments.bundle, arguments.digest)
+    http = listen(arguments.host, arguments.http_port)
+
+    import httpx
+    import uvloop
+    from prometheus_client import REGISTRY, disable_created_metrics
+
+    from loopwright.models.model import Model
+    from loopwright.serving.events import Events
+    from loopwright.serving.metrics import Metrics
+    from loopwright.serving.predictor import Predictor
+    from loopwright.serving.server import PredictorServer
+
+    model = Model(bundle)
+    disable_created_metrics()  # type: ignore[no-untyped-call]
+    metrics = Metrics(arguments.name, arguments.version, REGISTRY)
+
+    profile = bundle.contents.get(bundles.PROFILE, b"")
+    if arguments.monitor and not profile:
+        raise BundleError(f"there is no {bundles.PROFILE} in {arguments.bundle}", expected="one, as --monitor is given")
+
+    async def run() -> None:
+        async with httpx.AsyncClient(timeout=5.0, trust_env=False) as client:
+            events = None
+            if arguments.monitor:
+                events = Events(client, arguments.monitor, arguments.version, profile, metrics)
+            predictor = Predictor(arguments.name, arguments.version, model, metrics, events)
+            server = PredictorServer(
+                predictor, arguments.version, metrics, events, host=arguments.host, grpc_port=arguments.grpc_port
+            )
+            await server.serve(http)
+
+    uvloop.run(run())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""The chart: what it renders, and what it refuses."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from loopwright import loop
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "helm" / "loopwright"
+SCHEMA = json.loads((CHART / "values.schema.json").read_text())
+VALUES = yaml.safe_load((CHART / "values.yaml").read_text())
+
+
+def pod(objects: Any) -> Any:
+    return objects["Deployment", "loopwright-trigger"]["spec"]["template"]["spec"]
+
+
+def test_by_default_it_is_one_trigger_of_the_churn_example(helm: Any) -> None:
+    objects = helm.template()
+    assert sorted(objects) == [
+        ("ConfigMap", "loopwright-loop"),
+        ("Deployment", "loopwright-trigger"),
+        ("Secret", "loopwright"),
+        ("Service", "loopwright-trigger"),
+        ("ServiceAccount", "loopwright-trigger"),
+    ]
+    files = objects["ConfigMap", "loopwright-loop"]["data"]
+    assert files["loop.yaml"] == (ROOT / "examples/churn/loop.yaml").read_text()
+    assert files["features.py"] == (ROOT / "examples/churn/features.py").read_text()
+    assert all(one["metadata"]["namespace"] == "somewhere" for one in objects.values())
+
+
+def test_a_token_is_made_up_and_is_long(helm: Any) -> None:
+    tokens = [base64.b64decode(helm.template()["Secret", "loopwright"]["data"]["token"]) for _ in range(2)]
+    assert all(len(token) == 40 for token in tokens)
+    assert tokens[0] != tokens[1]
+
+
+def test_an_own_declaration_takes_the_place_of_the_example(helm: Any, tmp_path: Any) -> None:
+    text = (ROOT / "examples/churn/loop.yaml").read_text().replace("name: churn", "name: prices")
+    text = text.replace("  features: features.py\n", "")
+    (tmp_path / "loop.yaml").write_text(text)
+    objects = helm.template("--set-file", f"loop.declaration={tmp_path / 'loop.yaml'}")
+    files = objects["ConfigMap", "loopwright-loop"]["data"]
+    assert loop.parse(files["loop.yaml"]).name == "prices"
+    assert list(files) == ["loop.yaml"], "the example's feature code is not another loop's"
+    assert "/loop/features.py" not in [mount["mountPath"] for mount in pod(objects)["containers"][0]["volumeMounts"]]
+
+
+def test_another_declaration_restarts_the_pod_and_the_same_one_does_not(helm: Any) -> None:
+    def checksum(*arguments: str) -> str:
+        template = helm.template("--set", "token=0123456789abcdef", *arguments)["Deployment", "loopwright-trigger"]
+        return str(template["spec"]["template"]["metadata"]["annotations"])
+
+    assert checksum() == checksum()
+    assert checksum() != checksum("--set", "loop.features=x")
+
+
+def test_an_existing_secret_and_config_map_are_used_and_not_made(helm: Any) -> None:
+    objects = helm.template("--set", "existingSecret=mine", "--set", "loop.existingConfigMap=ours")
+    assert not [kind for kind, _ in objects if kind in ("Secret", "ConfigMap")]
+    container = pod(objects)["containers"][0]
+    names = {one["valueFrom"]["secretKeyRef"]["name"] for one in container["env"] if "valueFrom" in one}
+    assert names == {"mine"}
+    assert pod(objects)["volumes"][0]["configMap"]["name"] == "ours"
+
+
+def test_urls_go_into_the_secret(helm: Any) -> None:
+    objects = helm.template("--set", "registryUri=https://mlflow.example", "--set", "ledgerUrl=sqlite:////state/l.db")
+    data = {key: base64.b64decode(text).decode() for key, text in objects["Secret", "loopwright"]["data"].items()}
+    assert data["registry-uri"] == "https://mlflow.example"
+    assert data["ledger-url"] == "sqlite:////state/l.db"
+
+
+def test_claims_are_mounted_where_they_are_wanted(helm: Any) -> None:
+    objects = helm.template(
+        "--set", "persistence.enabled=true,persistence.storageClassName=fast,data.existingClaim=rows"
+    )
+    claim = objects["PersistentVolumeClaim", "loopwright-state"]
+    assert claim["spec"]["storageClassName"] == "fast"
+    assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+    volumes = {volume["name"]: volume for volume in pod(objects)["volumes"]}
+    assert volumes["state"] == {"name": "state", "persistentVolumeClaim": {"claimName": "loopwright-state"}}
+    assert volumes["data"]["persistentVolumeClaim"] == {"claimName": "rows", "readOnly": True}
+
+
+def test_a_network_policy_selects_the_trigger(helm: Any) -> None:
+    objects = helm.template("--set", "networkPolicy.enabled=true")
+    policy = objects["NetworkPolicy", "loopwright-trigger"]["spec"]
+    labels = objects["Deployment", "loopwright-trigger"]["spec"]["template"]["metadata"]["labels"]
+    assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+
+
+def test_a_digest_counts_instead_of_the_tag(helm: Any) -> None:
+    digest = "sha256:" + "0" * 64
+    assert (
+        pod(helm.template("--set", f"image.digest={digest}"))["containers"][0]["image"]
+        == f"loopwright/trigger@{digest}"
+    )
+
+
+def test_two_releases_have_nothing_in_common(helm: Any) -> None:
+    names = set(helm.template("--name-template", "one")) & set(helm.template("--name-template", "two"))
+    assert not names
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["--set", "replicas=3"], "replicas"),
+        (["--set", "image.tga=1"], "tga"),
+        (["--set", "image.digest=abc"], "/image/digest"),
+        (["--set", "service.port=http"], "/service/port"),
+        (["--set", "persistence.accessModes={ReadOnlyMany}"], "/persistence/accessModes"),
+        (["--set", "networkPolicy.from="], "/networkPolicy/from"),
+        (["--set", "token=short"], "/token"),
+        (["--set", "ledgerUrl=ledger.db"], "/ledgerUrl"),
+        (["--set", "loop.featuresFile=../x.py"], "/loop/featuresFile"),
+        (["--set", "loop.declaration=x,loop.existingConfigMap=y"], "both loop.declaration and loop.existingConfigMap"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(helm: Any, arguments: list[str], named: str) -> None:
+    answer = helm.try_template(*arguments)
+    assert answer.returncode != 0
+    assert named in answer.stderr
+
+
+def test_the_schema_is_closed_wherever_it_lists_keys() -> None:
+    def listing(schema: Any) -> list[Any]:
+        found = [schema] if "properties" in schema else []
+        for value in schema.values():
+            for inner in value if isinstance(value, list) else [value]:
+                found += listing(inner) if isinstance(inner, dict) else []
+        return found
+
+    assert all(one.get("additionalProperties") is False for one in listing(SCHEMA))
+
+
+def test_the_schema_knows_every_value_and_no_other() -> None:
+    def keys(values: Any, schema: Any, path: str = "") -> None:
+        known = set(schema["properties"]) - {"global"}
+        assert set(values) == known, path
+        for name, value in values.items():
+            inner = schema["properties"][name]
+            if isinstance(value, dict) and "required" in inner:
+                keys(value, inner, f"{path}.{name}")
+
+    keys(VALUES, SCHEMA)

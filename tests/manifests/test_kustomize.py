@@ -1,0 +1,92 @@
+"""The kustomizations: the same trigger as the chart's, and no field that kustomize has deprecated."""
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+KUSTOMIZATIONS = sorted((ROOT / "manifests").rglob("kustomization.yaml"))
+HASH = re.compile(r"-[a-z0-9]{10}$")
+
+
+def normal(objects: Any) -> Any:
+    """What is left when what is Helm's or kustomize's own way is taken away."""
+    found = {}
+    for (kind, name), one in copy.deepcopy(objects).items():
+        name = HASH.sub("", name) if kind == "ConfigMap" else name
+        metadata = one["metadata"]
+        metadata["name"] = name
+        metadata.pop("namespace", None)
+        for label in ("app.kubernetes.io/managed-by", "helm.sh/chart"):
+            metadata["labels"].pop(label, None)
+        if kind == "Deployment":
+            template = one["spec"]["template"]
+            for label in ("app.kubernetes.io/version", "app.kubernetes.io/part-of"):
+                template["metadata"]["labels"].pop(label, None)
+            # The chart restarts the pod by a checksum, kustomize by the ConfigMap's name.
+            template["metadata"].pop("annotations", None)
+            for volume in template["spec"]["volumes"]:
+                if "configMap" in volume:
+                    volume["configMap"]["name"] = HASH.sub("", volume["configMap"]["name"])
+        found[kind, name] = one
+    return found
+
+
+def test_chart_and_base_are_the_same_trigger(helm: Any, kustomize: Any) -> None:
+    chart = normal(helm.template())
+    # Only Helm can make a token up; the base expects the Secret to be there.
+    del chart["Secret", "loopwright"]
+    assert chart == normal(kustomize("base"))
+
+
+def test_chart_and_components_are_the_same(helm: Any, kustomize: Any) -> None:
+    values = "networkPolicy.enabled=true,persistence.enabled=true,data.existingClaim=loopwright-data"
+    chart = normal(helm.template("--set", values))
+    base = normal(kustomize("overlays/production"))
+    assert chart["NetworkPolicy", "loopwright-trigger"] == base["NetworkPolicy", "loopwright-trigger"]
+    claim = chart["PersistentVolumeClaim", "loopwright-state"]
+    del claim["metadata"]["annotations"]
+    assert claim == base["PersistentVolumeClaim", "loopwright-state"]
+
+    def by_name(objects: Any, what: str) -> Any:
+        spec = objects["Deployment", "loopwright-trigger"]["spec"]["template"]["spec"]
+        listed = spec["volumes"] if what == "volumes" else spec["containers"][0][what]
+        return sorted(listed, key=lambda one: (one["name"], one.get("mountPath", "")))
+
+    for what in ("volumes", "volumeMounts"):
+        assert by_name(chart, what) == by_name(base, what)
+
+
+@pytest.mark.parametrize("overlay", ["kind", "production"])
+def test_an_overlay_has_every_object_once_and_what_its_pod_needs(kustomize: Any, overlay: str) -> None:
+    objects = kustomize(f"overlays/{overlay}")
+    spec = objects["Deployment", "loopwright-trigger"]["spec"]["template"]["spec"]
+    configs = {volume["configMap"]["name"] for volume in spec["volumes"] if "configMap" in volume}
+    assert configs == {name for kind, name in objects if kind == "ConfigMap"}
+    mounted = [volume["persistentVolumeClaim"] for volume in spec["volumes"] if "persistentVolumeClaim" in volume]
+    claims = {claim["claimName"] for claim in mounted}
+    there = {name for kind, name in objects if kind == "PersistentVolumeClaim"}
+    # In production the rows are on a claim of the user's, as the overlay says.
+    assert claims - there == ({"loopwright-data"} if overlay == "production" else set())
+
+
+def test_the_kind_overlay_is_for_a_restricted_namespace(kustomize: Any) -> None:
+    namespace = kustomize("overlays/kind")["Namespace", "loopwright"]
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+
+
+@pytest.mark.parametrize("path", KUSTOMIZATIONS, ids=lambda path: str(path.parent.relative_to(ROOT)))
+def test_only_current_fields_are_used(path: Any) -> None:
+    fields = set(yaml.safe_load(path.read_text()))
+    known = {"apiVersion", "kind", "namespace", "resources", "components", "configMapGenerator", "secretGenerator"}
+    assert fields <= known | {"labels", "patches"}
+
+
+def test_every_component_is_used_by_an_overlay() -> None:
+    used = {name for path in KUSTOMIZATIONS for name in yaml.safe_load(path.read_text()).get("components", [])}
+    folders = {path.name for path in (ROOT / "manifests" / "components").iterdir()}
+    assert {name.rsplit("/", 1)[1] for name in used} == folders

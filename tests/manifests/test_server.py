@@ -1,0 +1,65 @@
+"""A real API server accepts what is rendered. Nothing is created."""
+
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+SERVING = ["servingruntime.yaml", "inferenceservice.yaml", "loop.yaml"]
+
+
+@pytest.fixture(scope="module")
+def server(kubectl: str) -> str:
+    if not os.environ.get("KUBECONFIG"):
+        pytest.skip("KUBECONFIG is not set")
+    return kubectl
+
+
+@pytest.fixture(scope="module")
+def namespace(server: str) -> Iterator[str]:
+    """A namespace that refuses pods which are not restricted, in words: the Deployment's own check only warns."""
+    name = f"loopwright-dry-run-{time.time_ns() % 10**8}"
+    labels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "warn")}
+    body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}}
+    assert apply(server, yaml.safe_dump(body)).returncode == 0
+    yield name
+    subprocess.run([server, "delete", "namespace", name, "--wait=false"], capture_output=True, timeout=60, check=True)
+
+
+def apply(kubectl: str, text: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [kubectl, "apply", "--server-side", *arguments, "-f", "-"]
+    return subprocess.run(command, input=text, capture_output=True, text=True, timeout=60)
+
+
+def dry_run(kubectl: str, namespace: str, objects: Any) -> None:
+    text = yaml.safe_dump_all([one for one in objects if one["kind"] not in ("Namespace", "PersistentVolume")])
+    answer = apply(kubectl, text, "--dry-run=server", "--validate=strict", "--namespace", namespace)
+    assert answer.returncode == 0, answer.stderr
+    assert "warning" not in answer.stderr.lower(), answer.stderr
+
+
+@pytest.mark.parametrize("values", ["", "networkPolicy.enabled=true,persistence.enabled=true,data.existingClaim=rows"])
+def test_it_accepts_the_chart(server: str, namespace: str, helm: Any, values: str) -> None:
+    objects = helm.template("--namespace", namespace, *(["--set", values] if values else []))
+    dry_run(server, namespace, objects.values())
+
+
+@pytest.mark.parametrize("folder", ["base", "overlays/kind", "overlays/production"])
+def test_it_accepts_the_kustomizations(server: str, namespace: str, kustomize: Any, folder: str) -> None:
+    objects = kustomize(folder)
+    for one in objects.values():
+        one["metadata"].pop("namespace", None)
+    dry_run(server, namespace, objects.values())
+
+
+def test_it_accepts_the_serving_manifests(server: str, namespace: str) -> None:
+    crd = [server, "get", "crd", "inferenceservices.serving.kserve.io"]
+    if subprocess.run(crd, capture_output=True, timeout=60).returncode != 0:
+        pytest.skip("KServe's resources are not on this cluster")
+    dry_run(server, namespace, [yaml.safe_load((ROOT / "serving" / name).read_text()) for name in SERVING])

@@ -1,0 +1,104 @@
+"""What holds for every pod of ours, however it is deployed."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from loopwright import __version__
+from loopwright.loop import Loop, Rollout
+
+ROOT = Path(__file__).parents[2]
+SERVING = ROOT / "serving"
+
+
+def manifest(name: str) -> Any:
+    return yaml.safe_load((SERVING / name).read_text())
+
+
+def containers(helm: Any, kustomize: Any) -> list[Any]:
+    trigger = [helm.template(), kustomize("overlays/kind"), kustomize("overlays/production")]
+    found = [one["Deployment", "loopwright-trigger"]["spec"]["template"]["spec"]["containers"] for one in trigger]
+    runtime, service = manifest("servingruntime.yaml"), manifest("inferenceservice.yaml")
+    found += [runtime["spec"]["containers"], service["spec"]["predictor"]["containers"]]
+    return [container for several in found for container in several]
+
+
+def test_every_container_is_restricted_read_only_probed_and_bounded(helm: Any, kustomize: Any) -> None:
+    every = containers(helm, kustomize)
+    assert {one["name"] for one in every} == {"trigger", "kserve-container", "monitor"}
+    for one in every:
+        context = one["securityContext"]
+        assert context["readOnlyRootFilesystem"] is True
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert one["readinessProbe"]
+        assert one["livenessProbe"]
+        assert one["resources"]["requests"]
+        assert one["resources"]["limits"]["memory"]
+        assert any(mount["mountPath"] == "/tmp" for mount in one["volumeMounts"])
+
+
+def test_every_image_is_this_version_s(helm: Any, kustomize: Any) -> None:
+    for one in containers(helm, kustomize):
+        name = {"kserve-container": "predictor"}.get(one["name"], one["name"])
+        assert one["image"] == f"loopwright/{name}:{__version__}"
+        assert one["imagePullPolicy"] == "IfNotPresent"
+
+
+def test_every_image_is_a_target_of_the_dockerfile() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    for target in ("component", "predictor", "monitor", "trigger"):
+        assert f" AS {target}\n" in text
+
+
+def test_the_predictor_takes_the_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    from loopwright.serving import __main__ as process
+
+    runtime, service = manifest("servingruntime.yaml"), manifest("inferenceservice.yaml")
+    # KServe puts the service's arguments after the runtime's.
+    arguments = runtime["spec"]["containers"][0]["args"] + service["spec"]["predictor"]["model"]["args"]
+    monkeypatch.setattr(sys, "argv", ["predictor", *arguments])
+    options = process._arguments()
+    assert (options.name, options.version, options.http_port) == ("churn", "1", 8080)
+    assert str(options.bundle) == "/mnt/models"
+
+
+def test_the_monitor_takes_the_arguments_and_the_declaration() -> None:
+    from loopwright.monitor import __main__ as process
+
+    monitor = manifest("inferenceservice.yaml")["spec"]["predictor"]["containers"][0]
+    options = process._options(monitor["args"])
+    runtime = manifest("servingruntime.yaml")["spec"]["containers"][0]
+    assert f"--monitor=http://127.0.0.1:{options.port}" in runtime["args"]
+    assert options.alerts == "http://loopwright-trigger:8080/v1/alerts"
+    config = manifest("loop.yaml")
+    volume = manifest("inferenceservice.yaml")["spec"]["predictor"]["volumes"][0]
+    assert volume["configMap"]["name"] == config["metadata"]["name"]
+    assert Loop.from_json(config["data"]["loop.json"]).name == "churn"
+
+
+def test_the_canary_goes_up_by_the_default_steps_and_is_one_version_throughout() -> None:
+    steps = [
+        manifest(f"canary/{path.name}")["spec"]["canary"][0] for path in sorted(SERVING.glob("canary/[1-5]*.yaml"))
+    ]
+    assert [step["trafficPercent"] for step in steps] == [0, *Rollout().steps]
+    back = manifest("canary/80-roll-back.yaml")["spec"]["canary"][0]
+    assert back == steps[0]
+    assert {str(step["predictor"]) for step in steps} == {str(back["predictor"])}
+    # Without this there is no pod to become ready at 0 %.
+    assert back["predictor"]["minReplicas"] == 1
+
+
+def test_promotion_makes_the_canary_the_predictor_under_its_own_name() -> None:
+    canary = manifest("canary/50-shift-100.yaml")["spec"]["canary"][0]["predictor"]
+    promoted = manifest("canary/60-promote.yaml")["spec"]
+    assert promoted["canary"] is None
+    assert promoted["predictor"]["name"] == canary["name"]
+    assert promoted["predictor"]["model"].items() <= canary["model"].items()
+    stable = manifest("inferenceservice.yaml")["spec"]["predictor"]
+    assert set(canary["model"]) == set(stable["model"])
+    differ = {key for key, value in canary["model"].items() if stable["model"][key] != value}
+    assert differ == set(promoted["predictor"]["model"])

@@ -1,0 +1,76 @@
+import pandas as pd
+import pytest
+
+from loopwright import loop as loops
+from loopwright.data import contract, infer
+from loopwright.errors import DataError
+
+ROWS = 300
+
+
+def frame() -> pd.DataFrame:
+    number = pd.Series(range(ROWS))
+    return pd.DataFrame(
+        {
+            "customerID": [f"k{one:04d}" for one in number],
+            "when": pd.date_range("2026-01-01", periods=ROWS, freq="D").astype(str),
+            "tenure": (number % 73).astype(str),
+            "charges": [str(18.25 + one / 3) if one % 50 else " " for one in number],
+            "contract": ["Month-to-month" if one % 3 else "No" for one in number],
+            "active": ["true" if one % 2 else "false" for one in number],
+            "same": "x",
+            "note": [f"free text {one}" for one in number],
+            "left": ["Yes" if one % 4 == 0 else "No" for one in number],
+        }
+    )
+
+
+def declared(label: str = "left", rows: pd.DataFrame | None = None) -> tuple[str, loops.Loop]:
+    rows = frame() if rows is None else rows
+    text = infer.declaration("inferred", "rows.csv", label, infer.infer(rows, label))
+    return text, loops.parse(text)
+
+
+def test_what_is_inferred_is_valid_and_accepts_the_data_it_was_inferred_from() -> None:
+    text, loop = declared()
+    checked = contract.check(frame(), loop)
+    checked.require(loop)
+    assert len(checked.valid) == ROWS
+    assert loop.data.entity == "customerID"
+    assert loop.data.timestamp == "when"
+    assert loop.data.holdout.by == "time"
+    assert loop.model.task == "classification"
+    assert text.count("#") > 10
+
+
+def test_types_ranges_and_sets_are_inferred_wider_than_seen() -> None:
+    _, loop = declared()
+    columns = loop.inputs
+    assert columns["tenure"].kind == "integer"
+    assert columns["tenure"].min == 0
+    assert (columns["tenure"].max or 0) > 72
+    assert columns["charges"].kind == "number"
+    assert columns["charges"].missing == 0.04
+    assert columns["contract"].values == ("Month-to-month", "No")
+    assert columns["active"].kind == "boolean"
+
+
+def test_columns_that_cannot_be_learnt_from_are_left_out_with_the_reason() -> None:
+    text, loop = declared()
+    assert "same" not in loop.inputs
+    assert "note" not in loop.inputs
+    assert "# same: not used: it is always 'x'" in text
+    assert "# note: not used: 300 different texts in 300 rows" in text
+
+
+def test_a_label_of_many_numbers_is_a_regression() -> None:
+    _, loop = declared("charges", frame().query("charges != ' '"))
+    assert loop.model.task == "regression"
+    assert loop.gates.minimum == {"r2": 0.1}
+
+
+def test_a_label_that_is_not_there_or_constant_is_refused() -> None:
+    with pytest.raises(DataError, match="no column 'churn'; expected one of customerID, when"):
+        infer.infer(frame(), "churn")
+    with pytest.raises(DataError, match=r"the label same has 1 value\(s\)"):
+        infer.infer(frame(), "same")

@@ -1,0 +1,57 @@
+from datetime import timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from loopwright.data import snapshots
+from loopwright.errors import DataError
+
+FRAME = pd.DataFrame({"b": ["2", "1", None], "a": ["x", "y", "z"]})
+
+
+def test_order_of_rows_and_columns_does_not_change_the_name_but_any_value_does() -> None:
+    name, _ = snapshots.identify(FRAME)
+    shuffled, _ = snapshots.identify(FRAME.iloc[[2, 0, 1]][["a", "b"]])
+    assert shuffled == name
+    changed = FRAME.copy()
+    changed.loc[0, "b"] = "3"
+    assert snapshots.identify(changed)[0] != name
+    assert snapshots.identify(FRAME.rename(columns={"a": "c"}))[0] != name
+
+
+def test_values_do_not_run_into_each_other() -> None:
+    first = pd.DataFrame({"a": ["x", "yz"], "b": ["1", "2"]})
+    second = pd.DataFrame({"a": ["xy", "z"], "b": ["1", "2"]})
+    assert snapshots.identify(first)[0] != snapshots.identify(second)[0]
+
+
+def test_the_same_data_is_written_once(tmp_path: Path) -> None:
+    name, path = snapshots.write(FRAME, tmp_path / "store")
+    written = path.stat().st_mtime_ns
+    assert snapshots.write(FRAME.iloc[::-1], tmp_path / "store") == (name, path)
+    assert path.stat().st_mtime_ns == written
+    assert [file.name for file in path.parent.iterdir()] == [f"{name}.parquet"]
+    snapshots.verify(path)
+
+
+def test_a_changed_snapshot_is_found(tmp_path: Path) -> None:
+    _, path = snapshots.write(FRAME, tmp_path)
+    FRAME.assign(b=["2", "1", "9"]).to_parquet(path, index=False)
+    with pytest.raises(DataError, match="was changed"):
+        snapshots.verify(path)
+
+
+def test_a_store_that_cannot_be_written_leaves_nothing_and_says_so(tmp_path: Path) -> None:
+    (tmp_path / "store").write_text("a file where the folder should be")
+    with pytest.raises(DataError, match="cannot be written"):
+        snapshots.write(FRAME, tmp_path / "store")
+
+
+def test_history_keeps_the_newest_rows_and_those_whose_time_cannot_be_read() -> None:
+    frame = pd.DataFrame({"t": ["2026-01-01", "2026-01-08", "2026-01-10 12:00", "soon"]})
+    kept = snapshots.recent(frame, "t", timedelta(days=3))
+    assert kept["t"].tolist() == ["2026-01-08", "2026-01-10 12:00", "soon"]
+    newest = snapshots.newest(frame, "t")
+    assert newest is not None
+    assert newest.isoformat() == "2026-01-10T12:00:00+00:00"

@@ -1,0 +1,189 @@
+import asyncio
+
+import httpx
+import msgspec
+import numpy as np
+import pytest
+from prometheus_client import CollectorRegistry
+
+from loopwright.serving import events
+from loopwright.serving.metrics import Metrics
+
+
+class Monitor:
+    """A monitor as the predictor sees it, without a network."""
+
+    def __init__(self) -> None:
+        self.profiles: list[bytes] = []
+        self.messages: list[dict] = []
+        self.calls = 0
+        self.fail = 0
+        self.forgets = False
+        self.refuses = False
+        self.hangs = False
+
+    async def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.calls += 1
+        if self.hangs:
+            await asyncio.Event().wait()
+        if self.fail:
+            self.fail -= 1
+            raise httpx.ConnectError("refused")
+        if request.method == "PUT":
+            assert request.url.path == "/v1/profiles/3"
+            self.profiles.append(request.content)
+            self.forgets = False
+            return httpx.Response(201)
+        if self.forgets:
+            return httpx.Response(409, json={"error": "unknown version"})
+        if self.refuses:
+            return httpx.Response(400, json={"error": "broken"})
+        assert request.headers["content-type"] == "application/msgpack"
+        self.messages.append(msgspec.msgpack.decode(request.content))
+        return httpx.Response(202)
+
+
+@pytest.fixture
+def monitor(monkeypatch):
+    monkeypatch.setattr(events, "_FIRST_WAIT", 0.01)
+    monkeypatch.setattr(events, "FLUSH_SECONDS", 0.02)
+    return Monitor()
+
+
+@pytest.fixture
+def metrics():
+    return Metrics("churn", "3", CollectorRegistry())
+
+
+def play(monitor, metrics, scenario, seconds=1.0):
+    """Run the scenario against a queue whose sender runs, then close it."""
+
+    async def run():
+        async with httpx.AsyncClient(transport=httpx.MockTransport(monitor)) as client:
+            queue = events.Events(client, "http://monitor", "3", b"profile", metrics)
+            sender = asyncio.create_task(queue.run())
+            await scenario(queue)
+            await queue.close(sender, seconds)
+
+    asyncio.run(run())
+
+
+async def until(condition):
+    async with asyncio.timeout(5):
+        while not condition():
+            await asyncio.sleep(0.005)
+
+
+def add(queue, count=1, start=0):
+    ids = [f"r{row}" for row in range(start, start + count)]
+    plan = np.array(["basic", None] * count, dtype=object)[:count]
+    queue.add(ids, {"tenure": np.arange(count, dtype=float), "plan": plan}, np.full(count, 0.25))
+
+
+def test_requests_are_merged_into_one_message_of_the_contracts_form(monitor, metrics):
+    async def scenario(queue):
+        add(queue, 2)
+        add(queue, 1, start=2)
+        await until(lambda: monitor.messages)
+
+    play(monitor, metrics, scenario)
+    (message,) = monitor.messages
+    assert message.pop("at") > 1.7e9
+    assert message == {
+        "version": "3",
+        "ids": ["r0", "r1", "r2"],
+        "columns": {"tenure": [0.0, 1.0, 0.0], "plan": ["basic", None, "basic"]},
+        "predictions": [0.25, 0.25, 0.25],
+    }
+    assert monitor.profiles == [b"profile"]
+    assert metrics.sent._value.get() == 3
+
+
+def test_the_profile_is_put_again_until_the_monitor_answers_and_nothing_is_lost_meanwhile(monitor, metrics):
+    monitor.fail = 3
+
+    async def scenario(queue):
+        add(queue, 5)
+        await until(lambda: monitor.messages)
+
+    play(monitor, metrics, scenario)
+    assert monitor.profiles == [b"profile"]
+    assert [len(message["ids"]) for message in monitor.messages] == [5]
+
+
+def test_a_monitor_that_lost_the_profile_gets_it_and_the_batch_again(monitor, metrics):
+    async def scenario(queue):
+        add(queue)
+        await until(lambda: monitor.messages)
+        monitor.forgets = True
+        add(queue, start=1)
+        await until(lambda: len(monitor.messages) == 2)
+
+    play(monitor, metrics, scenario)
+    assert len(monitor.profiles) == 2
+    assert monitor.messages[1]["ids"] == ["r1"]
+
+
+def test_events_the_monitor_refuses_are_dropped_and_counted(monitor, metrics):
+    monitor.refuses = True
+
+    async def scenario(queue):
+        add(queue, 4)
+        await until(lambda: metrics.dropped["refused"]._value.get() == 4)
+
+    play(monitor, metrics, scenario)
+    assert monitor.messages == []
+
+
+def test_a_monitor_that_comes_back_gets_what_was_queued_in_order(monitor, metrics):
+    async def scenario(queue):
+        await until(lambda: monitor.profiles)
+        monitor.fail = 4
+        for number in range(3):
+            add(queue, events.FLUSH_ROWS, start=number * events.FLUSH_ROWS)
+        await until(lambda: len(monitor.messages) == 3)
+
+    play(monitor, metrics, scenario)
+    assert [message["ids"][0] for message in monitor.messages] == ["r0", "r500", "r1000"]
+
+
+def test_a_monitor_that_hangs_costs_the_oldest_events_and_no_time(monitor, metrics):
+    monitor.hangs = True
+
+    async def scenario(queue):
+        for number in range(60):
+            add(queue, events.FLUSH_ROWS, start=number * events.FLUSH_ROWS)
+
+    play(monitor, metrics, scenario, seconds=0.05)
+    full, shutdown = (metrics.dropped[reason]._value.get() for reason in ("full", "shutdown"))
+    assert full == 60 * events.FLUSH_ROWS - events.CAPACITY_ROWS
+    assert shutdown == events.CAPACITY_ROWS
+
+
+def test_a_batch_under_way_at_the_end_is_counted_as_dropped(monitor, metrics):
+    async def scenario(queue):
+        await until(lambda: monitor.profiles)
+        monitor.hangs = True
+        add(queue, 7)
+        await until(lambda: monitor.calls == 2)
+
+    play(monitor, metrics, scenario, seconds=0.05)
+    assert metrics.dropped["shutdown"]._value.get() == 7
+
+
+def test_a_large_request_goes_out_in_messages_of_bounded_size(monitor, metrics):
+    async def scenario(queue):
+        add(queue, 1750)
+        await until(lambda: sum(len(message["ids"]) for message in monitor.messages) == 1750)
+
+    play(monitor, metrics, scenario)
+    assert [len(message["predictions"]) for message in monitor.messages] == [500, 500, 500, 250]
+
+
+def test_what_is_queued_at_the_end_is_sent_before_the_sender_stops(monitor, metrics):
+    async def scenario(queue):
+        await until(lambda: monitor.profiles)
+        add(queue, 3)
+
+    play(monitor, metrics, scenario)
+    assert [len(message["ids"]) for message in monitor.messages] == [3]
