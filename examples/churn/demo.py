@@ -24,6 +24,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
+import httpx  # noqa: E402
 from generator import ChurnProcess, history, write_history  # noqa: E402
 from screen import Screen, seconds_since  # noqa: E402
 from traffic import Traffic  # noqa: E402
@@ -137,7 +138,7 @@ class Demo:
         self.screen.chapter(4, "A bug in the label export: a version looks good on paper, and is wrong in life")
         before = traffic.snapshot()["export"].get("files", 0)
         traffic.drift("labels")
-        self.screen.say("the warehouse now exports the labels of annual contracts inverted, and restates the last 40 days")
+        self.screen.say("the warehouse now exports labels of annual contracts inverted, and restates 40 days")
         self.until(
             lambda _entry: False,
             30,
@@ -308,7 +309,8 @@ def _envoy(context: Context) -> dict[str, dict[str, int | None]]:
     """What Envoy itself counted, a version each."""
     from loopwright.rollout.local import LocalGateway
 
-    counts = LocalGateway(context.loop, context.settings).counts()
+    with httpx.Client(trust_env=False) as client:
+        counts = LocalGateway(context.loop, context.settings, client).counts()
     return {str(version): {"requests": arm.requests, "errors": arm.errors} for version, arm in counts.items()}
 
 

@@ -31,11 +31,11 @@ class Helm:
     def __init__(self, binary: str) -> None:
         self.binary = binary
 
-    def try_template(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        return run(self.binary, "template", "loopwright", str(CHART), "--namespace", "somewhere", *arguments)
+    def try_template(self, *arguments: str, release: str = "loopwright") -> "subprocess.CompletedProcess[str]":
+        return run(self.binary, "template", release, str(CHART), "--namespace", "somewhere", *arguments)
 
-    def template(self, *arguments: str) -> Objects:
-        answer = self.try_template(*arguments)
+    def template(self, *arguments: str, release: str = "loopwright") -> Objects:
+        answer = self.try_template(*arguments, release=release)
         assert answer.returncode == 0, answer.stderr
         return objects(answer.stdout)
 

@@ -105,7 +105,7 @@ def test_a_digest_counts_instead_of_the_tag(helm: Any) -> None:
 
 
 def test_two_releases_have_nothing_in_common(helm: Any) -> None:
-    names = set(helm.template("--name-template", "one")) & set(helm.template("--name-template", "two"))
+    names = set(helm.template(release="one")) & set(helm.template(release="two"))
     assert not names
 
 

@@ -25,8 +25,6 @@ def normal(objects: Any) -> Any:
             metadata["labels"].pop(label, None)
         if kind == "Deployment":
             template = one["spec"]["template"]
-            for label in ("app.kubernetes.io/version", "app.kubernetes.io/part-of"):
-                template["metadata"]["labels"].pop(label, None)
             # The chart restarts the pod by a checksum, kustomize by the ConfigMap's name.
             template["metadata"].pop("annotations", None)
             for volume in template["spec"]["volumes"]:

@@ -113,11 +113,11 @@ def _series(context: Context, notes: list[str]) -> list[dict[str, Any]]:
 
 def _evaluations(context: Context, entries: "list[Entry]", notes: list[str]) -> dict[int, dict[str, Any]]:
     """The evaluations of the newest registered versions."""
-    registered = [int(entry.facts["version"]) for entry in entries if entry.kind == "registered"]
+    registered = [entry.facts.get("version") for entry in entries if entry.kind == "registered"]
     # MLflow draws a progress bar for every file otherwise.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     found = {}
-    for version in registered[-MOST_EVALUATIONS:]:
+    for version in [one for one in registered if isinstance(one, int)][-MOST_EVALUATIONS:]:
         try:
             found[version] = context.registry.evaluation(context.loop.name, version)
         except RegistryError as error:

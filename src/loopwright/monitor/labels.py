@@ -1,11 +1,13 @@
 """Labels that come late, joined with the predictions they belong to.
 
 The newest `capacity` predictions are remembered by a 64-bit hash of their id, about 150 bytes each, in a ring; older
-ones are forgotten and their labels are unknown. A label counts once however often it is sent.
+ones are forgotten and their labels are unknown. A label counts once however often it is sent. Events may be late too:
+a label whose prediction is not known is kept for a while, and joined when the event comes.
 """
 
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +17,8 @@ from numpy.typing import NDArray
 from loopwright.statistics.profile import Profile
 
 CAPACITY = 500_000
+EARLY = 50_000
+"""Labels that are kept until their prediction's event comes; beyond, the oldest is given up."""
 GREATEST_LOSS = 25.0
 """A squared error in units of the label's variance is clipped here, so that one absurd label cannot decide."""
 
@@ -58,9 +62,10 @@ class Labels:
         self._labelled = np.zeros(capacity, dtype=np.bool_)
         self._versions: list[str] = []
         self._next = 0
+        self._early: dict[int, tuple[str, Any]] = {}
         self.losses: dict[str, Loss] = {}
 
-    def remember(self, version: str, ids: Sequence[str], predictions: NDArray[np.float64]) -> None:
+    def remember(self, version: str, ids: Sequence[str], predictions: NDArray[np.float64], profile: Profile) -> None:
         """Keep a batch of predictions, those that are numbers, until newer ones need the room."""
         if version not in self.losses:
             self.losses[version] = Loss()
@@ -76,6 +81,9 @@ class Labels:
         self._keys[slots], self._predictions[slots] = keys, predictions[kept]
         self._numbers[slots], self._labelled[slots] = self._versions.index(version), False
         self._next = (self._next + len(kept)) % capacity
+        for early in [self._early.pop(key) for key in keys if key in self._early] if self._early else ():
+            with suppress(LabelError):  # whoever sent it was told, if the profile was known by then
+                self.join([early], {version: profile})
 
     def join(self, labels: Iterable[tuple[str, Any]], profiles: dict[str, Profile]) -> Joined:
         """Join (prediction id, label) pairs. Raises LabelError for a label the task does not have, joining none."""
@@ -86,6 +94,7 @@ class Labels:
             version = None if slot is None else self._versions[self._numbers[slot]]
             if slot is None or version not in profiles:
                 unknown += 1
+                self._keep(identifier, label)
                 continue
             value = _loss(profiles[version], identifier, label, float(self._predictions[slot]))
             if self._labelled[slot] or slot in found:
@@ -96,6 +105,11 @@ class Labels:
             self._labelled[slot] = True
             self.losses[version].add(value)
         return Joined(len(found), unknown, repeated)
+
+    def _keep(self, identifier: str, label: Any) -> None:
+        if len(self._early) >= EARLY:
+            del self._early[next(iter(self._early))]
+        self._early[hash(identifier)] = (identifier, label)
 
 
 def _loss(profile: Profile, identifier: str, label: Any, prediction: float) -> float:

@@ -56,7 +56,7 @@ class Monitor:
 
     def _count(self, batch: Batch, counts: VersionCounts, at: float) -> None:
         self.counters.add(batch.version, batch.columns, batch.predictions, at)
-        self.labels.remember(batch.version, batch.ids, batch.predictions)
+        self.labels.remember(batch.version, batch.ids, batch.predictions, counts.profile)
         counts.unknown_columns += batch.unknown
 
     def look(self, at: float) -> None:

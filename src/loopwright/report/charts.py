@@ -76,7 +76,12 @@ def timeline(told: Timeline, width: float) -> str:
             from_x, from_y = at[moment.cause]
             kind = "elbow" if moment.recorded else "elbow guessed"
             under.append(svg.path([(from_x, from_y), (from_x, y), (right, y)], kind))
-            over.append(_duration(moment, moments[moment.cause], right, y, box))
+            taken = "+" + svg.elapsed(moment.at - moments[moment.cause].at)
+            # Right of the dot where there is room, else left of the line that comes down to it.
+            roomy = right + 64 < width
+            over.append(
+                svg.text(right + 10 if roomy else from_x - 8, y + 4, taken, "note", "start" if roomy else "end")
+            )
         dot = "dot given" if moment.entry is None else f"dot {moment.tone}"
         over.append(svg.circle(right, y, 5, dot, f"{moment.text}, {after} after {moments[0].text}"))
     said = "; ".join(f"{moment.letter}, {svg.elapsed(moment.at - zero)}: {moment.text}" for moment in moments)
@@ -85,18 +90,10 @@ def timeline(told: Timeline, width: float) -> str:
     return svg.picture(width, height, "What happened, and what led to it", said, parts, "chart timeline")
 
 
-def _duration(moment: Moment, cause: Moment, x: float, y: float, box: Box) -> str:
-    """How long after its cause, beside the dot where there is room."""
-    taken = "+" + svg.elapsed(moment.at - cause.at)
-    if x + 70 < box.right + (60 if box.left > 100 else 0):
-        return svg.text(x + 10, y + 4, taken, "note")
-    return svg.text(x - 10, y - 6, taken, "note", "end")
-
-
 def traffic(found: Traffic, axis: Axis, told: Timeline, colours: Mapping[str, int], width: float) -> str:
     """Requests a second, the versions' areas on one another, the oldest at the bottom."""
     narrow = width < WIDE
-    box = Box(40.0, 36.0, width - (4 if narrow else _NAMES), 256.0)
+    box = Box(40.0, 46.0, width - (4 if narrow else _NAMES), 266.0)
     most = max((sum(span.rates.values()) for run in found.runs for span in run), default=0.0)
     y = Scale(0, most * 1.12 or 1.0, box.bottom, box.top)
     x = axis.scale(box)
@@ -104,6 +101,7 @@ def traffic(found: Traffic, axis: Axis, told: Timeline, colours: Mapping[str, in
     order = [version for version in colours if version in found.versions]
     for run in found.runs:
         parts += _stack(run, order, colours, x, y)
+    parts += _failed(found, x, y)
     parts += _moments(told, axis, box, "moment over")
     parts += _named(found, order, colours, x, y, box)
     parts.append(svg.text(0, 12, "requests a second", "tick"))
@@ -129,6 +127,16 @@ def _stack(run: Sequence[Span], order: Sequence[str], colours: Mapping[str, int]
 def _steps(run: Sequence[Span], values: Sequence[float], x: Scale, y: Scale) -> list[svg.Point]:
     pairs = zip(run, values, strict=True)
     return [point for span, value in pairs for point in ((x(span.begin), y(value)), (x(span.end), y(value)))]
+
+
+def _failed(found: Traffic, x: Scale, y: Scale) -> list[str]:
+    """What failed, of all versions together, at the bottom of what they answered; nothing where nothing did."""
+    parts = []
+    for run in found.runs:
+        values = [sum(span.errors.values()) for span in run]
+        if any(values):
+            parts.append(svg.area(_steps(run, values, x, y), _steps(run, [0.0] * len(run), x, y), "failed", "failed"))
+    return parts
 
 
 def _named(found: Traffic, order: Sequence[str], colours: Mapping[str, int], x: Scale, y: Scale, box: Box) -> list[str]:
@@ -168,7 +176,7 @@ def drift(found: Drift, axis: Axis, told: Timeline, what: str, limit: float, wid
     place = {line.name: index for index, line in enumerate(labelled)}
     # A narrow picture has no room on the right; its names stand in a row of their own, above.
     rows = -(-len(labelled) // 2) if narrow else 0
-    box = Box(40.0, 36.0 + 18 * rows, width - (4 if narrow else _NAMES), 226.0 + 18 * rows)
+    box = Box(40.0, 46.0 + 18 * rows, width - (4 if narrow else _NAMES), 236.0 + 18 * rows)
     peak = max([limit, *(line.peak for line in lines)])
     y = (
         Scale(_LEAST_SCORE, max(peak * 1.2, 2.0), box.bottom, box.top, log=True)
@@ -184,7 +192,8 @@ def drift(found: Drift, axis: Axis, told: Timeline, what: str, limit: float, wid
         kind = f"line {svg.colour(place[name])}" if loud else "line other"
         parts.append(svg.path([(x(moment), y(value)) for moment, value in part.points], kind, name))
     parts.append(svg.line(box.left, y(limit), box.right, y(limit), "limit"))
-    parts.append(svg.text(box.left + 4, y(limit) - 5, f"alarm at {limit:g}", "limit-name"))
+    name_at, anchor = (box.right, "end") if narrow else (box.left + 4, "start")
+    parts.append(svg.text(name_at, y(limit) - 5, f"alarm at {limit:g}", "limit-name", anchor))
     parts.append(svg.text(0, 12, _SAYS[what], "tick"))
     if narrow:
         parts += _names_above([line.name for line in labelled], width)

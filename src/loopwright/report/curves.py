@@ -55,9 +55,9 @@ def calibration(sides: Sequence[Side]) -> str:
             parts.append(svg.line(x(predicted), y(low), x(predicted), y(high), f"interval {kind}"))
         if len(points) > 1:
             parts.append(svg.path(points, f"line thin {kind}", side.name))
-        for at, (predicted, observed, count) in zip(points, groups, strict=True):
+        for predicted, observed, count in groups:
             tip = f"{side.name}: predicted {predicted:.3f}, observed {observed:.3f} of {count:,} rows"
-            parts.append(svg.circle(*at, 3.5 if index == 0 else 2.5, f"point {kind}", tip))
+            parts.append(svg.circle(x(predicted), y(observed), 3.5 if index == 0 else 2.5, f"point {kind}", tip))
     for index, side in enumerate(sides):
         at = _BOX.bottom - 30 + 18 * index
         parts.append(svg.text(_BOX.right - 6, at, side.name, f"name {_kind(side)}", "end"))
@@ -127,7 +127,7 @@ def _groups(counts: Sequence[int]) -> str:
         return "no groups"
     low, high = min(counts), max(counts)
     rows = f"{low:,}" if low == high else f"{low:,} to {high:,}"
-    return f"{rows} rows a group, bars 95 %"
+    return f"bars 95 %, {rows} rows each"
 
 
 def _percent(value: float) -> str:

@@ -3,7 +3,7 @@
 Everything here is pure. `cli/report.py` gathers the facts; `page.py` turns them into HTML.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -48,6 +48,17 @@ class Facts:
         found |= {str(entry.facts["version"]) for entry in self.entries if _has_version(entry)}
         found |= {str(version) for sample in self.series for version in sample.get("requests") or {}}
         return tuple(sorted(found, key=natural))
+
+    @cached_property
+    def colours(self) -> dict[str, int]:
+        """The colour of each version, which is the same in every picture."""
+        return {version: index for index, version in enumerate(self.versions)}
+
+    @cached_property
+    def registered(self) -> dict[int, int]:
+        """The entry of a judgement -> the version that was registered on it."""
+        found = [(one.cause, one.facts.get("version")) for one in self.entries if one.kind == "registered"]
+        return {cause: version for cause, version in found if cause is not None and isinstance(version, int)}
 
     @cached_property
     def timeline(self) -> "Timeline":
@@ -146,11 +157,6 @@ def toned(entry: Entry) -> str:
         return story.tone(entry)
     except (KeyError, TypeError):
         return story.PLAIN
-
-
-def numbers(values: Iterable[Any]) -> list[int]:
-    """The whole numbers among the values."""
-    return [value for value in values if isinstance(value, int) and not isinstance(value, bool)]
 
 
 def _milestone(entry: Entry) -> str:

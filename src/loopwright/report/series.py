@@ -85,6 +85,12 @@ class Drift:
     """When the monitor began to look at which version."""
 
 
+def extent(samples: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """The moments of the first and the last usable sample; (0, 0) where there is none."""
+    samples = _ordered(samples)
+    return (samples[0]["at"], samples[-1]["at"]) if samples else (0.0, 0.0)
+
+
 def traffic(samples: Sequence[Mapping[str, Any]]) -> Traffic:
     """Rates between neighbouring samples, averaged over equal times so that at most MOST_POINTS remain."""
     samples = _ordered(samples)

@@ -8,7 +8,6 @@ import html
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 COLOURS = 6
 Point = tuple[float, float]
@@ -178,11 +177,6 @@ def elapsed(seconds: float) -> str:
             tail = f" {rest // small} {small_name}" if rest // small else ""
             return f"{sign}{large} {large_name}{tail}"
     raise AssertionError("unreachable")
-
-
-def breaks(points: Sequence[Point]) -> bool:
-    """Whether the points go back in x, which no line of ours may."""
-    return any(after[0] < before[0] for before, after in pairwise(points))
 
 
 def _tip(title: str) -> str:

@@ -121,7 +121,7 @@ def verdicts(entries: Sequence[Entry], begin: datetime) -> str:
             rows.append([*head, *[""] * 4, f'<span class="brief">{escape(facts.get("reason", ""))}</span>', ""])
             continue
         # The ledger keeps facts sorted by name; people look at errors first.
-        for index, metric in enumerate(sorted(evidence, key=lambda one: (list(_METRICS) + [one]).index(one))):
+        for index, metric in enumerate(sorted(evidence, key=lambda one: [*_METRICS, one].index(one))):
             rows.append([*(head if index == 0 else [""] * 4), *_evidence(metric, evidence[metric])])
     heads = ("#after", "#share", "verdict", "#requests", "metric", "#challenger", "#champion", "#limit", "evidence", "")
     return table(heads, rows, "verdicts", "Verdicts and the numbers behind them")
@@ -150,7 +150,7 @@ def _evidence(metric: str, one: Mapping[str, Any]) -> list[str]:
 def _rests(one: Mapping[str, Any]) -> str:
     """What a metric's verdict rests on, in a few words; its whole sentence where that is not known."""
     if one.get("known") and "e_value" in one:
-        return f"e-value {_short(one['e_value'])} of {_short(one.get('needed'))}"
+        return f"e-value {_short(one['e_value'])}, worse from {_short(one.get('needed'))}"
     if one.get("known") and "distance" in one:
         return f"{figure(one['distance'])} apart, at least {figure(one.get('bound'))}"
     if one.get("known") and "increase" in one:
@@ -205,13 +205,13 @@ def figure(value: Any, *, whole: bool = False) -> str:
 
 def percent(value: Any) -> str:
     """A share in a cell; a dash where there is none."""
-    return f"{value:.2%}" if _is_number(value) else NONE
+    return f"{value * 100:.2f} %" if _is_number(value) else NONE
 
 
 def _short(value: Any) -> str:
     if not _is_number(value):
         return NONE
-    return f"{value:,.2f}" if value < 1000 else f"{value:,.0f}" if value < 1e6 else "over 1,000,000"
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}" if value < 1e6 else "over 1,000,000"
 
 
 def _signed(value: Any) -> str:

@@ -168,7 +168,9 @@ def live(ledger):
     for seconds, weight in ((117, 5), (131, 25), (145, 50), (159, 100)):
         write(seconds, "shifted", {"version": 2, "weight": weight})
         for after, verdict in ((4, "wait"), (13, "promote")):
-            numbers = evidence(weight * 12 * after, weight * 5, -0.024, -0.06 + weight / 1000)
+            numbers = evidence(weight * 12 * after, weight * 5, -0.024, -0.03 - weight / 1000)
+            if weight == 100:
+                numbers = {"error_rate": numbers["error_rate"]}
             facts = {"version": 2, "weight": weight, "verdict": verdict, "reason": "enough was seen, and nothing is worse"}
             facts["reason"] = "waiting for the bake time" if verdict == "wait" else facts["reason"]
             write(seconds + after, "verdict", {**facts, "evidence": numbers, "requests": weight * 12 * after})
