@@ -1,6 +1,6 @@
 # One build, one target an image: component, predictor, monitor, trigger. Each carries its own packages only.
 #
-#     docker build --target predictor --tag loopwright-predictor:0.1.0 .
+#     docker build --target predictor --tag loopwright/predictor:0.1.0 .        (all of them: make images)
 #
 # Versions are those of uv.lock. Every image runs as user 65532 on a read-only root file system; what a process writes
 # goes to /tmp and to the folders that are mounted for it.

@@ -28,7 +28,7 @@ demo: setup  ## Watch the loop close on the churn example, in about three minute
 	@$(BIN)/python examples/churn/demo.py --seed $(or $(SEED),7)
 
 test: setup  ## Pass the tests
-	@$(BIN)/python -m pytest -q tests/unit tests/integration
+	@$(BIN)/python -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder tests/integration tests/unit
 
 lint: setup  ## Style
 	$(BIN)/ruff check .
@@ -59,11 +59,12 @@ ci: lint types layers check-generated  ## The slower checks; with a cluster in K
 # docker or buildah; for buildah as root without user namespaces: BUILD_FLAGS="--isolation chroot --network host".
 BUILDER ?= $(notdir $(firstword $(shell command -v docker buildah)))
 BUILD_FLAGS ?=
+TARGETS ?= component predictor monitor trigger
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 
 images:  ## Build the images loopwright/{component-python,predictor,monitor,trigger}, one after the other
 	@test -n "$(BUILDER)" || { echo "there is neither docker nor buildah; expected one of them on PATH" >&2; exit 1; }
-	@for target in component predictor monitor trigger; do \
+	@for target in $(TARGETS); do \
 	    name=$$target; if [ $$target = component ]; then name=component-python; fi; \
 	    $(BUILDER) build $(BUILD_FLAGS) --build-arg VERSION=$(VERSION) --target $$target \
 	        --tag docker.io/loopwright/$$name:$(VERSION) . || exit 1; \

@@ -130,7 +130,7 @@ BAD = {
     "all rows break it": (rows(lambda frame: frame.assign(plan="gold")), 3, "800 of 800 rows (100.0%) break"),
     "column gone": (rows(lambda frame: frame.drop(columns="spend")), 3, "spend: the column is gone"),
     "other type": (rows(lambda frame: frame.assign(age="old")), 3, "age: values such as 'old'"),
-    "too few rows": (rows(lambda frame: frame.head(30)), 3, "expected at least 20 rows in each part"),
+    "too few rows": (rows(lambda frame: frame.head(30).assign(spend="5")), 3, "expected at least 20 rows in each part"),
     "no label": (rows(lambda frame: frame.assign(left=None)), 3, "800 of 800 rows (100.0%) break the contract: left"),
     "feature code gone": (declaration("task:", "features: f.py, task:"), 2, "the feature code"),
 }

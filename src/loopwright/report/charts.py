@@ -5,10 +5,10 @@ read on a phone. The moments' letters stand in every picture, so that the eye ca
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from loopwright.report import svg
-from loopwright.report.facts import Moment, Timeline
+from loopwright.report.axis import Axis, shorten, since
+from loopwright.report.facts import Timeline
 from loopwright.report.series import Drift, Line, Span, Traffic
 from loopwright.report.svg import Box, Scale
 
@@ -16,42 +16,6 @@ WIDE, NARROW = 1000.0, 380.0
 MOST_LABELLED = 5
 _NAMES = 140.0  # on the right of wide pictures, for the names of lines that go on to the end
 _LEAST_SCORE = 0.1  # below a tenth of the critical value, all scores say the same: nothing
-
-
-def since(moment: Moment) -> str:
-    """The moment as an axis names its 0."""
-    return f"{moment.letter} ({_short(moment.text, 24)})"
-
-
-@dataclass(frozen=True)
-class Axis:
-    """The time axis that the pictures share: `zero` is its 0, in seconds since the epoch."""
-
-    zero: float
-    begin: float
-    end: float
-    since: str
-    """What happened at 0."""
-
-    def scale(self, box: Box) -> Scale:
-        """Maps seconds since the epoch to x."""
-        return Scale(self.begin, self.end, box.left, box.right)
-
-    def draw(self, box: Box, count: int) -> list[str]:
-        """The axis below the box, in the unit that fits."""
-        unit, scale, values = self._ticks(box, count)
-        name = svg.text(box.right, box.bottom + 34, f"{unit} since {self.since}", "tick", "end")
-        return [*svg.axis_bottom(box, scale, values, svg.tidy), name]
-
-    def grid(self, box: Box, count: int) -> str:
-        """Lines down the box at the axis' ticks."""
-        _, scale, values = self._ticks(box, count)
-        return "".join(svg.line(scale(value), box.top, scale(value), box.bottom, "grid") for value in values)
-
-    def _ticks(self, box: Box, count: int) -> tuple[str, Scale, list[float]]:
-        size, unit = svg.span(self.end - self.begin)
-        low, high = (self.begin - self.zero) / size, (self.end - self.zero) / size
-        return unit, Scale(low, high, box.left, box.right), svg.ticks(low, high, count)
 
 
 def timeline(told: Timeline, width: float) -> str:
@@ -224,13 +188,13 @@ def _names_beside(lines: Sequence[Line], place: Mapping[str, int], x: Scale, y: 
         ):
             kind = svg.colour(place[name])
             parts.append(svg.path([(x(at) + 2, end), (x(at) + 12, level)], f"lead {kind}"))
-            parts.append(svg.text(x(at) + 16, level + 4, _short(name, 19), f"name {kind}"))
+            parts.append(svg.text(x(at) + 16, level + 4, shorten(name, 19), f"name {kind}"))
     return parts
 
 
 def _names_above(names: Sequence[str], width: float) -> list[str]:
     return [
-        svg.text(width / 2 * (index % 2), 32 + 18 * (index // 2), _short(name, 24), f"name {svg.colour(index)}")
+        svg.text(width / 2 * (index % 2), 32 + 18 * (index // 2), shorten(name, 24), f"name {svg.colour(index)}")
         for index, name in enumerate(names)
     ]
 
@@ -247,7 +211,3 @@ def _moments(told: Timeline, axis: Axis, box: Box, kind: str = "moment") -> list
         parts.append(svg.line(at, box.top, at, box.bottom, kind))
         parts.append(svg.text(at, box.top - (5 if low else 16), moment.letter, "letter", "middle"))
     return parts
-
-
-def _short(name: str, most: int) -> str:
-    return name if len(name) <= most else name[: most - 1] + "…"

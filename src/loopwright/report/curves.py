@@ -9,7 +9,8 @@ from loopwright.report import svg
 from loopwright.report.svg import Box, Scale
 
 SIDE = 296.0
-_BOX = Box(36, 36, SIDE - 6, SIDE - 44)
+HEIGHT = SIDE + 10
+_BOX = Box(36, 46, SIDE - 6, HEIGHT - 44)
 _Z = 1.959964  # the normal distribution's 97.5 % quantile: intervals of 95 %
 
 
@@ -38,7 +39,7 @@ def roc(sides: Sequence[Side], areas: Sequence[float | None]) -> str:
         parts.append(
             svg.text(_BOX.right - 6, _BOX.bottom - 30 + 18 * index, side.name + value, f"name {_kind(side)}", "end")
         )
-    return svg.picture(SIDE, SIDE, "ROC curve", ", ".join(said), parts, "chart square")
+    return svg.picture(SIDE, HEIGHT, "ROC curve", ", ".join(said), parts, "chart square")
 
 
 def calibration(sides: Sequence[Side]) -> str:
@@ -62,7 +63,7 @@ def calibration(sides: Sequence[Side]) -> str:
         at = _BOX.bottom - 30 + 18 * index
         parts.append(svg.text(_BOX.right - 6, at, side.name, f"name {_kind(side)}", "end"))
     said = f"{', '.join(side.name for side in sides)}; {_groups(counts)}"
-    return svg.picture(SIDE, SIDE, "Calibration", said, parts, "chart square")
+    return svg.picture(SIDE, HEIGHT, "Calibration", said, parts, "chart square")
 
 
 def residuals(sides: Sequence[Side]) -> str:
@@ -70,19 +71,19 @@ def residuals(sides: Sequence[Side]) -> str:
     found = [pairs(*((side.curves.get("residuals") or {}).get(name) for name in ("share", "value"))) for side in sides]
     values = [value for points in found for _, value in points]
     low, high = min([0.0, *values]), max([0.0, *values])
-    box = Box(52, 36, SIDE - 6, SIDE - 44)
+    box = Box(52, 36, SIDE - 6, HEIGHT - 44)
     x, y = Scale(0, 1, box.left, box.right), Scale(low, high if high > low else low + 1, box.bottom, box.top)
     parts = svg.axis_left(box, y, svg.ticks(low, y.high, 5), svg.tidy)
     parts += svg.axis_bottom(box, x, (0, 0.25, 0.5, 0.75, 1), _percent)
     parts.append(svg.text(0, 14, "Residuals, predicted minus true", "title"))
-    parts.append(svg.text(box.right, SIDE - 8, "share of the rows", "tick", "end"))
+    parts.append(svg.text(box.right, HEIGHT - 8, "share of the rows", "tick", "end"))
     parts.append(svg.line(box.left, y(0), box.right, y(0), "diagonal"))
     for index, (side, points) in enumerate(zip(sides, found, strict=True)):
         if points:
             parts.append(svg.path([(x(a), y(b)) for a, b in points], f"line {_kind(side, index)}", side.name))
         parts.append(svg.text(box.left + 8, box.top + 14 + 18 * index, side.name, f"name {_kind(side)}"))
     said = ", ".join(side.name for side in sides)
-    return svg.picture(SIDE, SIDE, "Residuals, predicted minus true", said, parts, "chart square")
+    return svg.picture(SIDE, HEIGHT, "Residuals, predicted minus true", said, parts, "chart square")
 
 
 def pairs(first: Any, second: Any) -> list[svg.Point]:
@@ -112,8 +113,8 @@ def _unit(title: str, note: str, below: str, left: str) -> tuple[Scale, Scale, l
     quarters = (0, 0.25, 0.5, 0.75, 1)
     parts = [*svg.axis_left(_BOX, y, quarters, svg.tidy), *svg.axis_bottom(_BOX, x, quarters, svg.tidy)]
     parts += [svg.text(0, 14, title, "title"), svg.text(_BOX.right, 14, note, "note", "end")]
-    parts.append(svg.text(_BOX.right, SIDE - 8, below, "tick", "end"))
-    parts.append(svg.text(_BOX.left + 6, _BOX.top + 14, left, "tick"))
+    parts.append(svg.text(_BOX.right, HEIGHT - 8, below, "tick", "end"))
+    parts.append(svg.text(0, 33, left, "tick"))
     return x, y, parts
 
 

@@ -1,7 +1,7 @@
 """What happened over time, as sections of the page: the moments, the traffic, the drift."""
 
 from loopwright.report import charts, markup, series, tables
-from loopwright.report.charts import Axis
+from loopwright.report.axis import Axis, since
 from loopwright.report.facts import Facts, at
 from loopwright.report.svg import elapsed, escape
 
@@ -32,7 +32,7 @@ def _axis(facts: Facts) -> Axis:
     begin, end = series.extent(facts.series)
     told = facts.timeline
     if told.moments and begin - (end - begin) <= told.zero <= end:
-        return Axis(told.zero, begin, end, charts.since(told.moments[0]))
+        return Axis(told.zero, begin, end, since(told.moments[0]))
     return Axis(begin, begin, end, f"{at(begin):%Y-%m-%d %H:%M:%S} UTC")
 
 

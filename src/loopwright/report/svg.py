@@ -171,12 +171,14 @@ def elapsed(seconds: float) -> str:
         return f"{sign}{seconds:.2f} s"
     if seconds < 599.95:
         return f"{sign}{seconds:.1f} s"
-    for size, small, large_name, small_name in ((60, 1, "min", "s"), (3600, 60, "h", "min"), (86400, 3600, "d", "h")):
-        if seconds < {60: 7200, 3600: 172800}.get(size, math.inf):
-            large, rest = divmod(round(seconds / small) * small, size)
-            tail = f" {rest // small} {small_name}" if rest // small else ""
-            return f"{sign}{large} {large_name}{tail}"
-    raise AssertionError("unreachable")
+    # Rounded before it is split, so that no hour has sixty minutes.
+    size, small, of_large, of_small = 60, 1, "min", "s"
+    if round(seconds) >= 7200:
+        size, small, of_large, of_small = 3600, 60, "h", "min"
+    if round(seconds / 60) >= 2880:
+        size, small, of_large, of_small = 86400, 3600, "d", "h"
+    large, rest = divmod(round(seconds / small) * small, size)
+    return f"{sign}{large} {of_large}" + (f" {rest // small} {of_small}" if rest // small else "")
 
 
 def _tip(title: str) -> str:

@@ -136,13 +136,15 @@ def _verdict(facts: Mapping[str, Any]) -> str:
 def _evidence(metric: str, one: Mapping[str, Any]) -> list[str]:
     """A metric's cells: both values, the limit, what the verdict rests on, and whether it is worse."""
     form = percent if metric in ("error_rate", "latency_p99") else figure
+    rests = _rests(one)
+    length = "short" if len(rests) < 60 else "long"
     state = "worse" if one.get("worse") else "not worse" if one.get("known") else "not known"
     return [
         escape(_METRICS.get(metric, metric)),
         form(one.get("challenger")),
         form(one.get("champion")),
         form(one.get("limit")),
-        f'<span title="{escape(one.get("detail", ""))}">{escape(_rests(one))}</span>',
+        f'<span class="{length}" title="{escape(one.get("detail", ""))}">{escape(rests)}</span>',
         f'<span class="{"bad" if one.get("worse") else "muted"}">{state}</span>',
     ]
 

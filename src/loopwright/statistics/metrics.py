@@ -3,6 +3,7 @@
 Definitions are scikit-learn's. Predictions of a classification are the probabilities of the positive class.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,36 +17,23 @@ CALIBRATION_BINS = 10
 
 
 def classification(truth: NDArray[np.bool_], probability: Floats) -> dict[str, float]:
-    """roc_auc, average_precision, accuracy, f1, precision, recall, log_loss and brier of (n,) probabilities."""
-    from sklearn import metrics
-
-    decided = probability >= THRESHOLD
-    return {
-        "roc_auc": float(metrics.roc_auc_score(truth, probability)),
-        "average_precision": float(metrics.average_precision_score(truth, probability)),
-        "accuracy": float((decided == truth).mean()),
-        "f1": float(metrics.f1_score(truth, decided, zero_division=0)),
-        "precision": float(metrics.precision_score(truth, decided, zero_division=0)),
-        "recall": float(metrics.recall_score(truth, decided, zero_division=0)),
-        "log_loss": float(metrics.log_loss(truth, np.clip(probability, 1e-15, 1 - 1e-15), labels=[False, True])),
-        "brier": float(np.mean((probability - truth) ** 2)),
-    }
+    """Every metric of a classification, of (n,) probabilities."""
+    return {name: one("classification", name, truth, probability) for name in _CLASSIFICATION}
 
 
 def regression(truth: Floats, value: Floats) -> dict[str, float]:
-    """rmse, mae and r2 of (n,) predicted values, in the label's units."""
-    residual = value - truth
-    spread = float(((truth - truth.mean()) ** 2).sum())
-    return {
-        "rmse": float(np.sqrt((residual**2).mean())),
-        "mae": float(np.abs(residual).mean()),
-        "r2": 1.0 - float((residual**2).sum()) / spread if spread > 0 else float("-inf"),
-    }
+    """Every metric of a regression, of (n,) predicted values; rmse and mae in the label's units."""
+    return {name: one("regression", name, truth, value) for name in _REGRESSION}
 
 
 def evaluate(task: str, truth: NDArray[Any], predicted: Floats) -> dict[str, float]:
     """All metrics of a task. `truth` is (n,) booleans for a classification and numbers for a regression."""
     return classification(truth, predicted) if task == "classification" else regression(truth, predicted)
+
+
+def one(task: str, name: str, truth: NDArray[Any], predicted: Floats) -> float:
+    """One metric of a task by its name."""
+    return float((_CLASSIFICATION if task == "classification" else _REGRESSION)[name](truth, predicted))
 
 
 def curves(task: str, truth: NDArray[Any], predicted: Floats) -> dict[str, Any]:
@@ -70,6 +58,55 @@ def confusion(truth: NDArray[np.bool_], probability: Floats) -> list[list[int]]:
         [int((~truth & ~decided).sum()), int((~truth & decided).sum())],
         [int((truth & ~decided).sum()), int((truth & decided).sum())],
     ]
+
+
+def _thresholded(metric: str) -> Callable[[NDArray[np.bool_], Floats], float]:
+    """A metric of scikit-learn's that takes decisions: those at the threshold."""
+
+    def of(truth: NDArray[np.bool_], probability: Floats) -> float:
+        from sklearn import metrics
+
+        return float(getattr(metrics, metric)(truth, probability >= THRESHOLD, zero_division=0))
+
+    return of
+
+
+def _scored(metric: str) -> Callable[[NDArray[np.bool_], Floats], float]:
+    """A metric of scikit-learn's that takes scores."""
+
+    def of(truth: NDArray[np.bool_], probability: Floats) -> float:
+        from sklearn import metrics
+
+        return float(getattr(metrics, metric)(truth, probability))
+
+    return of
+
+
+def _log_loss(truth: NDArray[np.bool_], probability: Floats) -> float:
+    clipped = np.clip(probability, 1e-15, 1 - 1e-15)
+    return float(-np.log(np.where(truth, clipped, 1 - clipped)).mean())
+
+
+def _r2(truth: Floats, value: Floats) -> float:
+    spread = float(((truth - truth.mean()) ** 2).sum())
+    return 1.0 - float(((value - truth) ** 2).sum()) / spread if spread > 0 else float("-inf")
+
+
+_CLASSIFICATION: Mapping[str, Callable[[NDArray[np.bool_], Floats], float]] = {
+    "roc_auc": _scored("roc_auc_score"),
+    "average_precision": _scored("average_precision_score"),
+    "accuracy": lambda truth, probability: float(((probability >= THRESHOLD) == truth).mean()),
+    "f1": _thresholded("f1_score"),
+    "precision": _thresholded("precision_score"),
+    "recall": _thresholded("recall_score"),
+    "log_loss": _log_loss,
+    "brier": lambda truth, probability: float(np.mean((probability - truth) ** 2)),
+}
+_REGRESSION: Mapping[str, Callable[[Floats, Floats], float]] = {
+    "rmse": lambda truth, value: float(np.sqrt(((value - truth) ** 2).mean())),
+    "mae": lambda truth, value: float(np.abs(value - truth).mean()),
+    "r2": _r2,
+}
 
 
 def _calibration(truth: NDArray[np.bool_], probability: Floats) -> dict[str, list[float]]:

@@ -63,7 +63,7 @@ def _sane(judged: Judged) -> Gate:
 def _against_champion(loop: Loop, metric: str, rule: ChampionRule, judged: Judged, value: float) -> Gate:
     if judged.champion is None:
         return Gate("champion", metric, True, value, value, "no champion yet")
-    before = metrics.evaluate(loop.model.task, judged.truth, judged.champion)[metric]
+    before = metrics.one(loop.model.task, metric, judged.truth, judged.champion)
     # A loss that falls is a gain: the sign makes more mean better for every metric.
     sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
     gain = sign * (value - before)
@@ -92,8 +92,8 @@ def _difference(loop: Loop, metric: str, sign: float, judged: Judged) -> tuple[f
         truth = judged.truth[rows]
         if loop.model.task == "classification" and (truth.all() or not truth.any()):
             return float("nan")
-        new = metrics.evaluate(loop.model.task, truth, judged.challenger[rows])[metric]
-        old = metrics.evaluate(loop.model.task, truth, champion[rows])[metric]
+        new = metrics.one(loop.model.task, metric, truth, judged.challenger[rows])
+        old = metrics.one(loop.model.task, metric, truth, champion[rows])
         return sign * (new - old)
 
     return paired.bootstrap_difference(difference, len(judged.truth), loop.model.seed)

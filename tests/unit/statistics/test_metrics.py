@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+import sklearn.metrics
 
+from loopwright import loop
 from loopwright.statistics import metrics
 
 
@@ -32,3 +34,15 @@ def test_curves_and_confusion_agree_with_the_counts() -> None:
     assert sum(curves["calibration"]["count"]) == 1000
     assert np.abs(np.subtract(curves["calibration"]["predicted"], curves["calibration"]["observed"])).max() < 0.15
     assert sum(map(sum, metrics.confusion(truth, probability))) == 1000
+
+
+def test_definitions_are_scikit_learns_and_the_names_those_of_the_declaration() -> None:
+    random = np.random.default_rng(1)
+    probability = random.random(500)
+    truth = random.random(500) < probability
+    found = metrics.classification(truth, probability)
+    assert tuple(found) == loop.CLASSIFICATION_METRICS
+    assert found["log_loss"] == pytest.approx(sklearn.metrics.log_loss(truth, probability))
+    assert found["f1"] == pytest.approx(sklearn.metrics.f1_score(truth, probability >= 0.5))
+    assert found["roc_auc"] == pytest.approx(sklearn.metrics.roc_auc_score(truth, probability))
+    assert tuple(metrics.regression(probability, probability)) == loop.REGRESSION_METRICS
