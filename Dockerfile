@@ -21,12 +21,13 @@ WORKDIR /build
 COPY pyproject.toml uv.lock ./
 
 # In each: the locked packages first, so that a change of our own code does not install them again.
+# A component's pod starts by KFP's executor, which its definition does not install (install_kfp_package=False).
 FROM tools AS build-component
-RUN uv sync --frozen --no-dev --no-install-project --extra component
+RUN uv sync --frozen --no-dev --no-install-project --extra component --extra kfp
 COPY README.md LICENSE ./
 COPY pipelines pipelines
 COPY src src
-RUN uv sync --frozen --no-dev --no-editable --extra component
+RUN uv sync --frozen --no-dev --no-editable --extra component --extra kfp
 
 FROM tools AS build-predictor
 RUN uv sync --frozen --no-dev --no-install-project --extra predictor

@@ -13,7 +13,7 @@ import pytest
 def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The names of the files in the wheel."""
     folder = tmp_path_factory.mktemp("dist")
-    call = [sys.executable, "-m", "build", "--wheel", "--installer", "uv", "--outdir", str(folder), str(root)]
+    call = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(root)]
     result = subprocess.run(call, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
     (built,) = folder.glob("*.whl")
