@@ -83,8 +83,8 @@ def test_a_changed_entry_is_found(server: str) -> None:
     ledger = Ledger(server)
     number = ledger.append("fraud", "alarm", {"distance": 0.2}).number
     with sa.create_engine(server, poolclass=sa.NullPool).begin() as connection:
-        changed = "UPDATE loopwright_ledger SET facts = '{\"distance\":0.1}' WHERE number = :number"
-        connection.execute(sa.text(changed), {"number": number})
+        changed = sa.text("UPDATE loopwright_ledger SET facts = :facts WHERE number = :number")
+        connection.execute(changed, {"facts": '{"distance":0.1}', "number": number})
     with pytest.raises(LedgerError, match=f"entry {number} "):
         ledger.verify()
 
