@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from loopwright import loop
+from loopwright import declaration
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE, CHART, BASE = ROOT / "examples" / "churn", ROOT / "helm" / "loopwright", ROOT / "manifests" / "base"
@@ -41,7 +41,7 @@ def monitor_config() -> str:
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": "churn-loop", "labels": labels},
-        "data": {"loop.json": loop.load(EXAMPLE).to_json()},
+        "data": {"loop.json": declaration.load(EXAMPLE).to_json()},
     }
     return about + yaml.safe_dump(config, sort_keys=False, width=120)
 

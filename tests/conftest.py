@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from loopwright import loop as loops
+from loopwright import declaration
 from loopwright.loop import Loop
 
 ROOT = Path(__file__).parent.parent
@@ -50,7 +50,7 @@ def real_data() -> Path:
 @pytest.fixture
 def small() -> Loop:
     """A small declared loop."""
-    return loops.parse(DECLARATION)
+    return declaration.parse(DECLARATION)
 
 
 @pytest.fixture(scope="session")
@@ -78,6 +78,6 @@ def small_folder(tmp_path: Path, small_rows: pd.DataFrame) -> Path:
     """The small loop as a folder with its data."""
     folder = tmp_path / "small"
     folder.mkdir()
-    (folder / loops.FILE).write_text(DECLARATION)
+    (folder / declaration.FILE).write_text(DECLARATION)
     small_rows.to_csv(folder / "rows.csv", index=False)
     return folder

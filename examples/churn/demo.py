@@ -34,7 +34,7 @@ from loopwright.cli.context import Context  # noqa: E402
 from loopwright.ledger import Entry  # noqa: E402
 from loopwright.local import token  # noqa: E402
 from loopwright.report.story import sentence  # noqa: E402
-from loopwright.rollout.state import Status, read_status  # noqa: E402
+from loopwright.rollout.state import Status, running  # noqa: E402
 
 # A day of the loop in a second.
 SPEED = 86_400.0
@@ -75,11 +75,9 @@ class Demo:
         if self.folder.exists():
             if not (self.folder / "loop.yaml").exists() and any(self.folder.iterdir()):
                 raise DemoError(f"{self.folder} is not a demo of before; name an empty folder with --folder")
-            running = read_status(self.folder / ".loopwright" / "live")
-            if running is not None and _alive(running.pid):
-                raise DemoError(
-                    f"a demo is running in {self.folder} (pid {running.pid}); end it, or name another folder"
-                )
+            before = running(self.folder / ".loopwright" / "live")
+            if before is not None:
+                raise DemoError(f"a demo runs in {self.folder} (pid {before.pid}); end it, or name another folder")
             shutil.rmtree(self.folder)
         self.folder.mkdir(parents=True)
         for name in ("loop.yaml", "features.py"):
@@ -252,7 +250,7 @@ class Demo:
         deadline = time.time() + 60
         while time.time() < deadline:
             started = self.context.ledger.entries(self.context.loop.name, kind="started")
-            status = read_status(self.context.settings.live)
+            status = running(self.context.settings.live)
             if started and status is not None:
                 return status
             if self.up.poll() is not None:
@@ -316,14 +314,6 @@ def _envoy(context: Context) -> dict[str, dict[str, int | None]]:
 
 def _quoted(text: str) -> str:
     return f"'{text}'" if " " in text else text
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except OSError:
-        return False
-    return True
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -14,7 +14,7 @@ from rich.text import Text
 from loopwright.cli.context import Context
 from loopwright.ledger import Entry
 from loopwright.report.story import sentence, tone
-from loopwright.rollout.state import read_status
+from loopwright.rollout.state import running
 
 if TYPE_CHECKING:
     from traffic import Traffic
@@ -101,7 +101,7 @@ class Screen:
         self.console.print(table)
 
     def _picture(self) -> Group:
-        status = read_status(self._context.settings.live)
+        status = running(self._context.settings.live)
         weights = dict(status.weights) if status else {}
         self._measure(status.endpoints.get("monitor") if status else None)
         assert self._traffic is not None

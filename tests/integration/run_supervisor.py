@@ -4,7 +4,7 @@ import json
 import sys
 from pathlib import Path
 
-from loopwright import loop, settings
+from loopwright import declaration, settings
 from loopwright.errors import LoopwrightError
 from loopwright.local import commands
 from loopwright.local.options import Options
@@ -34,7 +34,7 @@ def main() -> None:
         grace=given.get("grace", 5.0),
     )
     try:
-        Supervisor(loop.load(folder), folder, settings.prepare(settings.read(folder)), options).run()
+        Supervisor(declaration.load(folder), folder, settings.prepare(settings.read(folder)), options).run()
     except LoopwrightError as error:
         print(error, flush=True)
         sys.exit(error.exit_code)

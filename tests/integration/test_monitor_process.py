@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from loopwright.loop import parse
+from loopwright.declaration import parse
 from loopwright.statistics.profile import Profile
 
 LOOP = """

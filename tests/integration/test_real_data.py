@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from loopwright import loop as loops
-from loopwright import settings
+from loopwright import declaration, settings
 from loopwright.data import contract, sources, splits
 from loopwright.loop import Loop
 from loopwright.registry import Registry
@@ -51,7 +50,7 @@ def test_churn_reaches_its_auc_over_five_seeds_and_the_same_twice(real_data: Pat
     checked = command("check", "real")
     assert checked.returncode == 0, checked.stderr
     assert "TotalCharges: 11 of 7,043 values (0.16%) are blank and read as missing" in checked.stdout
-    loop = loops.load(folder)
+    loop = declaration.load(folder)
     valid = contract.check(sources.read(loop.data.source, folder), loop).valid
     seeded = [loop.model_copy(update={"model": loop.model.model_copy(update={"seed": seed})}) for seed in range(5)]
     found = [scored(one, valid, tmp_path / f"seed{at}") for at, one in enumerate(seeded)]
@@ -69,7 +68,7 @@ def test_serve_answers_the_files_own_rows_as_mlflows_loaded_model_does(
     command, folder = declare(tmp_path, real_data / "churn.csv", "Churn")
     answer = command.json("run", "real")
     assert answer["metrics"]["roc_auc"] > 0.82
-    loop = loops.load(folder)
+    loop = declaration.load(folder)
     frame = contract.check(sources.read(loop.data.source, folder), loop).valid
     inputs = frame[list(loop.inputs)]
     blank = inputs["TotalCharges"].isna()
@@ -100,7 +99,7 @@ def test_serve_answers_the_files_own_rows_as_mlflows_loaded_model_does(
 @pytest.mark.slow
 def test_bike_hire_is_a_regression_split_by_time(real_data: Path, tmp_path: Path) -> None:
     command, folder = declare(tmp_path, real_data / "bike.csv", "cnt")
-    loop = loops.load(folder)
+    loop = declaration.load(folder)
     assert (loop.model.task, loop.data.timestamp, loop.data.holdout.by) == ("regression", "dteday", "time")
     answer = command.json("run", "real")
     assert answer["version"] == 1

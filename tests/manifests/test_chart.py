@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from loopwright import loop
+from loopwright import declaration
 
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "loopwright"
@@ -47,7 +47,7 @@ def test_an_own_declaration_takes_the_place_of_the_example(helm: Any, tmp_path: 
     (tmp_path / "loop.yaml").write_text(text)
     objects = helm.template("--set-file", f"loop.declaration={tmp_path / 'loop.yaml'}")
     files = objects["ConfigMap", "loopwright-loop"]["data"]
-    assert loop.parse(files["loop.yaml"]).name == "prices"
+    assert declaration.parse(files["loop.yaml"]).name == "prices"
     assert list(files) == ["loop.yaml"], "the example's feature code is not another loop's"
     assert "/loop/features.py" not in [mount["mountPath"] for mount in pod(objects)["containers"][0]["volumeMounts"]]
 

@@ -5,8 +5,9 @@ import jsonschema
 import pytest
 import yaml
 
+from loopwright.declaration import find, load, parse, schema
 from loopwright.errors import DeclarationError
-from loopwright.loop import Loop, find, load, parse, schema
+from loopwright.loop import Loop
 
 TEXT = """\
 apiVersion: loopwright/v1

@@ -32,10 +32,10 @@ class Context:
     @classmethod
     def of(cls, folder: str | None, json: bool = False) -> "Context":
         """Find and read the loop in `folder`, or in the current folder. Raises DeclarationError."""
-        from loopwright import loop, settings
+        from loopwright import declaration, settings
 
-        found = loop.find(folder)
-        return cls(found, loop.load(found), settings.read(found), json)
+        found = declaration.find(folder)
+        return cls(found, declaration.load(found), settings.read(found), json)
 
     @cached_property
     def ledger(self) -> "Ledger":

@@ -17,31 +17,27 @@ from loopwright.errors import ContractError, DataError, DeclarationError
 @json_option
 def init(folder: str, source: str, label: str, as_json: bool) -> None:
     """Write a commented loop.yaml in the folder LOOP, inferred from the data: types, ranges, sets, entity, task."""
-    from loopwright import loop
+    from loopwright import declaration
     from loopwright.data import infer, sources
     from loopwright.files import write_text
 
-    path = Path(folder)
-    if (path / loop.FILE).exists():
-        raise DeclarationError(f"{path / loop.FILE} exists already", expected="a new loop", do="edit it, or delete it")
+    path, file = Path(folder), Path(folder) / declaration.FILE
+    if file.exists():
+        raise DeclarationError(f"{file} exists already", expected="a new loop", do="edit it, or delete it")
     frame = sources.read(source, Path.cwd())
     inferred = infer.infer(frame, label)
     relative = os.path.relpath(Path(source).resolve(), path.resolve())
     text = infer.declaration(_dns_label(path.resolve().name), relative, label, inferred)
-    declared = loop.parse(text, str(path / loop.FILE))
+    declared = declaration.parse(text, str(file))
     try:
         path.mkdir(parents=True, exist_ok=True)
-        write_text(path / loop.FILE, text)
+        write_text(file, text)
     except OSError as error:
-        raise DeclarationError(
-            f"{path / loop.FILE} cannot be written: {error.strerror}", do="check the folder"
-        ) from error
+        raise DeclarationError(f"{file} cannot be written: {error.strerror}", do="check the folder") from error
     if as_json:
-        click.echo(json.dumps({"file": str(path / loop.FILE), "loop": json.loads(declared.to_json())}, indent=2))
+        click.echo(json.dumps({"file": str(file), "loop": json.loads(declared.to_json())}, indent=2))
         return
-    click.echo(
-        f"wrote {path / loop.FILE}: {inferred.task} of {label}, {len(declared.inputs)} inputs, {inferred.rows:,} rows"
-    )
+    click.echo(f"wrote {file}: {inferred.task} of {label}, {len(declared.inputs)} inputs, {inferred.rows:,} rows")
     click.echo(f"next: read it, then `loopwright check {folder}` and `loopwright run {folder}`")
 
 
@@ -97,6 +93,6 @@ def check(context: Context) -> int:
 @click.command(epilog="Example: loopwright schema > loop.schema.json")
 def schema() -> None:
     """Print the JSON schema of loop.yaml, for editors."""
-    from loopwright import loop
+    from loopwright import declaration
 
-    click.echo(json.dumps(loop.schema(), indent=2))
+    click.echo(json.dumps(declaration.schema(), indent=2))

@@ -1,6 +1,5 @@
 """status: how the loop is, on one screen."""
 
-import os
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -23,12 +22,10 @@ def status(context: Context) -> None:
 def gather(context: Context) -> dict[str, Any]:
     """The loop's state as a program reads it."""
     from loopwright.engines.local import LocalEngine
-    from loopwright.rollout.state import read_status
+    from loopwright.rollout.state import running
 
     name, settings = context.loop.name, context.settings
-    live = read_status(settings.live) if settings.live.is_dir() else None
-    if live is not None and not _alive(live.pid):
-        live = None
+    live = running(settings.live)
     versions = context.registry.versions(name) if settings.state.is_dir() else []
     aliases = {alias: version.number for version in versions for alias in version.aliases}
     entries = context.ledger.entries(name) if settings.state.is_dir() else []
@@ -122,16 +119,6 @@ def _drift(monitor: str) -> dict[str, Any] | None:
             found: dict[str, Any] = answer.json()
             return found
     return None
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _ago(moment: str) -> str:

@@ -19,9 +19,9 @@ def trigger(context: Context, reason: str) -> int:
     import httpx
 
     from loopwright.local import token
-    from loopwright.rollout.state import read_status
+    from loopwright.rollout.state import running
 
-    status = read_status(context.settings.live)
+    status = running(context.settings.live)
     if status is None:
         raise RunError(
             f"{context.loop.name} is not up",

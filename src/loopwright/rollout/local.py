@@ -5,7 +5,6 @@ when that is what was asked for. Counts come from Envoy's and the monitor's expo
 counts unknown, not zero.
 """
 
-import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +15,7 @@ from loopwright.loop import Loop
 from loopwright.rollout.counts import Arm, join, read_answers, read_traffic
 from loopwright.rollout.envoy_admin import STATS_QUERY
 from loopwright.rollout.gateway import GatewayLost, NotReady
-from loopwright.rollout.state import Placement, Serving, Status, read_serving, read_status, write_serving
+from loopwright.rollout.state import Placement, Serving, Status, read_serving, running, write_serving
 from loopwright.settings import Settings
 
 if TYPE_CHECKING:
@@ -132,8 +131,8 @@ class LocalGateway:
 
     def _status(self) -> Status:
         """What the supervisor says. Raises GatewayLost when there is none."""
-        status = read_status(self._live)
-        if status is None or not _alive(status.pid):
+        status = running(self._live)
+        if status is None:
             raise GatewayLost(
                 f"nothing serves {self._loop}: `loopwright up` is not running",
                 do="start `loopwright up` in another terminal, and run this again; a rollout goes on where it was",
@@ -166,13 +165,3 @@ class LocalGateway:
             return self._client.get(url + path, timeout=HTTP_TIMEOUT).raise_for_status().text
         except httpx.HTTPError:
             return None
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

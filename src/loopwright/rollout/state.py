@@ -6,6 +6,7 @@ file renamed over the old one: a reader sees one whole state or the other, never
 """
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -105,6 +106,20 @@ def read_status(live: Path) -> Status | None:
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _damaged(live / STATUS, error) from error
+
+
+def running(live: Path) -> Status | None:
+    """What is observed while `up` runs: nothing where it never ran, has ended, or was killed and left its file."""
+    status = read_status(live)
+    if status is None:
+        return None
+    try:
+        os.kill(status.pid, 0)
+    except ProcessLookupError:
+        return None
+    except PermissionError:  # another user's: it lives
+        pass
+    return status
 
 
 def write_status(live: Path, status: Status) -> None:

@@ -1,9 +1,10 @@
 import pandas as pd
 import pytest
 
-from loopwright import loop as loops
+from loopwright import declaration
 from loopwright.data import contract, infer
 from loopwright.errors import DataError
+from loopwright.loop import Loop
 
 ROWS = 300
 
@@ -25,10 +26,10 @@ def frame() -> pd.DataFrame:
     )
 
 
-def declared(label: str = "left", rows: pd.DataFrame | None = None) -> tuple[str, loops.Loop]:
+def declared(label: str = "left", rows: pd.DataFrame | None = None) -> tuple[str, Loop]:
     rows = frame() if rows is None else rows
     text = infer.declaration("inferred", "rows.csv", label, infer.infer(rows, label))
-    return text, loops.parse(text)
+    return text, declaration.parse(text)
 
 
 def test_what_is_inferred_is_valid_and_accepts_the_data_it_was_inferred_from() -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from loopwright import loop as declaration
+from loopwright import declaration
 from loopwright.data import contract, sources
 from loopwright.data.splits import entity_share
 from loopwright.errors import ContractError

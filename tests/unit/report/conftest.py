@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from loopwright.declaration import parse
 from loopwright.ledger import Ledger
-from loopwright.loop import parse
 from loopwright.report.facts import Facts
 
 LOOP = """
