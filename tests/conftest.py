@@ -47,6 +47,12 @@ def real_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def small_declaration() -> str:
+    """The small loop's loop.yaml."""
+    return DECLARATION
+
+
 @pytest.fixture
 def small() -> Loop:
     """A small declared loop."""

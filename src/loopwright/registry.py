@@ -143,6 +143,7 @@ class Registry:
                     loader_module="loopwright.models.mlflow",
                     data_path=str(submission.bundle),
                     signature=infer_signature(submission.example, submission.output),
+                    input_example=submission.example,
                     # Named here because MLflow would otherwise start the model to find out, for many seconds.
                     pip_requirements=["loopwright[predictor]"],
                 )

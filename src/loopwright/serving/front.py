@@ -76,6 +76,8 @@ class Front:
             given = True
             return {"type": "http.request", "body": body, "more_body": False}
 
+        if scope["path"].endswith("/infer"):
+            scope = {**scope, "headers": _typed(scope["headers"])}
         # Starlette answers what nobody caught, and raises it again for the server to log: once is enough.
         with contextlib.suppress(Exception):
             await self._app(scope, replay, send)
@@ -83,6 +85,16 @@ class Front:
     def _count(self, status: int) -> None:
         counter = self._metrics.ok if status < 400 else self._metrics.invalid if status < 500 else self._metrics.error
         counter.inc()
+
+
+def _typed(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers with JSON as the content's type, unless they say where JSON ends and binary tensors begin.
+
+    KServe takes whatever is not called JSON for binary, and `curl -d` calls its content a form.
+    """
+    if any(name == b"inference-header-content-length" for name, _ in headers):
+        return headers
+    return [*(one for one in headers if one[0] != b"content-type"), (b"content-type", b"application/json")]
 
 
 async def _read(scope: Scope, receive: Receive) -> bytes | None:
