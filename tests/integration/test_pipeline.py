@@ -97,6 +97,8 @@ def test_an_interrupted_and_a_killed_run_leave_nothing_behind_and_the_next_run_w
     until(lambda: not processes(small_folder), "nothing of the run is left")
     assert loopwright.json("status")["last_run"]["state"] == "failed"
     assert loopwright.json("run")["version"] == 1
+    ended = [entry["facts"]["state"] for entry in loopwright.json("history") if entry["kind"] == "run_ended"]
+    assert ended == ["cancelled", "failed", "succeeded"]
 
 
 def rows(change: Callable[[pd.DataFrame], pd.DataFrame]) -> Callable[[Path], None]:

@@ -27,6 +27,7 @@ from .conftest import Command, end, wait_for
 pytestmark = [pytest.mark.slow]
 
 ROW = {"age": 70, "spend": 12.5, "plan": "basic"}
+AGE = {"name": "age", "shape": [1], "datatype": "INT64", "data": [70]}
 
 
 def register_version(folder: Path, work: Path) -> int:
@@ -123,7 +124,7 @@ def test_it_answers_with_the_version_and_the_id_it_was_given(served: Up) -> None
         ("/v1/models/small:predict", '{"instances": [', 400, "Unrecognized request format: unexpected end"),
         ("/v1/models/small:predict", {"instances": [ROW] * 10_001}, 413, "found 10001 rows; expected at most 10000"),
         ("/v1/models/smal:predict", {"instances": [ROW]}, 404, "smal"),
-        ("/v2/models/small/infer", {"inputs": []}, 400, "age"),
+        ("/v2/models/small/infer", {"inputs": [AGE]}, 400, 'column "spend" is missing'),
     ],
 )
 def test_a_bad_request_is_answered_with_what_was_found_and_expected(

@@ -4,6 +4,7 @@ import getpass
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,7 +14,7 @@ from loopwright.cli.context import Context, on_loop
 from loopwright.errors import DataError, GateError, LoopwrightError, RunError
 
 if TYPE_CHECKING:
-    from loopwright.engines.protocol import RunRequest, RunStatus
+    from loopwright.engines.protocol import Engine, RunRequest, RunStatus
 
 Progress = Callable[["RunStatus"], None]
 
@@ -39,6 +40,7 @@ def run(context: Context, reason: str) -> int:
             expected="one run of a loop at a time",
             do="wait until it has ended; `loopwright status` says how it is",
         )
+    _close_interrupted(context, engine)
     with _Live(context) as live:
         status = _start(context, code, reason, live.show)
     if status.state == "cancelled":
@@ -56,6 +58,26 @@ def run(context: Context, reason: str) -> int:
             return GateError.exit_code
         raise GateError("no version was registered: " + "; ".join(failed), do="improve the model, or change the gates")
     return 0
+
+
+def _close_interrupted(context: Context, engine: "Engine") -> None:
+    """Write the end of runs whose command was killed before it could: an open run stands in the way of every alarm."""
+    from loopwright.engines.protocol import ENDED
+    from loopwright.ledger import DuplicateEntry
+    from loopwright.trigger.decide import runs
+
+    name = context.loop.name
+    known = {status.run: status for status in engine.runs(name)}
+    for run in runs(context.ledger.entries(name)):
+        status = known.get(run.name)
+        if run.ended or (status is not None and status.state not in ENDED):
+            continue
+        facts = {"run": run.name, "state": "failed", "seconds": 0.0, "version": None, "error": "interrupted"}
+        if status is not None:
+            facts |= {"state": outcome(status), "seconds": round(status.seconds, 3), "version": status.version}
+        with suppress(DuplicateEntry):
+            key = f"{name}/run_ended/{run.entry.number}"
+            context.ledger.append(name, "run_ended", facts, cause=run.entry.number, key=key)
 
 
 def _start(context: Context, code: str, reason: str, progress: Progress) -> "RunStatus":

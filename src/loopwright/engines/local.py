@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import timedelta
@@ -35,16 +35,17 @@ from loopwright.settings import Settings
 
 REQUEST, PROCESS, PROGRESS, RESULT, LOG = "request.json", "pid", "progress.jsonl", "result.json", "log.txt"
 
+RUNNER = (sys.executable, "-m", "loopwright.engines.local_runner")
 POLL = 0.1
 # How long a run may take to end after it was asked to, before it is killed.
 GRACE = 10.0
 
 
 class LocalEngine:
-    """Runs pipelines on this machine, with their folders in the state folder."""
+    """Runs pipelines on this machine, with their folders in the state folder; `runner` is called with one."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, runner: Sequence[str] = RUNNER) -> None:
+        self._settings, self._runner = settings, runner
 
     def submit(self, request: RunRequest) -> RunStatus:
         """Start a run in a process of its own. A second submission of the same run id starts nothing."""
@@ -56,7 +57,7 @@ class LocalEngine:
         write_json(folder / REQUEST, _to_json(request))
         with (folder / LOG).open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "loopwright.engines.local_runner", str(folder)],
+                [*self._runner, str(folder)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
