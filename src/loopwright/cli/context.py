@@ -56,7 +56,8 @@ class Context:
         """Where people read; not used with --json."""
         from rich.console import Console
 
-        return Console(highlight=False, quiet=self.json)
+        # Lines are not broken where there is no terminal: a path or a command is copied whole.
+        return Console(highlight=False, quiet=self.json, soft_wrap=True)
 
     def answer(self, value: Any) -> None:
         """Print a machine's answer, with --json only."""

@@ -143,12 +143,16 @@ def _errors(root: type[LoopwrightError]) -> list[type[LoopwrightError]]:
 def _show(context: Context, status: "RunStatus", judged: dict[str, Any]) -> None:
     from rich.table import Table
 
+    from loopwright.loop import CLASSIFICATION_METRICS, REGRESSION_METRICS
+
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("metric", "challenger", *(["champion"] if judged["champion"] else [])):
         table.add_column(column, justify="left" if column == "metric" else "right")
-    for name, value in judged["metrics"].items():
-        before = [f"{judged['champion']['metrics'][name]:.4f}"] if judged["champion"] else []
-        table.add_row(name, f"{value:.4f}", *before)
+    # The ledger keeps its facts by name; people read the metrics in the order of the declaration's documents.
+    for name in (*CLASSIFICATION_METRICS, *REGRESSION_METRICS):
+        if name in judged["metrics"]:
+            before = [f"{judged['champion']['metrics'][name]:.4f}"] if judged["champion"] else []
+            table.add_row(name, f"{judged['metrics'][name]:.4f}", *before)
     context.console.print(table)
     for gate in judged["gates"]:
         mark = "[green]passed[/]" if gate["passed"] else "[red]failed[/]"

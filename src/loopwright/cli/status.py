@@ -75,27 +75,28 @@ def show(context: Context, found: dict[str, Any]) -> None:
             continue
         weight = found["weights"].get(str(version))
         predictor = found["predictors"].get(str(version))
-        parts = [f"version {version}" if version is not None else "none yet; begin with `loopwright run`"]
+        begin = "loopwright up` and `loopwright rollout" if found["versions"] else "loopwright run"
+        parts = [f"version {version}" if version is not None else f"none yet; begin with `{begin}`"]
         parts += [f"{weight} % of the traffic"] if weight is not None else []
         parts += (
             [f"{predictor['state']} (pid {predictor['pid']}, {predictor['restarts']} restarts)"] if predictor else []
         )
-        console.print(f"  {role:<12}{', '.join(parts)}")
+        console.print(f"  {role:<13}{', '.join(parts)}")
     for what, problem in found["problems"].items():
-        console.print(f"  [red]problem[/]     {what}: {problem}", markup=True)
+        console.print(f"  [red]problem[/]      {what}: {problem}", markup=True)
     drift = found["drift"]
     if drift and drift.get("features"):
         word = "[red]alarm[/]" if drift["alarm"] else "[green]none[/]"
         worst = sorted(drift["features"].items(), key=lambda item: -item[1]["distance"])[:3]
         listed = ", ".join(f"{name} {one['distance']:.3f}" for name, one in worst)
-        console.print(f"  drift       {word} in {drift['events']:,} events (largest distances: {listed})")
+        console.print(f"  drift        {word} in {drift['events']:,} events (largest distances: {listed})")
     run = found["last_run"]
     if run:
         came = f", version {run['version']}" if run["version"] else f": {run['error']}" if run["error"] else ""
-        console.print(f"  last run    {run['run']} {run['state']} after {run['seconds']} s{came}")
+        console.print(f"  last run     {run['run']} {run['state']} after {run['seconds']} s{came}")
     for label, key in (("last alarm", "last_alarm"), ("last rollout", "last_rollout")):
         if found[key]:
-            console.print(f"  {label:<12}{found[key]['text']} ({_ago(found[key]['at'])})")
+            console.print(f"  {label:<13}{found[key]['text']} ({_ago(found[key]['at'])})")
 
 
 def _entry(entry: Entry | None) -> dict[str, Any] | None:

@@ -72,7 +72,7 @@ def _validated(facts: Mapping[str, Any]) -> str:
 
 def _judged(facts: Mapping[str, Any]) -> str:
     metrics = facts["metrics"]
-    name = "roc_auc" if "roc_auc" in metrics else next(iter(metrics))
+    name = "roc_auc" if "roc_auc" in metrics else "rmse"
     champion = facts.get("champion")
     beside = f" (champion {champion['version']}: {champion['metrics'][name]:.3f})" if champion else ""
     outcome = "passed its gates" if facts["passed"] else "did not pass its gates"

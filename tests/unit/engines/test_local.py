@@ -101,7 +101,9 @@ def test_a_failed_steps_message_and_exit_code_are_the_runs(state: settings.Setti
     (folder / local.RESULT).write_text(json.dumps(local.result("failed", 1.0, error="a task failed")))
     status = engine.status("run-1")
     assert (status.error, status.exit_code) == ("all rows are bad", 3)
-    local._signal(int((folder / local.PROCESS).read_text()), local.signal.SIGKILL)
+    pid = int((folder / local.PROCESS).read_text())
+    local._signal(pid, local.signal.SIGKILL)
+    local._children[pid].wait()
 
 
 def test_runs_are_listed_by_their_loop_the_oldest_first(state: settings.Settings) -> None:
