@@ -15,6 +15,8 @@ def snapshot(loop: str, root: str, run: str, cause: int, rows: Output[Dataset]) 
     from loopwright.steps.snapshot import snapshot as run_step
 
     with recording.step("snapshot", loop, run, cause) as step:
-        step.facts = run_step(step.loop, Path(root), step.settings.snapshots, Path(rows.path))
+        step.facts = run_step(
+            step.loop, Path(root), step.settings.snapshots, Path(rows.path), step.settings.clock.now()
+        )
         rows.metadata.update({"snapshot": step.facts["id"], "rows": step.facts["rows"]})
     return step.number

@@ -9,7 +9,7 @@ def training(loop: str, features: str = "", root: str = ".", run: str = "run", c
     """Train, judge and register one version of a loop's model.
 
     Args:
-        loop: The declaration, as JSON (`loopwright render` prints it).
+        loop: The declaration, as `Loop.to_json` writes it.
         features: The feature code's source; empty for none.
         root: What a relative `data.source` is relative to.
         run: The run's name, which its ledger entries carry.

@@ -17,6 +17,13 @@ from loopwright.loop import Loop
 FILE = "loop.yaml"
 
 
+# What a pattern means, where people would have to read it.
+_PATTERNS = {
+    "metadata.name": "lower-case letters, digits and hyphens, as in a host name",
+    "model.estimator": "lightgbm, logistic_regression, linear_regression, random_forest, or module:factory",
+}
+
+
 class _Loader(yaml.SafeLoader):
     """YAML 1.2's reading of plain words: `on`, `yes` and `No` are text, and so is a date. A key twice is an error."""
 
@@ -51,7 +58,8 @@ def find(folder: str | Path | None) -> Path:
     if path.name == FILE and path.is_file():
         path = path.parent
     if not (path / FILE).is_file():
-        what = f"no {FILE} in {path}" if path.is_dir() else f"there is no folder {path}"
+        gone = f"{path} is no folder" if path.exists() else f"there is no folder {path}"
+        what = f"no {FILE} in {path}" if path.is_dir() else gone
         raise DeclarationError(
             what,
             expected="a loop: a folder with a loop.yaml",
@@ -79,7 +87,9 @@ def parse(text: str, name: str = FILE) -> Loop:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error)
-        raise DeclarationError(f"{name}{line}: not YAML: {problem}", do="check indentation and quotes there") from error
+        twice = problem.endswith("is there twice")
+        found = f"{name}{line}: {problem}" if twice else f"{name}{line}: not YAML: {problem}"
+        raise DeclarationError(found, do="remove one" if twice else "check indentation and quotes there") from error
     if not isinstance(values, dict):
         raise DeclarationError(
             f"{name}: found {'nothing' if values is None else type(values).__name__}",
@@ -114,7 +124,7 @@ def _explain(name: str, tree: yaml.Node | None, error: Any) -> str:
             expected = re.sub(r"^(Value error, |Input should be )", "", error["msg"])
             expected = re.sub(rf"^{location[0]}: ", "", expected) if len(location) == 1 else expected
             if error["type"] == "string_pattern_mismatch":
-                expected = f"text that matches {error['ctx']['pattern']}"
+                expected = _PATTERNS.get(path, f"text that matches {error['ctx']['pattern']}")
             got = f"found {found!r}; " if found is not None else ""
             return f"{where}: {got}{'' if error['type'] == 'value_error' else 'expected '}{expected}"
 

@@ -31,7 +31,7 @@ class LoopwrightError(Exception):
         if expected:
             text += f"; expected {expected}"
         if do:
-            text += f". {do[0].upper()}{do[1:]}"
+            text += f"{'' if text.endswith(('.', '?')) else '.'} {do[0].upper()}{do[1:]}"
         super().__init__(text)
 
 

@@ -1,32 +1,51 @@
-"""Writing files that appear whole or not at all."""
+"""Writing files that appear whole or not at all, and, where that matters, stay when the machine goes down."""
 
 import json
 import os
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 
-def write_text(path: Path, text: str) -> None:
-    """Replace `path` by a file with this text in one step; a reader sees the old text or the new."""
+def write_text(path: Path, text: str, *, durable: bool = False) -> None:
+    """Replace `path` by a file with this text in one step; a reader sees the old text or the new.
+
+    With `durable` it is on the disk when this returns. Without, a machine that goes down may leave an empty file.
+    """
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write(text)
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
         Path(name).chmod(0o644)
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+    if durable:
+        _sync_folder(path.parent)
 
 
-def write_json(path: Path, value: Mapping[str, Any]) -> None:
+def write_json(path: Path, value: Mapping[str, Any], *, durable: bool = False) -> None:
     """Replace `path` by a file with this JSON in one step. NaN is refused, as JSON has none."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False, default=str) + "\n")
+    write_text(path, json.dumps(value, indent=2, allow_nan=False, default=str) + "\n", durable=durable)
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in a file."""
     value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return value
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have a new name in the folder stay; some file systems cannot be asked to."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -80,7 +80,9 @@ class Label(_Declared):
     """What is to be predicted."""
 
     column: str = Field(description="The column that holds the label.")
-    delay: Duration = Field(timedelta(0), description="How long after the observation the label is known.")
+    delay: Duration = Field(
+        timedelta(0), description="How long after the observation the label is known; younger rows wait."
+    )
     positive: Scalar | None = Field(
         None, description="Classification: the value that counts as positive; by default the one that sorts last."
     )
@@ -92,8 +94,8 @@ class Holdout(_Declared):
     share: Annotated[float, Field(gt=0, lt=1)] = Field(0.2, description="The share of the rows, 0 to 1.")
     by: Literal["entity", "time", "random"] = Field(
         "random",
-        description="entity: by a hash of the entity, the same for every version; time: the newest rows; "
-        "random: by the seed.",
+        description="entity: by a hash of the entity; random: by a hash of the row; both keep their side in "
+        "every version. time: the newest rows.",
     )
 
 
@@ -209,7 +211,9 @@ class Rollout(_Declared):
     min_requests: int = Field(100, ge=1, description="The least number of the challenger's requests at each step.")
     timeout: Duration = Field(timedelta(hours=1), description="A step with no verdict after this long is rolled back.")
     false_rollbacks: Annotated[float, Field(gt=0, lt=1)] = Field(
-        0.05, description="The chance that an equally good challenger is rolled back, over all steps and looks."
+        0.05,
+        description="The chance that a challenger that does as well as the champion at the same time is rolled back, "
+        "over all metrics, steps and looks.",
     )
     analysis: Analysis = Analysis(error_rate=ErrorRate(), latency_p99=LatencyP99(), prediction_shift=PredictionShift())
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loopwright.errors import RegistryError
-from loopwright.settings import Settings
+from loopwright.settings import Settings, redacted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,10 +98,6 @@ class Registry:
     def champion(self, loop: str) -> ModelVersion | None:
         """The version that serves, if there is one."""
         return self._aliased(loop, "champion")
-
-    def challenger(self, loop: str) -> ModelVersion | None:
-        """The version that wants to serve, if there is one."""
-        return self._aliased(loop, "challenger")
 
     def newest(self, loop: str) -> ModelVersion:
         """The newest version. Raises RegistryError when nothing is registered yet."""
@@ -245,15 +241,18 @@ class Registry:
             logging.getLogger(name).setLevel(logging.ERROR)
         from mlflow import MlflowClient
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
         try:
             if self._client is None:
                 uri = self._settings.registry_uri
                 self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
             yield self._client
-        except (MlflowException, OSError) as error:
+        except (MlflowException, SQLAlchemyError, OSError) as error:
             raise RegistryError(
-                f"the registry at {_redacted(self._settings.registry_uri)} does not answer as it should: {error}",
+                f"the registry at {redacted(self._settings.registry_uri)} does not answer as it should: "
+                # SQLAlchemy adds the whole statement, on lines of its own.
+                f"{redacted(str(error).strip().splitlines()[0])}",
                 expected="MLflow's tracking and registry store",
                 do="check LOOPWRIGHT_REGISTRY_URI, the server and its free space",
             ) from error
@@ -263,12 +262,3 @@ def _dataset(submission: Submission) -> Any:
     from mlflow.data.pandas_dataset import from_pandas
 
     return from_pandas(submission.example, name="snapshot", digest=submission.snapshot[:32])
-
-
-def _redacted(uri: str) -> str:
-    import sqlalchemy as sa
-
-    try:
-        return sa.make_url(uri).render_as_string(hide_password=True)
-    except sa.exc.ArgumentError:
-        return uri

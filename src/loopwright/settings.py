@@ -4,6 +4,7 @@ By default everything lives in `.loopwright/` beside loop.yaml. On a cluster the
 """
 
 import os
+import re
 import tempfile
 import time
 from collections.abc import Mapping
@@ -14,6 +15,13 @@ from loopwright.durations import Clock
 from loopwright.errors import StateError
 
 PREFIX = "LOOPWRIGHT_"
+
+# What may hold a password in a URI: what stands before the host, and parameters named for it. SQLAlchemy takes a
+# password with / ? and # in it. A path may hold an @ too, but the URI of a file has no host: `sqlite:////home/me@work/x`.
+_USER = re.compile(
+    r"(?P<before>[a-z][a-z0-9+.-]*://)(?!/)(?:(?P<user>[^:/?#@\s]*:)[^@\s]*@(?:[^/?#@\s]*@)*|[^/?#\s]*@)", re.IGNORECASE
+)
+_SECRET = re.compile(r"(?P<before>[?&;][^=&;\s]*(?:pass|pwd|secret|token)[^=&;\s]*=)[^&;#\s]*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ class Settings:
     """MLflow's tracking and registry URI; by default SQLite in the state folder. `LOOPWRIGHT_REGISTRY_URI`."""
 
     token: str = field(repr=False, default="")
-    """The bearer token of the trigger's webhook and the monitor's labels. `LOOPWRIGHT_TOKEN`."""
+    """The bearer token of the trigger and of all that is written to the monitor. `LOOPWRIGHT_TOKEN`."""
 
     clock: Clock = field(default_factory=Clock)
     """The loop's time. `LOOPWRIGHT_SPEED` and `LOOPWRIGHT_ORIGIN`, set by the demo."""
@@ -74,7 +82,8 @@ def read(loop: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         state=state,
         ledger_url=environ.get(f"{PREFIX}LEDGER_URL") or f"sqlite:///{state / 'ledger.db'}",
         registry_uri=environ.get(f"{PREFIX}REGISTRY_URI") or f"sqlite:///{state / 'mlflow.db'}",
-        token=environ.get(f"{PREFIX}TOKEN", ""),
+        # A Secret made from a file often ends in a newline.
+        token=environ.get(f"{PREFIX}TOKEN", "").strip(),
         clock=Clock(_number(environ, "SPEED", 1.0), _number(environ, "ORIGIN", time.time())),
     )
 
@@ -108,3 +117,9 @@ def prepare(settings: Settings) -> Settings:
             do=f"free space, change its permissions, or name another with {PREFIX}STATE",
         ) from error
     return settings
+
+
+def redacted(text: str) -> str:
+    """A URI, or a text with URIs in it, as it may be shown and written down: with *** for passwords and tokens."""
+    text = _USER.sub(lambda found: f"{found['before']}{found['user'] or ''}***@", text)
+    return _SECRET.sub(lambda found: f"{found['before']}***", text)

@@ -27,8 +27,9 @@ def main() -> None:
 
     options = Options(
         gateway_port=given.get("gateway_port", 0),
+        with_mlflow=given.get("with_mlflow", False),
         initial=Placement(**given["initial"]) if given.get("initial") else None,
-        commands=commands.Commands(predictor=predictor, monitor=other, trigger=other),
+        commands=commands.Commands(predictor=predictor, monitor=other, trigger=other, mlflow=other),
         on_event=lambda text: print(text, flush=True),
         on_ready=lambda status: print("everything is ready", flush=True),
         grace=given.get("grace", 5.0),

@@ -42,14 +42,18 @@ ONE, TWO, BROKEN = (Placement(n, f"/{name}", "00") for n, name in ((1, "one"), (
 class Up:
     """A supervisor as a process of its own, as pdeathsig and signals need it."""
 
-    def __init__(self, folder: Path, **given):
+    def __init__(self, folder: Path, terminal=None, before=(), **given):
         folder.mkdir(exist_ok=True)
         (folder / "loop.yaml").write_text(DECLARATION)
         self.live, self.log = folder / ".loopwright" / "live", folder / "up.log"
         script = Path(__file__).with_name("run_supervisor.py")
-        with self.log.open("w") as output:
+        with self.log.open("w") as log:
+            output = log if terminal is None else terminal
             self.process = subprocess.Popen(
-                [sys.executable, str(script), str(folder), json.dumps(given)], stdout=output, stderr=output
+                [*before, sys.executable, str(script), str(folder), json.dumps(given)],
+                stdout=output,
+                stderr=output,
+                start_new_session=terminal is not None,
             )
 
     def until(self, met, timeout=20.0):
@@ -284,6 +288,33 @@ def test_no_process_outlives_the_supervisor(start, number):
         assert up.log.read_text().endswith("stopping\nstopped\n")
 
 
+LEADS = """
+import fcntl, os, signal, sys, termios
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+fcntl.ioctl(1, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Makes the process the leader of its terminal's session, to which the kernel sends SIGHUP when the terminal closes."""
+
+
+@pytest.mark.parametrize(("before", "number"), [([sys.executable, "-c", LEADS], 0), ([], signal.SIGTERM)])
+def test_nothing_is_left_when_the_terminal_is_closed_and_sigterm_ends_it_without_one(tmp_path, before, number):
+    master, slave = os.openpty()
+    up = Up(tmp_path, terminal=slave, before=before, initial=vars(ONE))
+    os.close(slave)
+    try:
+        up.until(lambda status: status.weights == {1: 100})
+        os.close(master)
+        up.process.send_signal(number)
+        up.process.wait(20)
+        assert up.children() == []
+        assert read_status(up.live) is None
+        assert lock.holder(up.live) is None
+    finally:
+        up.process.kill()
+        up.process.wait()
+
+
 def test_a_second_up_and_a_port_in_use_are_refused_with_what_to_do(start, tmp_path):
     up, _ = up_with(start)
     second = Up(tmp_path)
@@ -307,3 +338,17 @@ def test_children_get_the_token_by_environment_and_commands_of_the_same_user_fin
     assert seen["token"] == token.find(settings.read(tmp_path, {}))
     assert seen["token"] not in " ".join(seen["arguments"])
     assert stat.S_IMODE((up.live / "token").stat().st_mode) == 0o600
+
+
+def command_lines(up):
+    return [Path(f"/proc/{pid}/cmdline").read_bytes().decode() for pid in up.children()]
+
+
+@pytest.mark.parametrize("uri", ["https://me:s3cret@mlflow.example.com", "postgresql://me:s3cret@localhost/mlflow"])
+def test_the_registrys_password_is_in_no_argument_and_not_in_the_status(start, monkeypatch, uri):
+    monkeypatch.setenv("LOOPWRIGHT_REGISTRY_URI", uri)
+    up, status = up_with(start, with_mlflow=True)
+    assert status.endpoints["mlflow"].startswith("https://me:***@" if "https" in uri else "http://127.0.0.1:")
+    lines = command_lines(up)
+    assert len(lines) >= 6
+    assert "s3cret" not in "".join(lines) + up.log.read_text() + json.dumps(up.document())

@@ -33,6 +33,7 @@ model: {task: classification}
 monitor: {window: 1h, min_events: 300}
 """
 TOKEN = "s3cret"
+BEARER = {"Authorization": f"Bearer {TOKEN}"}
 # An hour of the loop, its window, takes 3 seconds, and the looks are half a second apart.
 SPEED = "1200"
 
@@ -103,12 +104,13 @@ def receiver():
 
 @pytest.fixture
 def monitor(loop_file, tmp_path, receiver):
-    """The running process, and a client of it."""
-    port, environment = free_port(), {**os.environ, "LOOPWRIGHT_TOKEN": TOKEN, "LOOPWRIGHT_SPEED": SPEED}
+    """The running process, and a client of it that has the token."""
+    # As from a Secret that was made from a file.
+    port, environment = free_port(), {**os.environ, "LOOPWRIGHT_TOKEN": TOKEN + "\n", "LOOPWRIGHT_SPEED": SPEED}
     with open(tmp_path / "stderr", "wb") as log:
         arguments = command(loop_file, port, "--alerts", receiver.url)
         process = subprocess.Popen(arguments, env=environment, stderr=log, cwd=tmp_path)
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=BEARER, timeout=30, trust_env=False) as client:
         try:
             until(lambda: healthy(process, client, tmp_path))
             yield process, client
@@ -140,7 +142,7 @@ class Traffic(threading.Thread):
         self.url, self.rng, self.shift, self.sent, self.done = url, rng, 0.0, 0, threading.Event()
 
     def run(self):
-        with httpx.Client(base_url=self.url, trust_env=False) as client:
+        with httpx.Client(base_url=self.url, headers=BEARER, trust_env=False) as client:
             while not self.done.wait(0.1):
                 client.post("/v1/events", content=events(self.rng, 100, self.sent, self.shift)).raise_for_status()
                 self.sent += 100
@@ -204,16 +206,38 @@ def test_from_profile_and_events_to_an_alarm_and_its_end(monitor, receiver):
     finish(process, client)
 
 
+def test_strangers_get_their_answer_and_write_nothing(monitor):
+    process, client = monitor
+    with httpx.Client(base_url=client.base_url, timeout=30, trust_env=False) as stranger:
+        assert stranger.put("/v1/profiles/1", content=b"{}").status_code == 401
+        assert stranger.post("/v1/events", content=b"\0" * 50_000_000).status_code == 401
+        labels = {"labels": [{"id": "p1", "label": "Yes"}]}
+        assert stranger.post("/v1/labels", json=labels).status_code == 401
+        page = {**BEARER, "Origin": "https://example.com", "Content-Type": "text/plain"}
+        assert stranger.post("/v1/events", content=events(np.random.default_rng(1), 5), headers=page).status_code == 403
+    assert value(client, 'loopwright_events_rejected_total{reason="unauthorized"}') == 2
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(10) == 0
+
+
 def finish(process, client):
     """Labels are joined; a body that is too large gets its answer; SIGTERM ends the process in order."""
     labels = {"labels": [{"id": "p1", "label": "Yes"}, {"id": "unheard-of", "label": "No"}]}
-    assert client.post("/v1/labels", json=labels).status_code == 401
-    answer = client.post("/v1/labels", json=labels, headers={"Authorization": f"Bearer {TOKEN}"})
+    answer = client.post("/v1/labels", json=labels)
     assert answer.json() == {"joined": 1, "unknown": 1, "repeated": 0}
     assert value(client, 'loopwright_label_loss_count{loop="churn",version="1"}') == 1
     assert client.post("/v1/events", content=b"\0" * 50_000_000).status_code == 413
     process.send_signal(signal.SIGTERM)
     assert process.wait(10) == 0
+
+
+def test_without_a_token_an_address_that_others_reach_is_refused_with_exit_code_9(loop_file, tmp_path):
+    environment = {**os.environ, "LOOPWRIGHT_TOKEN": "\n"}
+    arguments = command(loop_file, 0, "--host", "0.0.0.0")  # noqa: S104
+    run = subprocess.run(arguments, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30)
+    assert run.returncode == 9
+    assert "there is no token, and other machines reach 0.0.0.0" in run.stderr
+    assert "Traceback" not in run.stderr
 
 
 def test_a_port_in_use_is_said_in_one_line_with_exit_code_9(loop_file, tmp_path):

@@ -55,7 +55,13 @@ def test_two_runs_register_the_same_model_twice_and_the_ledger_tells_why(loopwri
     # Each step follows from the one before; that the run has ended follows from the run.
     assert causes == [None, 1, 2, 3, 4, 5, 6, 7, 2, None, 10, 11, 12, 13, 14, 15, 16, 11]
     assert entries[0]["facts"]["reason"] == "to begin with"
-    assert "the ledger verifies" in loopwright("audit", "verify").stdout
+    assert [entry["number"] for entry in loopwright.json("history", "--why", "8")] == list(range(1, 9))
+    assert loopwright.json("audit", "verify") == {"valid": True, "entries": 18, "snapshots": 1}
+    (taken,) = (small_folder / ".loopwright" / "snapshots").glob("*.parquet")
+    pd.read_parquet(taken).assign(plan="basic").to_parquet(taken)
+    altered = loopwright("audit", "verify")
+    assert altered.returncode == 3
+    assert "was changed: its content has the id" in altered.stderr
 
     status = loopwright.json("status")
     assert (status["up"], status["champion"], status["challenger"]) == (False, None, 2)
@@ -124,9 +130,11 @@ BAD = {
     "one class": (rows(lambda frame: frame.assign(left="No")), 3, "the label left has 1 class (No)"),
     "all rows break it": (rows(lambda frame: frame.assign(plan="gold")), 3, "800 of 800 rows (100.0%) break"),
     "column gone": (rows(lambda frame: frame.drop(columns="spend")), 3, "spend: the column is gone"),
-    "other type": (rows(lambda frame: frame.assign(age="old")), 3, "age: values such as 'old'"),
+    "other type": (rows(lambda frame: frame.assign(age="old")), 3, "age: 800 of 800 values are something else"),
     "too few rows": (rows(lambda frame: frame.head(30).assign(spend="5")), 3, "expected at least 20 rows in each part"),
     "no label": (rows(lambda frame: frame.assign(left=None)), 3, "800 of 800 rows (100.0%) break the contract: left"),
+    "unknown parameter": (declaration("num_iterations: 20", "num_leavs: 3"), 2, "LightGBM has no parameter num_leavs"),
+    "no such estimator": (declaration("task:", "estimator: 'nomod:factory', task:"), 2, "nomod"),
     "feature code gone": (declaration("task:", "features: f.py, task:"), 2, "the feature code"),
 }
 
@@ -218,7 +226,7 @@ def test_an_altered_ledger_is_found(loopwright: Any, small_folder: Path) -> None
     url = f"sqlite:///{small_folder}/.loopwright/ledger.db"
     for number in range(3):
         Ledger(url).append("small", "request", {"reason": str(number), "by": "a test"})
-    assert loopwright.json("audit", "verify") == {"valid": True, "entries": 3}
+    assert loopwright.json("audit", "verify") == {"valid": True, "entries": 3, "snapshots": 0}
     import sqlite3
 
     with sqlite3.connect(small_folder / ".loopwright" / "ledger.db") as connection:

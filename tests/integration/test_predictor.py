@@ -5,6 +5,7 @@ import contextlib
 import http.client
 import http.server
 import json
+import os
 import re
 import signal
 import socket
@@ -28,6 +29,7 @@ ROWS = [
     {"plan": "pro", "tenure": 50, "charges": None},
     {"plan": "unseen", "tenure": 20, "charges": 30.0},
 ]
+TOKEN = "s3cret"
 PREDICT, INFER = "/v1/models/churn:predict", "/v2/models/churn/infer"
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")]
@@ -61,12 +63,13 @@ class Receiver:
     """The monitor's side of the contract: it keeps what it is sent."""
 
     def __init__(self):
-        self.profiles, self.messages = [], []
+        self.profiles, self.messages, self.authorizations = [], [], set()
         receiver = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def _take(self):
                 body = self.rfile.read(int(self.headers["content-length"]))
+                receiver.authorizations.add(self.headers["authorization"])
                 if self.command == "PUT":
                     receiver.profiles.append((self.path, body))
                 else:
@@ -96,8 +99,10 @@ class Process:
         self.log = log
         command = [sys.executable, "-m", "loopwright.serving", "--bundle", str(folder), "--digest", digest]
         command += ["--name", "churn", "--version", "3", "--http-port", str(http_port), "--grpc-port", str(grpc_port)]
+        # As from a Secret that was made from a file.
+        environment = {**os.environ, "LOOPWRIGHT_TOKEN": f"{TOKEN}\n"}
         with log.open("w") as output:
-            self.process = subprocess.Popen([*command, *arguments], stderr=output, stdout=output)
+            self.process = subprocess.Popen([*command, *arguments], stderr=output, stdout=output, env=environment)
         self.url = self.grpc = ""
 
     def wait_ready(self):
@@ -317,6 +322,7 @@ def test_the_profile_and_every_prediction_reach_the_monitor(predictor, receiver)
     assert {column: values[at] for column, values in message["columns"].items()} == ROWS[0]
     assert len(message["predictions"]) == len(message["ids"])
     assert len([one for one in receiver.ids() if one in mine]) == 20
+    assert receiver.authorizations == {f"Bearer {TOKEN}"}
 
 
 def test_metrics_count_outcomes_rows_and_events(predictor):

@@ -34,7 +34,7 @@ def register_version(folder: Path, work: Path) -> int:
     """One version, by the pipeline's steps themselves; returns its number."""
     loop, state = declaration.load(folder), settings.prepare(settings.read(folder, {}))
     work.mkdir()
-    taken = snapshot(loop, folder, state.snapshots, work / "rows")
+    taken = snapshot(loop, folder, state.snapshots, work / "rows", state.clock.now())
     validate(loop, work / "rows", work / "valid", work / "aside", work / "report")
     split(loop, work / "valid", work / "training", work / "holdout")
     train(loop, "", work / "training", work / "holdout", work / "model")

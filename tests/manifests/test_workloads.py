@@ -80,6 +80,20 @@ def test_the_monitor_takes_the_arguments_and_the_declaration() -> None:
     assert Loop.from_json(config["data"]["loop.json"]).name == "churn"
 
 
+def test_predictor_monitor_and_trigger_have_the_token_of_one_secret() -> None:
+    trigger = yaml.safe_load((ROOT / "manifests" / "base" / "deployment.yaml").read_text())
+    every = [
+        *manifest("servingruntime.yaml")["spec"]["containers"],
+        *manifest("inferenceservice.yaml")["spec"]["predictor"]["containers"],
+        *trigger["spec"]["template"]["spec"]["containers"],
+    ]
+    assert [one["name"] for one in every] == ["kserve-container", "monitor", "trigger"]
+    for one in every:
+        variables = {variable["name"]: variable for variable in one["env"]}
+        # Not optional: a pod without it waits for the Secret and says so.
+        assert variables["LOOPWRIGHT_TOKEN"]["valueFrom"] == {"secretKeyRef": {"name": "loopwright", "key": "token"}}
+
+
 def test_the_canary_goes_up_by_the_default_steps_and_is_one_version_throughout() -> None:
     steps = [
         manifest(f"canary/{path.name}")["spec"]["canary"][0] for path in sorted(SERVING.glob("canary/[1-5]*.yaml"))

@@ -6,7 +6,7 @@ import pytest
 
 from loopwright.durations import Clock
 from loopwright.errors import StateError
-from loopwright.settings import Settings, prepare, read
+from loopwright.settings import Settings, prepare, read, redacted
 
 
 def test_the_defaults_lie_beside_the_declaration(tmp_path):
@@ -66,6 +66,15 @@ def test_a_number_that_cannot_be_used_is_named(tmp_path, name, text):
     assert str(refused.value) == f"LOOPWRIGHT_{name} is {text!r}; expected a number above zero. Correct or unset it"
 
 
+@pytest.mark.parametrize("text", ["a secret\n", " a secret \r\n", "a secret"])
+def test_white_space_around_the_token_is_no_part_of_it(tmp_path, text):
+    assert read(tmp_path, {"LOOPWRIGHT_TOKEN": text}).token == "a secret"
+
+
+def test_a_token_of_white_space_is_none(tmp_path):
+    assert read(tmp_path, {"LOOPWRIGHT_TOKEN": " \n"}).token == ""
+
+
 def test_the_token_is_not_shown(tmp_path):
     assert "a secret" not in repr(read(tmp_path, {"LOOPWRIGHT_TOKEN": "a secret"}))
 
@@ -102,3 +111,24 @@ def test_a_full_disk_is_found_before_anything_is_lost(tmp_path, monkeypatch):
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(StateError, match="cannot be written: No space left on device; expected a folder with free"):
         prepare(read(tmp_path, {}))
+
+
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("postgresql+psycopg://me:s3cret@db:5432/mlflow", "postgresql+psycopg://me:***@db:5432/mlflow"),
+        ("https://me:s3/c?r#et@host/x", "https://me:***@host/x"),
+        ("https://me:s3@cret@host/x", "https://me:***@host/x"),
+        ("https://s3cret@host:8080/x", "https://***@host:8080/x"),
+        ("postgresql://db/x?user=me&password=s3cret&a=1", "postgresql://db/x?user=me&password=***&a=1"),
+        ("postgresql://db/x?sslpassword=s3cret", "postgresql://db/x?sslpassword=***"),
+        ("GET http://me:s3cret@host/x failed; ask a@b", "GET http://me:***@host/x failed; ask a@b"),
+    ],
+)
+def test_passwords_in_uris_are_not_shown(uri, shown):
+    assert redacted(uri) == shown
+
+
+@pytest.mark.parametrize("uri", ["sqlite:////home/me@work/x.db", "http://host/x?a=b@c&n=1", "http://host/@me", "x"])
+def test_a_uri_without_a_password_is_shown_as_it_is(uri):
+    assert redacted(uri) == uri

@@ -1,11 +1,13 @@
 """approve: a person's yes to a version that waits for one."""
 
 import getpass
+from contextlib import suppress
 
 import click
 
 from loopwright.cli.context import Context, on_loop
 from loopwright.errors import RegistryError
+from loopwright.ledger import DuplicateEntry
 
 
 @click.command(epilog='Example: loopwright approve churn --version 7 --reason "checked the slices"')
@@ -22,7 +24,10 @@ def approve(context: Context, version: int, reason: str) -> None:
         entry for entry in context.ledger.entries(name, kind="registered") if entry.facts["version"] == version
     ]
     cause = registered[-1].number if registered else None
+    facts = {"version": version, "by": by, "reason": reason}
+    # Who said yes is written before it has an effect; said again after a failure in between, it is written once.
+    with suppress(DuplicateEntry):
+        context.ledger.append(name, "approved", facts, cause=cause, key=f"{name}/approved/{version}")
     context.registry.tag(name, version, "approval", "approved")
-    context.ledger.append(name, "approved", {"version": version, "by": by, "reason": reason}, cause=cause)
     context.answer({"version": version, "approved_by": by})
-    context.console.print(f"[green]approved[/] version {version}; next: `loopwright rollout {context.folder.name}`")
+    context.console.print(f"[green]approved[/] version {version}; next: `loopwright rollout {context.shown}`")

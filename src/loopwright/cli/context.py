@@ -1,6 +1,8 @@
 """What every command begins with: the loop it is about, its settings, and how it answers."""
 
 import json
+import os
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, wraps
@@ -36,6 +38,11 @@ class Context:
 
         found = declaration.find(folder)
         return cls(found, declaration.load(found), settings.read(found), json)
+
+    @property
+    def shown(self) -> str:
+        """The loop's folder as one would type it here, for the next command that a message names."""
+        return shlex.quote(os.path.relpath(self.folder))
 
     @cached_property
     def ledger(self) -> "Ledger":

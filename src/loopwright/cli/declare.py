@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 from pathlib import Path
 
 import click
@@ -38,7 +39,8 @@ def init(folder: str, source: str, label: str, as_json: bool) -> None:
         click.echo(json.dumps({"file": str(file), "loop": json.loads(declared.to_json())}, indent=2))
         return
     click.echo(f"wrote {file}: {inferred.task} of {label}, {len(declared.inputs)} inputs, {inferred.rows:,} rows")
-    click.echo(f"next: read it, then `loopwright check {folder}` and `loopwright run {folder}`")
+    shown = shlex.quote(folder)
+    click.echo(f"next: read it, then `loopwright check {shown}` and `loopwright run {shown}`")
 
 
 def _dns_label(name: str) -> str:
@@ -51,21 +53,20 @@ def _dns_label(name: str) -> str:
 @on_loop
 def check(context: Context) -> int:
     """Hold the declaration, the feature code and the data against each other. Exit code 3 when a run would fail."""
+    from rich.markup import escape
+
     from loopwright.cli import features
     from loopwright.data import contract, snapshots, sources, splits
 
     loop = context.loop
     code = features.read(context)
     frame = sources.read(loop.data.source, context.folder)
-    if loop.data.timestamp is not None and loop.data.history is not None:
-        frame = snapshots.recent(frame, loop.data.timestamp, loop.data.history)
-    checked = contract.check(frame, loop)
+    checked = contract.check(snapshots.current(frame, loop, context.settings.clock.now()), loop)
     problem: DataError | None = None
     try:
         checked.require(loop)
         training, holdout = splits.split(checked.valid, loop)
-        splits.classes(checked.valid, loop)
-        features.attempt(context, code, checked.valid.head(100))
+        features.attempt(context, code, checked.valid)
     except DataError as error:
         problem = error
     context.answer(
@@ -74,11 +75,13 @@ def check(context: Context) -> int:
     console = context.console
     console.print(f"[bold]{loop.name}[/]: {context.folder / 'loop.yaml'} is valid, {len(loop.inputs)} inputs")
     console.print(f"data: {checked.rows:,} rows from {loop.data.source}")
+    # Names and values are the data's own: none of them is markup.
     for note in checked.notes:
-        console.print(f"  [cyan]note[/]   {note}", markup=True)
+        console.print(f"  [cyan]note[/]   {escape(note)}")
     for violation in checked.violations:
         mark = "[red]stops[/]" if violation.fatal else "[yellow]aside[/]"
-        console.print(f"  {mark}  {violation}")
+        samples = f", such as {', '.join(map(repr, violation.samples))}" if violation.samples else ""
+        console.print(f"  {mark}  {escape(str(violation) + samples)}")
     if problem is None:
         console.print(
             f"[green]ready[/]: {len(checked.valid):,} rows can be used ({len(checked.set_aside):,} set aside), "

@@ -1,4 +1,4 @@
-"""The loop's feature code: read beside loop.yaml, and tried on a few rows before a run depends on it."""
+"""The loop's feature code: read beside loop.yaml, and tried with the estimator before a run depends on both."""
 
 from typing import TYPE_CHECKING
 
@@ -7,6 +7,9 @@ from loopwright.errors import DeclarationError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+# Enough to see whether something can be trained at all.
+TRIAL_ROWS = 50
 
 
 def read(context: Context) -> str:
@@ -26,10 +29,19 @@ def read(context: Context) -> str:
 
 
 def attempt(context: Context, code: str, rows: "pd.DataFrame") -> None:
-    """Run the feature code on a few rows. Raises DeclarationError saying what is wrong with it."""
-    if not code:
-        return
-    from loopwright.models import columns, features
+    """Train on a few rows, with the feature code and the parameters of the declaration.
 
-    inputs = columns.specs(context.loop.inputs)
-    features.load(code)(columns.from_frame(inputs, rows[[spec.name for spec in inputs]]))
+    Raises DeclarationError saying what is wrong with them, before a whole run has to find out.
+    """
+    from loopwright.data import splits
+    from loopwright.models import columns, features, fit
+    from loopwright.steps.evaluate import target
+
+    loop = context.loop
+    inputs, classes = columns.specs(loop.inputs), splits.classes(rows, loop)
+    few = rows.groupby(loop.data.label.column).head(TRIAL_ROWS) if classes else rows.head(TRIAL_ROWS)
+    raw = columns.from_frame(inputs, few[[spec.name for spec in inputs]])
+    derived = features.load(code)(raw) if code else raw
+    specs = features.fit_spec(derived)
+    matrix, wanted = features.encode(specs, derived), target(loop, few, classes)
+    fit.fit(loop.model.task, loop.model.estimator, loop.model.parameters, loop.model.seed, matrix, specs, wanted)

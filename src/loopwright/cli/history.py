@@ -3,19 +3,20 @@
 import click
 
 from loopwright.cli.context import Context, json_option, on_loop
-from loopwright.errors import LedgerError
+from loopwright.errors import DataError, LedgerError
 
 _STYLE = {"good": "green", "bad": "red", "plain": ""}
 
 
 @click.command(epilog="Example: loopwright history churn --newest 20")
 @click.option("--newest", type=click.IntRange(1), help="Only the newest so many entries.")
+@click.option("--why", type=click.IntRange(1), help="Only the causes of the entry with this number, the first first.")
 @on_loop
-def history(context: Context, newest: int | None) -> None:
+def history(context: Context, newest: int | None, why: int | None) -> None:
     """Tell what happened and why: one line an entry, under its first cause."""
     from loopwright.report import story
 
-    entries = context.ledger.entries(context.loop.name, newest=newest)
+    entries = context.ledger.causes(why) if why else context.ledger.entries(context.loop.name, newest=newest)
     context.answer(
         [
             {
@@ -60,15 +61,25 @@ def audit() -> None:
 @click.argument("loop", required=False, default=None, metavar="[LOOP]")
 @json_option
 def verify(loop: str | None, as_json: bool) -> int:
-    """Follow the ledger's hash chain. Exit code 5 when an entry was changed, is missing or out of order."""
+    """Follow the ledger's hash chain, and read the snapshots that it names again.
+
+    Exit code 5 when an entry was changed, is missing or out of order, 3 when a snapshot was changed.
+    """
+    from loopwright.data import snapshots
+
     context = Context.of(loop, as_json)
     try:
         entries = context.ledger.verify()
-    except LedgerError as error:
+        named = {entry.facts["id"] for entry in context.ledger.entries(context.loop.name, kind="snapshot")}
+        there = [path for path in (context.settings.snapshots / f"{one}.parquet" for one in named) if path.exists()]
+        for path in there:
+            snapshots.verify(path)
+    except (LedgerError, DataError) as error:
         context.answer({"valid": False, "error": str(error)})
         if as_json:
             return error.exit_code
         raise
-    context.answer({"valid": True, "entries": entries})
+    context.answer({"valid": True, "entries": entries, "snapshots": len(there)})
     context.console.print(f"[green]the ledger verifies[/]: {entries:,} entries, each as it was written")
+    context.console.print(f"[green]the snapshots verify[/]: {len(there):,} of the {len(named):,} it names are here")
     return 0

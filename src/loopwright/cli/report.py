@@ -48,6 +48,9 @@ def write(context: Context, path: Path, marks: Sequence[tuple[str, float]] = ())
     try:
         if path.is_dir():
             raise IsADirectoryError(21, "it is a folder")
+        if path.exists() and not path.is_file():
+            # To replace a device by a file would take it from everyone.
+            raise OSError(22, "it is no file")
         files.write_text(path, text)
     except OSError as error:
         raise StateError(

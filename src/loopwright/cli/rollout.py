@@ -24,7 +24,7 @@ def rollout(context: Context, version: int | None) -> None:
 
     def show(look: "Look") -> None:
         if look.changed:
-            context.console.print(f"[dim]version {look.version} at {look.weight} %[/]  {look.text}", highlight=False)
+            context.console.print(f"version {look.version} at {look.weight} %  {look.text}", markup=False)
 
     number = version if version is not None else context.registry.newest(context.loop.name).number
     outcome = take_live(context, number, None, show)
@@ -51,7 +51,7 @@ def take_live(
         raise RolloutError(
             f"version {number} of {loop.name} is not approved",
             expected="an approved version, as `gates.approval` is `required`",
-            do=f'approve it with `loopwright approve {context.folder.name} --version {number} --reason "..."`',
+            do=f'approve it with `loopwright approve {context.shown} --version {number} --reason "..."`',
         )
     bundle = str(registry.fetch(loop.name, version))
     cause = cause if cause is not None else registered(context, number)
@@ -76,7 +76,7 @@ def take_live(
         cost = "" if outcome.requests is None else f"; it answered {outcome.requests:,} requests"
         raise RolledBack(
             f"version {number} was taken back after {outcome.seconds:.1f} s: {outcome.reason}{cost}",
-            do=f"see the numbers with `loopwright history {context.folder.name}`",
+            do=f"see the numbers with `loopwright history {context.shown}`",
         )
     return outcome
 

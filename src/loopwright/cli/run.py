@@ -2,6 +2,7 @@
 
 import getpass
 import secrets
+import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,7 +26,8 @@ Progress = Callable[["RunStatus"], None]
 def run(context: Context, reason: str) -> int:
     """Run the pipeline once: snapshot, validate, split, train, evaluate, register.
 
-    Exit codes: 0 registered, 3 the data cannot be used, 4 a gate was not passed, 6 the run failed.
+    Exit codes: 0 registered, 2 the declaration or the feature code is wrong, 3 the data cannot be used, 4 a gate was
+    not passed, 6 the run failed, 7 the state folder cannot be used.
     """
     from loopwright import settings
     from loopwright.engines.local import LocalEngine
@@ -48,15 +50,18 @@ def run(context: Context, reason: str) -> int:
     if status.error is not None:
         raise _failure(status)
     judged = judgement(context, status.run)
-    context.answer({"run": status.run, "version": status.version, "seconds": status.seconds, **judged})
+    failed = [gate for gate in judged["gates"] if not gate["passed"]]
+    refusal = GateError(
+        "no version was registered: " + "; ".join(f"{one['gate']} {one['metric']}: {one['detail']}" for one in failed),
+        do="improve the model, or change the gates",
+    )
+    error = {} if status.version is not None else {"error": str(refusal), "exit_code": refusal.exit_code}
+    context.answer({"run": status.run, "version": status.version, "seconds": status.seconds, **judged, **error})
     _show(context, status, judged)
     if status.version is None:
-        failed = [
-            f"{gate['gate']} {gate['metric']}: {gate['detail']}" for gate in judged["gates"] if not gate["passed"]
-        ]
         if context.json:
-            return GateError.exit_code
-        raise GateError("no version was registered: " + "; ".join(failed), do="improve the model, or change the gates")
+            return refusal.exit_code
+        raise refusal
     return 0
 
 
@@ -88,6 +93,9 @@ def _start(context: Context, code: str, reason: str, progress: Progress) -> "Run
     asked = ledger.append(name, "request", {"reason": reason, "by": getpass.getuser()})
     run = f"{name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
     entry = ledger.append(name, "run", {"run": run, "engine": "local", "by": getpass.getuser()}, cause=asked.number)
+    # Whatever ends this command ends the run with it, in order.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     try:
         engine.submit(request(context, code, run, entry.number))
         status = engine.follow(run, progress)
@@ -100,7 +108,7 @@ def _start(context: Context, code: str, reason: str, progress: Progress) -> "Run
         "version": status.version,
         "error": status.error,
     }
-    ledger.append(name, "run_ended", facts, cause=entry.number)
+    ledger.append(name, "run_ended", facts, cause=entry.number, key=f"{name}/run_ended/{entry.number}")
     return status
 
 
@@ -141,6 +149,7 @@ def _errors(root: type[LoopwrightError]) -> list[type[LoopwrightError]]:
 
 
 def _show(context: Context, status: "RunStatus", judged: dict[str, Any]) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     from loopwright.loop import CLASSIFICATION_METRICS, REGRESSION_METRICS
@@ -156,11 +165,14 @@ def _show(context: Context, status: "RunStatus", judged: dict[str, Any]) -> None
     context.console.print(table)
     for gate in judged["gates"]:
         mark = "[green]passed[/]" if gate["passed"] else "[red]failed[/]"
-        context.console.print(f"gate {mark} {gate['gate']} {gate['metric']}: {gate['detail']}")
+        words = escape(f"{gate['gate']} {gate['metric']}: {gate['detail']}")
+        context.console.print(f"gate {mark} {words}")
     if status.version is not None:
+        approve = f"`loopwright approve {context.shown} --version {status.version} --reason ...`"
+        live = f"`loopwright up {context.shown}` or `loopwright rollout {context.shown}`"
         context.console.print(
             f"[bold green]registered[/] {context.loop.name} version {status.version} in {status.seconds:.0f} s; "
-            f"next: `loopwright up {context.folder.name}` or `loopwright rollout {context.folder.name}`"
+            f"next: {live if context.loop.gates.approval == 'auto' else approve}"
         )
 
 

@@ -6,14 +6,14 @@ import sys
 import click
 
 from loopwright.cli.context import Context, on_loop
-from loopwright.errors import RegistryError
+from loopwright.errors import RegistryError, ServingError
 from loopwright.registry import ModelVersion
 
 
 @click.command(epilog="Example: loopwright serve churn --http-port 8080 --grpc-port 8081")
 @click.option("--version", type=int, help="The version; by default the champion, or the newest where there is none.")
-@click.option("--http-port", type=click.IntRange(1, 65535), default=8080, show_default=True)
-@click.option("--grpc-port", type=click.IntRange(1, 65535), default=8081, show_default=True)
+@click.option("--http-port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0: any free.")
+@click.option("--grpc-port", type=click.IntRange(0, 65535), default=8081, show_default=True, help="0: any free.")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @on_loop
 def serve(context: Context, version: int | None, http_port: int, grpc_port: int, host: str) -> None:
@@ -25,6 +25,12 @@ def serve(context: Context, version: int | None, http_port: int, grpc_port: int,
 
     chosen = choose(context, version)
     bundle = context.registry.fetch(context.loop.name, chosen)
+    spare = ports.free(2)
+    http_port, grpc_port = http_port or spare[0], grpc_port or spare[1]
+    if http_port == grpc_port:
+        raise ServingError(
+            f"port {http_port} is given to HTTP and to gRPC", expected="two ports", do="give another one"
+        )
     for port, use in ((http_port, "HTTP"), (grpc_port, "gRPC")):
         ports.check(port, use, ports.address(host))
     name = context.loop.name

@@ -39,6 +39,7 @@ def gather(context: Context) -> dict[str, Any]:
         "challenger": aliases.get("challenger"),
         "previous": aliases.get("previous"),
         "versions": [version.number for version in versions],
+        "waiting_for_approval": [version.number for version in versions if not version.approved],
         "weights": {str(version): weight for version, weight in live.weights.items()} if live else {},
         "predictors": {
             str(version): {"state": one.state, "pid": one.pid, "restarts": one.restarts}
@@ -66,6 +67,8 @@ def gather(context: Context) -> dict[str, Any]:
 
 def show(context: Context, found: dict[str, Any]) -> None:
     """The loop's state as a person reads it."""
+    from rich.markup import escape
+
     console = context.console
     state = "[green]up[/]" if found["up"] else "[yellow]not up[/]"
     console.print(f"[bold]{found['loop']}[/]  {state}  {found['endpoints'].get('gateway', '')}")
@@ -77,26 +80,29 @@ def show(context: Context, found: dict[str, Any]) -> None:
         predictor = found["predictors"].get(str(version))
         begin = "loopwright up` and `loopwright rollout" if found["versions"] else "loopwright run"
         parts = [f"version {version}" if version is not None else f"none yet; begin with `{begin}`"]
+        parts += ["waits for `loopwright approve`"] if version in found["waiting_for_approval"] else []
         parts += [f"{weight} % of the traffic"] if weight is not None else []
         parts += (
             [f"{predictor['state']} (pid {predictor['pid']}, {predictor['restarts']} restarts)"] if predictor else []
         )
         console.print(f"  {role:<13}{', '.join(parts)}")
     for what, problem in found["problems"].items():
-        console.print(f"  [red]problem[/]      {what}: {problem}", markup=True)
+        console.print(f"  [red]problem[/]      {escape(f'{what}: {problem}')}")
     drift = found["drift"]
+    if drift and not drift.get("features"):
+        console.print(f"  drift        not looked at yet; a look needs {context.loop.monitor.min_events:,} predictions")
     if drift and drift.get("features"):
         word = "[red]alarm[/]" if drift["alarm"] else "[green]none[/]"
         worst = sorted(drift["features"].items(), key=lambda item: -item[1]["distance"])[:3]
-        listed = ", ".join(f"{name} {one['distance']:.3f}" for name, one in worst)
+        listed = ", ".join(f"{escape(name)} {one['distance']:.3f}" for name, one in worst)
         console.print(f"  drift        {word} in {drift['events']:,} events (largest distances: {listed})")
     run = found["last_run"]
     if run:
         came = f", version {run['version']}" if run["version"] else f": {run['error']}" if run["error"] else ""
-        console.print(f"  last run     {run['run']} {run['state']} after {run['seconds']} s{came}")
+        console.print(f"  last run     {run['run']} {run['state']} after {run['seconds']} s{came}", markup=False)
     for label, key in (("last alarm", "last_alarm"), ("last rollout", "last_rollout")):
         if found[key]:
-            console.print(f"  {label:<13}{found[key]['text']} ({_ago(found[key]['at'])})")
+            console.print(f"  {label:<13}{found[key]['text']} ({_ago(found[key]['at'])})", markup=False)
 
 
 def _entry(entry: Entry | None) -> dict[str, Any] | None:

@@ -18,6 +18,7 @@ def trigger(context: Context, reason: str) -> int:
     """
     import httpx
 
+    from loopwright import http
     from loopwright.local import token
     from loopwright.rollout.state import running
 
@@ -25,13 +26,13 @@ def trigger(context: Context, reason: str) -> int:
     if status is None:
         raise RunError(
             f"{context.loop.name} is not up",
-            do=f"start it with `loopwright up`, or use `loopwright run {context.loop.name}`",
+            do=f"start it with `loopwright up`, or use `loopwright run {context.shown}`",
         )
     try:
         answer = httpx.post(
             f"{status.endpoints['trigger']}/v1/runs",
             json={"reason": reason, "by": getpass.getuser()},
-            headers={"Authorization": f"Bearer {token.find(context.settings)}"},
+            headers=http.bearer(token.find(context.settings)),
             timeout=30,
             trust_env=False,
         )
@@ -41,5 +42,5 @@ def trigger(context: Context, reason: str) -> int:
     if answer.is_error:
         raise RunError(f"the trigger refused: {body.get('error', answer.status_code)}")
     context.answer(body)
-    context.console.print(f"[green]{body['run']}[/] starts; follow it with `loopwright status {context.folder.name}`")
+    context.console.print(f"[green]{body['run']}[/] starts; follow it with `loopwright status {context.shown}`")
     return 0

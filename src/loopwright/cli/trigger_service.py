@@ -8,11 +8,13 @@ import logging
 import sys
 from pathlib import Path
 
+from loopwright import http
 from loopwright.cli import features
 from loopwright.cli.context import Context
 from loopwright.engines import protocol
 from loopwright.errors import LoopwrightError, RolledBack, ServingError
 from loopwright.ledger import Entry
+from loopwright.trigger.decide import INTERRUPTED
 from loopwright.trigger.execute import RunResult
 from loopwright.trigger.service import Trigger
 
@@ -22,17 +24,25 @@ log = logging.getLogger("loopwright.trigger")
 def build(context: Context) -> Trigger:
     """The trigger of a loop, with the local engine and the local gateway."""
     from loopwright.cli.run import outcome, request
-    from loopwright.engines.local import LocalEngine
+    from loopwright.engines.local import RESULT, LocalEngine
 
     engine = LocalEngine(context.settings)
 
     def result(status: protocol.RunStatus) -> RunResult:
         if status.state not in protocol.ENDED:
             return RunResult("running")
-        state = outcome(status)
-        if state in ("succeeded", "rejected"):
-            return RunResult("succeeded" if state == "succeeded" else "rejected", status.version, status.error)
+        match outcome(status):
+            case "succeeded" | "rejected" | "cancelled" as state:
+                return RunResult(state, status.version, status.error)
         return RunResult("failed", error=status.error)
+
+    def was_killed(status: protocol.RunStatus) -> bool:
+        failed = any(step.state == protocol.FAILED for step in status.steps)
+        return (
+            status.state == protocol.FAILED
+            and not failed
+            and not (context.settings.runs / status.run / RESULT).exists()
+        )
 
     def run(cause: int, run: str) -> RunResult:
         engine.submit(request(context, features.read(context), run, cause))
@@ -41,7 +51,10 @@ def build(context: Context) -> Trigger:
     def ask(intent: Entry) -> RunResult | None:
         known = {status.run: status for status in engine.runs(context.loop.name)}
         status = known.get(intent.facts["run"])
-        return None if status is None else result(status)
+        if status is None:
+            return None
+        # Nobody followed it when it ended: it went down with its command or with the machine.
+        return RunResult("failed", error=INTERRUPTED) if was_killed(status) else result(status)
 
     def roll_out(version: int, *, cause: int) -> None:
         from loopwright.cli.rollout import take_live
@@ -50,6 +63,9 @@ def build(context: Context) -> Trigger:
             take_live(context, version, cause)
         except RolledBack as error:
             log.warning("%s", error)
+        except KeyboardInterrupt:
+            # A person ended it with Ctrl-C in another process, which died before the version was taken back.
+            log.warning("version %d was taken back, as a person had stopped its rollout", version)
 
     return Trigger(
         context.loop,
@@ -65,12 +81,13 @@ def build(context: Context) -> Trigger:
 
 def new_rows(context: Context) -> int:
     """How many labelled rows the source has that the last snapshot did not: by time, or else by number."""
-    from loopwright.data import snapshots, sources
+    from loopwright.data import contract, snapshots, sources
 
     taken = context.ledger.entries(context.loop.name, kind="snapshot")
-    timestamp = context.loop.data.timestamp
-    columns = None if timestamp is None else [timestamp]
-    frame = sources.read(context.loop.data.source, context.folder, columns)
+    data = context.loop.data
+    timestamp, label = data.timestamp, data.label.column
+    frame = sources.read(data.source, context.folder, [label] if timestamp is None else [timestamp, label])
+    frame = snapshots.usable(frame[~contract.blank(frame[label])], context.loop, context.settings.clock.now())
     if not taken:
         return len(frame)
     last = taken[-1].facts
@@ -89,11 +106,18 @@ def main() -> int:
     parser.add_argument("loop", type=Path, help="the loop's folder")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument(
+        "--without-token",
+        action="store_true",
+        help="take alarms and requests for runs from anybody, on an address that other machines reach, "
+        "when LOOPWRIGHT_TOKEN is not set",
+    )
     options = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         context = Context.of(str(options.loop))
+        http.require_token(options.host, context.settings.token, without=options.without_token)
         config = uvicorn.Config(
             make_app(build(context)), host=options.host, port=options.port, log_level="warning", access_log=False
         )

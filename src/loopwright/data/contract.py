@@ -29,6 +29,8 @@ class Violation:
     found: str
     expected: str
     fatal: bool
+    samples: tuple[str, ...] = ()
+    """A few of the values. They may be personal, so they are shown to who asks and kept out of messages."""
 
     def __str__(self) -> str:
         return f"{self.column}: {self.found}; expected {self.expected}"
@@ -62,7 +64,7 @@ class Checked:
             raise ContractError(
                 "the data breaks its contract: " + "; ".join(map(str, fatal)),
                 do="correct the source, or what `data.contract` in loop.yaml accepts; "
-                f"`loopwright check {loop.name}` shows every finding",
+                "`loopwright check` shows every finding",
             )
         share = len(self.set_aside) / self.rows
         if share > loop.data.set_aside or self.valid.empty:
@@ -71,7 +73,7 @@ class Checked:
                 f"{len(self.set_aside):,} of {self.rows:,} rows ({share:.1%}) break the contract: "
                 + "; ".join(map(str, worst)),
                 expected=f"at most {loop.data.set_aside:.1%} (`data.set_aside`)",
-                do=f"correct the source or the contract; `loopwright check {loop.name}` shows every finding",
+                do="correct the source or the contract; `loopwright check` shows every finding",
             )
 
 
@@ -92,15 +94,18 @@ class _Findings:
         count = int(mask.sum())
         if not count:
             return
-        samples = ", ".join(repr(value) for value in values[mask].drop_duplicates().head(3).tolist())
-        found = f"{count:,} of {len(mask):,} rows have {samples}" if rule != "missing" else f"{count:,} rows have none"
-        self.violations.append(Violation(column, rule, count, found, expected, fatal=False))
+        samples = () if rule == "missing" else _samples(values[mask])
+        words = {"missing": "have none", "unique": "repeat a value"}.get(rule, f"break `{rule}`")
+        found = f"{count:,} of {len(mask):,} rows {words}"
+        self.violations.append(Violation(column, rule, count, found, expected, fatal=False, samples=samples))
         self.bad |= mask
         self.reasons[mask] += f"{column}: {rule} ({expected}); "
 
-    def whole(self, column: str, rule: str, rows: int, found: str, expected: str) -> None:
+    def whole(
+        self, column: str, rule: str, rows: int, found: str, expected: str, samples: tuple[str, ...] = ()
+    ) -> None:
         """Note a broken rule about the whole column, which stops the data."""
-        self.violations.append(Violation(column, rule, rows, found, expected, fatal=True))
+        self.violations.append(Violation(column, rule, rows, found, expected, fatal=True, samples=samples))
 
 
 def check(frame: "pd.DataFrame", loop: Loop) -> Checked:
@@ -201,8 +206,8 @@ def _numbers(
         wrong |= values.notna() & ~values.isin([0.0, 1.0])
     kind = {"integer": "whole numbers", "number": "numbers", "boolean": "true or false"}[column.kind]
     if len(raw) and wrong.mean() > RETYPED:
-        samples = ", ".join(repr(value) for value in raw[wrong].head(3).tolist())
-        findings.whole(name, "type", int(wrong.sum()), f"values such as {samples}", f"{kind} (`type: {column.kind}`)")
+        found = f"{int(wrong.sum()):,} of {len(raw):,} values are something else"
+        findings.whole(name, "type", int(wrong.sum()), found, f"{kind} (`type: {column.kind}`)", _samples(raw[wrong]))
     else:
         findings.rows(name, "type", wrong, raw, kind)
     return values.mask(wrong | missing)
@@ -252,6 +257,10 @@ def _identity(findings: _Findings, columns: dict[str, Any], frame: "pd.DataFrame
         else:
             columns[timestamp] = snapshots.times(frame, timestamp)
             findings.rows(timestamp, "time", columns[timestamp].isna(), frame[timestamp], "a date or time")
+
+
+def _samples(values: "pd.Series[Any]") -> tuple[str, ...]:
+    return tuple(str(value) for value in values.drop_duplicates().head(3).tolist())
 
 
 def _list(values: tuple[Any, ...]) -> str:

@@ -42,7 +42,6 @@ class Inference:
 
     columns: tuple[Inferred, ...]
     entity: str | None
-    entity_repeats: bool
     timestamp: str | None
     task: str
     rows: int
@@ -70,10 +69,16 @@ def infer(frame: "pd.DataFrame", label: str) -> Inference:
     )
     columns = [_column(name, present[name], len(frame)) for name in text if name not in (label, timestamp, entity)]
     numeric = _numbers(present[label]) is not None
+    if not numeric and present[label].nunique() > MOST_CLASSES:
+        raise DataError(
+            f"the label {label} has {present[label].nunique()} classes "
+            f"({', '.join(sorted(present[label].unique())[:5])})",
+            expected="two classes, or a number",
+            do="name another label, or make it one class against the others",
+        )
     return Inference(
         tuple(columns),
         entity,
-        entity is not None and bool(present[entity].duplicated().any()),
         timestamp,
         "regression" if numeric and present[label].nunique() > MOST_CLASSES else "classification",
         len(frame),
@@ -82,7 +87,7 @@ def infer(frame: "pd.DataFrame", label: str) -> Inference:
 
 def declaration(name: str, source: str, label: str, inferred: Inference) -> str:
     """The commented loop.yaml."""
-    by = "time" if inferred.timestamp else "entity" if inferred.entity_repeats else "random"
+    by = "time" if inferred.timestamp else "entity" if inferred.entity else "random"
     classification = inferred.task == "classification"
     lines = [
         "# The declaration of one loop; every key is explained in docs/loop.md.",

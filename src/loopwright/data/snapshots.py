@@ -5,13 +5,16 @@ snapshot. A snapshot is written once and never changed; `verify` reads it again 
 """
 
 import hashlib
+import json
 import os
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from loopwright.durations import format_duration
 from loopwright.errors import DataError
+from loopwright.loop import Loop
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,7 +29,8 @@ def identify(frame: "pd.DataFrame") -> tuple[str, "pd.DataFrame"]:
     digest = hashlib.sha256()
     for column in columns:
         digest.update(repr(column).encode() + b"\n")
-        digest.update("\n".join(canonical[column].tolist()).encode() + b"\x1e")
+        # JSON says where a value ends, whatever is in it.
+        digest.update(json.dumps(canonical[column].tolist()).encode() + b"\n")
     return digest.hexdigest(), frame.loc[canonical.index].reset_index(drop=True)
 
 
@@ -77,6 +81,35 @@ def recent(frame: "pd.DataFrame", timestamp: str, history: timedelta) -> "pd.Dat
     keep = moments.isna() | (moments >= newest - history)
     kept: pd.DataFrame = frame.loc[keep]
     return kept
+
+
+def usable(frame: "pd.DataFrame", loop: Loop, now: datetime) -> "pd.DataFrame":
+    """The rows that a run may use: with a label that is known by `now`, and within the loop's history.
+
+    A row that was observed less than `data.label.delay` ago may yet get another label, and one that is dated in the
+    future is in error; neither is used, and neither makes older rows history.
+    """
+    import pandas as pd
+
+    data = loop.data
+    if data.timestamp is None:
+        return frame
+    moments = times(frame, data.timestamp)
+    known: pd.DataFrame = frame.loc[moments.isna() | (moments <= now - data.label.delay)]
+    return known if data.history is None or known.empty else recent(known, data.timestamp, data.history)
+
+
+def current(frame: "pd.DataFrame", loop: Loop, now: datetime) -> "pd.DataFrame":
+    """The usable rows. Raises DataError when there is none."""
+    found = usable(frame, loop, now)
+    if found.empty:
+        until, delay = now - loop.data.label.delay, format_duration(loop.data.label.delay)
+        raise DataError(
+            f"none of the {len(frame):,} rows may be used: all are dated after {until:%Y-%m-%d %H:%M}",
+            expected=f"rows whose label is known (`data.label.delay` is {delay})",
+            do="wait for labels, or correct the dates or the delay",
+        )
+    return found
 
 
 def times(frame: "pd.DataFrame", timestamp: str) -> "pd.Series[Any]":

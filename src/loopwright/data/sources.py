@@ -27,6 +27,8 @@ def files(source: str, root: Path) -> list[Path]:
         found = [Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file()]
     else:
         found = [path] if path.is_file() else []
+    # A writer's temporary file must not be taken for data.
+    found = [file for file in found if not file.name.startswith((".", "_"))]
     if not found:
         what = f"{path} is a folder without data files" if path.is_dir() else f"there is no data at {path}"
         raise DataError(
@@ -34,8 +36,7 @@ def files(source: str, root: Path) -> list[Path]:
             expected="a .csv or .parquet file, a folder of them, or a glob",
             do="correct `data.source` in loop.yaml, or put the data there",
         )
-    # A writer's temporary file must not be taken for data.
-    return sorted(file for file in found if not file.name.startswith((".", "_")))
+    return sorted(found)
 
 
 def read(source: str, root: Path, columns: Sequence[str] | None = None) -> "pd.DataFrame":

@@ -1,7 +1,9 @@
 """Which rows judge a model and are never trained on.
 
-A split by entity hashes the entity, so that a customer is on the same side in every snapshot: what judges version 9
-has trained none of the versions before it, and champion and challenger are compared on rows that both have not seen.
+A split by entity hashes the entity, and a random one the row's content, so that a customer or a row is on the same side
+in every snapshot: what judges version 9 has trained none of the versions before it, and champion and challenger are
+compared on rows that both have not seen. Another seed is another split. By time the newest rows judge, of which a
+champion of before may have been trained on none.
 """
 
 import hashlib
@@ -13,8 +15,9 @@ from loopwright.loop import Loop
 if TYPE_CHECKING:
     import pandas as pd
 
-# Below this many rows a part says nothing about a model.
+# Below this many rows, and of each class, a part says nothing about a model.
 LEAST_ROWS = 20
+LEAST_OF_A_CLASS = 5
 
 
 def split(frame: "pd.DataFrame", loop: Loop) -> tuple["pd.DataFrame", "pd.DataFrame"]:
@@ -26,13 +29,13 @@ def split(frame: "pd.DataFrame", loop: Loop) -> tuple["pd.DataFrame", "pd.DataFr
     _require_classes(frame, loop)
     if holdout.by == "entity":
         assert loop.data.entity is not None
-        judged = frame[loop.data.entity].map(lambda entity: entity_share(str(entity)) < holdout.share)
+        judged = frame[loop.data.entity].map(lambda entity: place(str(entity), loop.model.seed) < holdout.share)
     elif holdout.by == "time":
         assert loop.data.timestamp is not None
         # Rows of one moment stay on one side, or the newest training rows would tell the holdout's.
         judged = frame[loop.data.timestamp] > frame[loop.data.timestamp].quantile(1 - holdout.share)
     else:
-        judged = _random(frame, loop)
+        judged = _contents(frame).map(lambda row: place(row, loop.model.seed) < holdout.share)
     training, held = frame[~judged].reset_index(drop=True), frame[judged].reset_index(drop=True)
     for part, name in ((training, "training"), (held, "holdout")):
         if len(part) < LEAST_ROWS:
@@ -41,13 +44,13 @@ def split(frame: "pd.DataFrame", loop: Loop) -> tuple["pd.DataFrame", "pd.DataFr
                 expected=f"at least {LEAST_ROWS} rows in each part",
                 do="provide more rows, or change `data.holdout`",
             )
-        _require_classes(part, loop, f"the {name} part of ")
+        _require_classes(part, loop, f"in the {name} part ", LEAST_OF_A_CLASS)
     return training, held
 
 
-def entity_share(entity: str) -> float:
-    """Where an entity falls in [0, 1), evenly and for ever the same."""
-    return int.from_bytes(hashlib.sha256(entity.encode()).digest()[:8], "big") / 2**64
+def place(identity: str, seed: int) -> float:
+    """Where an entity or a row falls in [0, 1), evenly and for one seed for ever the same."""
+    return int.from_bytes(hashlib.sha256(f"{seed} {identity}".encode()).digest()[:8], "big") / 2**64
 
 
 def classes(frame: "pd.DataFrame", loop: Loop) -> list[str]:
@@ -73,24 +76,14 @@ def _spelling(value: object) -> str:
     return str(value)
 
 
-def _random(frame: "pd.DataFrame", loop: Loop) -> "pd.Series[bool]":
-    """A seeded choice, in the same proportion of every class."""
-    import numpy as np
-    import pandas as pd
-
-    generator = np.random.default_rng(loop.model.seed)
-    judged = pd.Series(False, index=frame.index)
-    label = frame[loop.data.label.column]
-    groups = (
-        [frame.index] if loop.model.task == "regression" else [frame.index[label == v] for v in sorted(label.unique())]
-    )
-    for group in groups:
-        chosen = generator.permutation(len(group))[: round(len(group) * loop.data.holdout.share)]
-        judged[group[chosen]] = True
-    return judged
+def _contents(frame: "pd.DataFrame") -> "pd.Series[str]":
+    """Each row as text, whatever the order of the columns."""
+    columns = [frame[name].astype("string").fillna("\0").tolist() for name in sorted(frame.columns)]
+    rows = ["\x1f".join(row) for row in zip(*columns, strict=True)]
+    return frame.index.to_series().map(dict(zip(frame.index, rows, strict=True)))
 
 
-def _require_classes(frame: "pd.DataFrame", loop: Loop, part: str = "") -> None:
+def _require_classes(frame: "pd.DataFrame", loop: Loop, part: str = "", least: int = 1) -> None:
     if loop.model.task == "regression":
         return
     found = sorted(map(str, frame[loop.data.label.column].dropna().unique()))
@@ -100,4 +93,11 @@ def _require_classes(frame: "pd.DataFrame", loop: Loop, part: str = "") -> None:
             f"{part}the label {loop.data.label.column} has {len(found)} class{'es' * (len(found) != 1)} ({shown})",
             expected="two classes",
             do="check the label column and the source; for a number to predict use `task: regression`",
+        )
+    counts = frame[loop.data.label.column].value_counts()
+    if counts.min() < least:
+        raise DataError(
+            f"{part}the label {loop.data.label.column} is {counts.idxmin()} in {counts.min()} of {len(frame):,} rows",
+            expected=f"at least {least} rows of each class",
+            do="provide more rows, or change `data.holdout`",
         )

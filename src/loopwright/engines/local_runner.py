@@ -1,7 +1,8 @@
-"""The process of one local run: `python -m loopwright.engines.local_runner FOLDER`.
+"""The process of one local run: `python -m loopwright.engines.local_runner FOLDER PARENT`.
 
 It loads the compiled pipeline and runs it on KFP's SubprocessRunner, each step a process in this one's group, and
-writes the result. Steps tell their progress by a file that the environment names.
+writes the result. Steps tell their progress by a file that the environment names. PARENT is the id of the process that
+started it, with which it ends (on Linux; elsewhere it runs to its end).
 """
 
 import os
@@ -12,6 +13,7 @@ import warnings
 from pathlib import Path
 from types import FrameType
 
+from loopwright import processes
 from loopwright.engines import local, protocol
 from loopwright.files import read_json, write_json
 from loopwright.steps.recording import PROGRESS
@@ -24,11 +26,11 @@ def pipeline(name: str) -> Path:
     return packed if packed.exists() else package.parent.parent / "pipelines" / f"{name}.yaml"
 
 
-def main(folder: Path) -> int:
+def main(folder: Path, parent: int) -> int:
     """Run the request in the folder; the exit code is 0 when it succeeded."""
     began = time.time()
     signal.signal(signal.SIGTERM, _end)
-    _end_with_parent()
+    processes.end_with_parent(parent, signal.SIGTERM)
     request = read_json(folder / local.REQUEST)
     os.environ[PROGRESS] = str(folder / local.PROGRESS)
     try:
@@ -69,14 +71,5 @@ def _end(number: int, _frame: FrameType | None) -> None:
     os._exit(128 + number)
 
 
-def _end_with_parent() -> None:
-    """Have the kernel end this run when whoever follows it dies (Linux); elsewhere it runs to its end."""
-    if sys.platform == "linux":
-        import ctypes
-
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
-
-
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))

@@ -36,20 +36,25 @@ def trigger(folder: Path, port: int) -> list[str]:
 
 
 def mlflow(settings: Settings, port: int) -> list[str]:
-    """MLflow's web interface on the loop's registry; clients read artifacts where they lie, not through it."""
+    """MLflow's web interface on the loop's registry; clients read artifacts where they lie, not through it.
+
+    The registry is named by `mlflow_environment`: its URI may hold a password, and everybody may see arguments.
+    """
     return [
         *_module("mlflow"),
         *("server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"),
-        *("--backend-store-uri", settings.registry_uri),
         *("--default-artifact-root", str(settings.artifacts), "--no-serve-artifacts"),
     ]
 
 
-MLFLOW_ENVIRONMENT = {
-    # Without these it starts a job queue of several processes, and reports its use.
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-}
+def mlflow_environment(settings: Settings) -> dict[str, str]:
+    """What the process `mlflow` is given beside its arguments."""
+    return {
+        "MLFLOW_BACKEND_STORE_URI": settings.registry_uri,
+        # Without these it starts a job queue of several processes, and reports its use.
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+    }
 
 
 def envoy(bootstrap: Path) -> list[str]:

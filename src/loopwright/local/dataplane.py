@@ -24,6 +24,8 @@ REFRESH = 1.0
 REWRITE = 2.0
 """Seconds after which a file that Envoy has not loaded is put there again: the kernel may have dropped the notice."""
 TIMEOUT = 1.0
+UNREADABLE = (httpx.HTTPError, ValueError, LookupError, TypeError, AttributeError)
+"""What an answer may come to that is none, or is not Envoy's: JSON of another shape is among it."""
 
 
 class DataPlane:
@@ -87,14 +89,14 @@ class DataPlane:
             self.weights = envoy_admin.loaded_weights(await self._ask(envoy_admin.ROUTES_QUERY))
             self.loaded = envoy_admin.loaded_clusters(await self._ask(envoy_admin.CLUSTERS_QUERY))
             self.answering = True
-        except httpx.HTTPError:
+        except UNREADABLE:
             self.weights, self.loaded, self.answering = {}, {}, False
 
     async def traffic(self) -> dict[int, Arm]:
         """Each version's counts since Envoy started, but for latency; none while it does not answer."""
         try:
             return counts.read_traffic(await self._ask(envoy_admin.STATS_QUERY), math.inf)
-        except httpx.HTTPError:
+        except UNREADABLE:
             return {}
 
     def _has(self, upstreams: Mapping[int, Upstream]) -> bool:

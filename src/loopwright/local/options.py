@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from loopwright.local import ports
 from loopwright.local.commands import Commands
 from loopwright.rollout.state import Placement, Status
-from loopwright.settings import Settings
+from loopwright.settings import Settings, redacted
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,10 @@ class Options:
     """The version that becomes the stable one where nothing is wanted yet: the registry's champion."""
     commands: Commands = field(default_factory=Commands)
     on_event: Callable[[str], None] = lambda text: None
-    """Called with a line of text whenever something happens."""
+    """Called with a line of text whenever something happens; what it raises for a closed terminal is ignored."""
     on_ready: Callable[[Status], None] = lambda status: None
-    """Called once, when everything that was wanted at the start serves; MLflow may still be starting."""
+    """Called once, when everything that was wanted at the start serves; MLflow may still be starting.
+    What it raises for a closed terminal is ignored."""
     grace: float = 10.0
     """Seconds that a process has to end by itself."""
 
@@ -42,7 +43,8 @@ class Places:
     ports: Mapping[str, int]
     """gateway, monitor, trigger, envoy_admin, and mlflow where it is to be served here."""
     urls: Mapping[str, str]
-    """The same as URLs, and `grpc` as host:port. MLflow's is the registry's own where that is a server already."""
+    """The same as URLs, and `grpc` as host:port. MLflow's is the registry's own where that is a server already,
+    without its password."""
 
 
 def choose_places(options: Options, settings: Settings) -> Places:
@@ -65,5 +67,6 @@ def choose_places(options: Options, settings: Settings) -> Places:
     urls = {name: f"http://{shown if name == 'gateway' else ports.LOOPBACK}:{port}" for name, port in chosen.items()}
     urls["grpc"] = f"{shown}:{chosen['gateway']}"
     if options.with_mlflow and remote:
-        urls["mlflow"] = settings.registry_uri
+        # Shown, and written to the ledger.
+        urls["mlflow"] = redacted(settings.registry_uri)
     return Places(host, chosen, urls)

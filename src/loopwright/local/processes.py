@@ -8,24 +8,21 @@ PR_SET_PDEATHSIG follows the thread that forked, so children are started from th
 """
 
 import asyncio
-import ctypes
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+from loopwright import processes
 from loopwright.errors import ServingError
 from loopwright.local import guard
 
 LOG_LIMIT = 5_000_000
 """Bytes at which a log is set aside as `<name>.log.1` when its process starts again."""
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-# Loaded here, as nothing may be imported between fork and exec.
-_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
 class Guard:
@@ -77,7 +74,10 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Start it; its output is appended to the log. Raises ServingError when the command cannot be run."""
+        """Start it; its output is appended to the log.
+
+        Raises ServingError when the command cannot be run, OSError when the log cannot be written.
+        """
         assert not self.running, "one process at a time"
         self.log.parent.mkdir(parents=True, exist_ok=True)
         if self.log.exists() and self.log.stat().st_size > LOG_LIMIT:
@@ -91,13 +91,17 @@ class Child:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
-                    preexec_fn=_die_with(os.getpid()),
+                    preexec_fn=partial(processes.end_with_parent, os.getpid()),
                 )
             except (OSError, subprocess.SubprocessError) as error:
                 raise ServingError(
                     f"{self.name} cannot be started: {command[0]}: {error}", do="check that it is installed"
                 ) from error
-        self._guard.add(self._process.pid)
+        try:
+            self._guard.add(self._process.pid)
+        except OSError:
+            guard.send(self._process.pid, signal.SIGKILL)
+            raise
 
     @property
     def pid(self) -> int:
@@ -158,15 +162,3 @@ class Backoff:
             self._next = self._first
         delay, self._next = self._next, min(self._next * 2, self._most)
         return delay
-
-
-def _die_with(parent: int) -> Callable[[], None]:
-    """What a child does between fork and exec: ask the kernel to kill it when its parent ends."""
-
-    def prepare() -> None:
-        if _LIBC is not None:
-            _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:  # The parent ended before the kernel was asked.
-            os._exit(1)
-
-    return prepare

@@ -81,8 +81,9 @@ class Service:
         self.restarts += 1
         try:
             self._child.start(self._command(), self._environment)
-        except ServingError as error:
-            self._failed(str(error), self._backoff.delay(0.0))
+        except (ServingError, OSError) as error:
+            text = str(error) if isinstance(error, ServingError) else f"{self.name} cannot be started: {error}"
+            self._failed(text, self._backoff.delay(0.0))
             return
         self._watcher = asyncio.create_task(self._watch())
 
@@ -117,5 +118,5 @@ class Service:
         try:
             answer = await self._client.get(self._ready_url(), timeout=timeout)
             return answer.status_code == httpx.codes.OK and '"ready":false' not in answer.text.replace(" ", "")
-        except httpx.HTTPError:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError):
             return False

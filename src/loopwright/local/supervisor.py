@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 
@@ -36,6 +36,8 @@ TICK = 0.05
 SAMPLE = 1.0
 """Seconds between two lines of series.jsonl."""
 
+T = TypeVar("T")
+
 
 class Supervisor:
     """One `loopwright up`."""
@@ -47,6 +49,7 @@ class Supervisor:
         self._guard = Guard()
         self._problems: dict[str, str] = {}
         self._serving = Serving()
+        self._on_event, self._on_ready = _guarded(options.on_event), _guarded(options.on_ready)
 
     def run(self) -> None:
         """Keep it up until SIGINT, SIGTERM or SIGHUP, from the main thread; then end everything and return.
@@ -69,7 +72,7 @@ class Supervisor:
     async def _main(self) -> None:
         self._stop, self._announced, self._started = asyncio.Event(), False, time.time()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().add_signal_handler(number, self._signalled)
+            asyncio.get_running_loop().add_signal_handler(number, self._signalled, number)
         # Straight to the loopback interface, whatever proxy the environment names.
         async with httpx.AsyncClient(trust_env=False) as client:
             self._build(client)
@@ -132,11 +135,11 @@ class Supervisor:
             environment={
                 **os.environ,
                 **self._settings.environment(),
-                **(commands.MLFLOW_ENVIRONMENT if name == "mlflow" else {}),
+                **(commands.mlflow_environment(self._settings) if name == "mlflow" else {}),
                 "PYTHONUNBUFFERED": "1",
             },
             ready_url=ready_url,
-            on_event=self._options.on_event,
+            on_event=self._on_event,
         )
 
     async def _repeat(self, interval: float, act: Callable[[], Awaitable[None]]) -> None:
@@ -147,12 +150,15 @@ class Supervisor:
                 self._report(act.__name__, "")
             except (LoopwrightError, OSError) as error:
                 self._report(act.__name__, str(error))
+            except Exception as error:
+                # What serves goes on serving, whatever this process got wrong.
+                self._report(act.__name__, f"{act.__name__.strip('_')}: {type(error).__name__}: {error}")
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stop.wait(), interval)
 
     def _report(self, what: str, problem: str) -> None:
         if problem and self._problems.get(what) != problem:
-            self._options.on_event(problem)
+            self._on_event(problem)
         self._problems[what] = problem
 
     async def _reconcile(self) -> None:
@@ -168,7 +174,7 @@ class Supervisor:
             self._predictors.leave(self._plane.weights, self._plane.loaded)
         if self._plane.weights != before:
             shares = [f"version {version} {weight} %" for version, weight in sorted(self._plane.weights.items())]
-            self._options.on_event(f"traffic: {', '.join(shares) or 'none'}")
+            self._on_event(f"traffic: {', '.join(shares) or 'none'}")
         self._write_status()
 
     def _read_serving(self) -> None:
@@ -196,7 +202,7 @@ class Supervisor:
         needed = [service for name, service in self._services.items() if name != "mlflow"]
         if complete and not self._announced and all(one.state == "ready" for one in needed):
             self._announced = True
-            self._options.on_ready(status)
+            self._on_ready(status)
 
     async def _sample(self) -> None:
         """Add one line to series.jsonl."""
@@ -210,14 +216,15 @@ class Supervisor:
         except (httpx.HTTPError, ValueError):
             return None
 
-    def _signalled(self) -> None:
+    def _signalled(self, number: signal.Signals) -> None:
         """Begin the end; at the second signal, do not wait for anybody."""
-        if self._stop.is_set():
+        again = self._stop.is_set()
+        self._stop.set()
+        if not again:
+            self._on_event("stopping")
+        elif number != signal.SIGHUP:  # A terminal that closes sends it more than once: the kernel and the shell do.
             for service in (*self._services.values(), *self._predictors.services()):
                 service.kill()
-        else:
-            self._options.on_event("stopping")
-        self._stop.set()
 
     async def _end(self) -> None:
         """End all processes: first what lets work in, then the predictors, last whom they send their events to."""
@@ -230,4 +237,15 @@ class Supervisor:
         for stage in stages:
             await asyncio.gather(*(service.stop(self._options.grace) for service in stage))
         self._status.remove()
-        self._options.on_event("stopped")
+        self._on_event("stopped")
+
+
+def _guarded(say: Callable[[T], None]) -> Callable[[T], None]:
+    """The same without what writing raises when the terminal or the pipe is closed: nobody reads it any more."""
+
+    def guarded(what: T) -> None:
+        # ValueError is a closed file's; rich ends the process at a broken pipe.
+        with suppress(OSError, ValueError, SystemExit):
+            say(what)
+
+    return guarded

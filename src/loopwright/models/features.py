@@ -40,7 +40,7 @@ def load(source: str) -> FeatureCode:
     namespace: dict[str, Any] = {"__name__": "features", "__file__": FILE}
     try:
         exec(compile(source, FILE, "exec", dont_inherit=True), namespace)  # noqa: S102 - the loop's own code, verified by its digest
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _failed(error, "cannot be run") from error
     function = namespace.get("features")
     if not callable(function):
@@ -53,7 +53,7 @@ def load(source: str) -> FeatureCode:
     def checked(columns: Columns) -> Columns:
         try:
             result = function({name: _read_only(array) for name, array in columns.items()})
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise _failed(error, "failed") from error
         return _check(result, length(columns))
 
@@ -142,7 +142,7 @@ def _check_text(name: str, array: Array) -> None:
             )
 
 
-def _failed(error: Exception, what: str) -> DeclarationError:
+def _failed(error: BaseException, what: str) -> DeclarationError:
     line, trace = None, error.__traceback__
     while trace is not None:
         if trace.tb_frame.f_code.co_filename == FILE:

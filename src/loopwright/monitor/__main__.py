@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from loopwright import settings
+from loopwright import http, settings
 from loopwright.errors import DeclarationError, LoopwrightError, ServingError
 from loopwright.loop import Loop
 
@@ -26,9 +26,10 @@ def main(arguments: list[str] | None = None) -> int:
     # One line a delivered alert is enough; httpx writes one a request.
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
-        loop = _loop(options.loop)
+        loop, setting = _loop(options.loop), settings.read(Path.cwd())
+        http.require_token(options.host, setting.token, without=options.without_token)
         listener = _listen(options.host, options.port)
-        return asyncio.run(_serve(loop, settings.read(Path.cwd()), listener, options.alerts, options.token_env))
+        return asyncio.run(_serve(loop, setting, listener, options.alerts, options.token_env))
     except LoopwrightError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -46,6 +47,12 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
         "--token-env",
         default="LOOPWRIGHT_TOKEN",
         help="the environment variable with the bearer token that alerts are sent with (%(default)s)",
+    )
+    parser.add_argument(
+        "--without-token",
+        action="store_true",
+        help="take profiles, events and labels from anybody, on an address that other machines reach, "
+        "when LOOPWRIGHT_TOKEN is not set",
     )
     return parser.parse_args(arguments)
 
@@ -105,7 +112,7 @@ async def _serve(loop: Loop, setting: settings.Settings, listener: socket.socket
     from loopwright.monitor.state import Monitor
 
     async with httpx.AsyncClient(timeout=5.0, trust_env=False) as client:
-        poster = Poster(client, alerts, os.environ.get(token_env, "")) if alerts else None
+        poster = Poster(client, alerts, os.environ.get(token_env, "").strip()) if alerts else None
         monitor = Monitor(loop, setting.clock, poster.offer if poster else lambda content: None)
         app = build(monitor, poster, token=setting.token)
         config = uvicorn.Config(

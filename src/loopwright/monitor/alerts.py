@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from loopwright.durations import Clock, format_duration
+from loopwright.http import bearer
 from loopwright.loop import Loop
 from loopwright.monitor.drift import Alert, Notice
 
@@ -89,7 +90,7 @@ class Poster:
 
     def __init__(self, client: httpx.AsyncClient, url: str, token: str = "", *, first_wait: float = FIRST_WAIT) -> None:
         self._client, self._url, self._first_wait = client, url, first_wait
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._headers = bearer(token)
         self._pending: deque[dict[str, Any]] = deque()
         self._some = asyncio.Event()
         self.outcomes = Counter({"sent": 0, "retried": 0, "refused": 0, "dropped": 0})

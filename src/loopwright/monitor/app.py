@@ -1,11 +1,11 @@
 """The monitor over HTTP, as one ASGI application with its background tasks.
 
-Requests are checked and acknowledged, and counted by a task of their own in between; another task looks. All of it
-shares one event loop, so there are no locks. At shutdown what was acknowledged is still counted.
+Whoever writes has the bearer token: profiles, events and labels decide what is an alarm and which version is taken
+back. Requests are checked and acknowledged, and counted by a task of their own in between; another task looks. All of
+it shares one event loop, so there are no locks. At shutdown what was acknowledged is still counted.
 """
 
 import asyncio
-import hmac
 import logging
 import re
 import time
@@ -20,6 +20,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from loopwright import http
 from loopwright.monitor import exposition
 from loopwright.monitor.alerts import Poster
 from loopwright.monitor.counters import OtherProfileError
@@ -28,21 +29,22 @@ from loopwright.monitor.labels import LabelError
 from loopwright.monitor.state import Monitor
 from loopwright.statistics.profile import Profile
 
+REPEAT_CHECK = 15.0
+"""Seconds between two questions whether a notice is to be sent again."""
+
 GREATEST_BODY = 16 * 2**20
-# A body that is too large is read to its end, up to this, and thrown away: a client that is cut off while it sends
-# sees a broken connection instead of the answer.
 GREATEST_DISCARDED = 256 * 2**20
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 log = logging.getLogger(__name__)
 
 
-class Refused(Exception):
-    """A request that is answered with a status and a text; `reason` is what a refused message of events counts as."""
+class Refused(http.Refused):
+    """A refusal of the monitor's own; `reason` is what a refused message of events counts as."""
 
     def __init__(self, status: int, text: str, reason: str = "") -> None:
-        super().__init__(text)
-        self.status, self.text, self.reason = status, text, reason
+        super().__init__(status, text)
+        self.reason = reason
 
 
 class _Label(msgspec.Struct):
@@ -63,11 +65,11 @@ class _Handlers:
         self._labels = msgspec.json.Decoder(_LabelMessage)
 
     async def profile(self, request: Request) -> Response:
-        version = request.path_params["version"]
+        content, version = await self._body(request), request.path_params["version"]
         if not _VERSION.fullmatch(version):
             raise Refused(400, f"{version[:80]!r} is no version; expected letters, digits, `.`, `_` and `-`")
         try:
-            profile = Profile.from_json(await _read(request))
+            profile = Profile.from_json(content)
         except ValueError as error:
             raise Refused(400, f"not a profile: {error}") from error
         loop = self.monitor.loop
@@ -84,7 +86,7 @@ class _Handlers:
 
     async def events(self, request: Request) -> Response:
         try:
-            message = decode(await _read(request))
+            message = decode(await self._body(request))
         except EventError as error:
             raise Refused(400, str(error), "broken") from error
         counts = self.monitor.counters.versions.get(message.version)
@@ -101,11 +103,8 @@ class _Handlers:
         return JSONResponse({"accepted": len(batch.predictions)}, status_code=202)
 
     async def labels(self, request: Request) -> Response:
-        given = request.headers.get("authorization", "").encode()
-        if self.token and not hmac.compare_digest(given, f"Bearer {self.token}".encode()):
-            raise Refused(401, "labels need the bearer token of LOOPWRIGHT_TOKEN")
         try:
-            message = self._labels.decode(await _read(request))
+            message = self._labels.decode(await self._body(request))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Refused(400, f"not a message of labels: {error}") from error
         # Predictions that were acknowledged before their label came are counted first, so that it finds them.
@@ -131,14 +130,23 @@ class _Handlers:
         return PlainTextResponse("ok\n")
 
     async def refused(self, request: Request, error: Exception) -> Response:
-        assert isinstance(error, Refused), "registered for Refused only"
+        assert isinstance(error, http.Refused), "registered for Refused only"
         if request.url.path == "/v1/events":
-            self.monitor.rejected[error.reason or "too_large"] += 1
-        headers = {401: {"WWW-Authenticate": "Bearer"}, 503: {"Retry-After": "1"}}.get(error.status)
+            self.monitor.rejected[error.reason if isinstance(error, Refused) else "unauthorized"] += 1
+        headers = error.headers | ({"Retry-After": "1"} if error.status == 503 else {})
         return JSONResponse({"error": error.text}, status_code=error.status, headers=headers)
 
     async def gone(self, request: Request, error: Exception) -> Response:
         return Response(status_code=400)
+
+    async def _body(self, request: Request) -> bytes:
+        """The body of a request that writes. Raises Refused for one that may not, or when it is too large."""
+        http.admit(request, self.token)
+        body = await http.read(request, GREATEST_BODY, discarded=GREATEST_DISCARDED)
+        if body is None:
+            text = f"the body is larger than {GREATEST_BODY} bytes; send fewer rows at a time"
+            raise Refused(413, text, "too_large")
+        return body
 
     async def count(self) -> None:
         """Count what arrives, one batch at a time, so that requests are answered in between."""
@@ -157,18 +165,24 @@ class _Handlers:
             due = max(due + step, time.monotonic())
             self.monitor.look(self.now())
 
+    async def repeat(self) -> None:
+        """Tell of what still fires between looks, too."""
+        while True:
+            await asyncio.sleep(REPEAT_CHECK)
+            self.monitor.repeat(self.now())
+
 
 def build(
     monitor: Monitor, poster: Poster | None = None, *, token: str = "", now: Callable[[], float] = time.time
 ) -> Starlette:
-    """The application. `token` protects the labels when it is not empty; `now` is the real time in seconds."""
+    """The application. `token` is asked of whoever writes when it is not empty; `now` is the real time in seconds."""
     handlers = _Handlers(monitor, poster, token, now)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         # An event belongs to the event loop it is waited for in.
         handlers.arrived = asyncio.Event()
-        work = [handlers.count, handlers.look, *([poster.run] if poster else [])]
+        work = [handlers.count, handlers.look, handlers.repeat, *([poster.run] if poster else [])]
         tasks = [asyncio.create_task(_kept(job)) for job in work]
         try:
             yield
@@ -191,7 +205,7 @@ def build(
             Route("/metrics", handlers.metrics),
             Route("/healthz", handlers.health),
         ],
-        exception_handlers={Refused: handlers.refused, ClientDisconnect: handlers.gone},
+        exception_handlers={http.Refused: handlers.refused, ClientDisconnect: handlers.gone},
         lifespan=lifespan,
     )
 
@@ -204,22 +218,3 @@ async def _kept(job: Callable[[], Awaitable[None]]) -> None:
         except Exception:
             log.exception("a background job of the monitor failed; it goes on")
             await asyncio.sleep(0.1)
-
-
-async def _read(request: Request) -> bytes:
-    """The request's body. Raises Refused when it is too large."""
-    body = bytearray()
-    size, declared = 0, request.headers.get("content-length", "")
-    if not (declared.isdigit() and int(declared) > GREATEST_DISCARDED):
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > GREATEST_DISCARDED:
-                break
-            if size <= GREATEST_BODY:
-                body += chunk
-            else:
-                body.clear()
-        else:
-            if size <= GREATEST_BODY:
-                return bytes(body)
-    raise Refused(413, f"the body is larger than {GREATEST_BODY} bytes; send fewer rows at a time", "too_large")

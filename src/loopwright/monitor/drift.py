@@ -33,6 +33,9 @@ LOOKS_PER_WINDOW = 10
 SHORTEST_LOOK = 0.5
 # However generous the budget: one look raises a false alarm with at most this chance.
 GREATEST_LEVEL = 0.05
+# Real seconds between two notices of what still fires, where a window is longer: whoever hears them keeps what waits
+# in memory only, and has it again this soon after a restart.
+LONGEST_REPEAT = 300.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,11 @@ class Rule:
     def window(self) -> float:
         """How much of the recent traffic is compared, in real seconds."""
         return self.look * self.looks
+
+    @property
+    def repeat(self) -> float:
+        """Real seconds between two notices of what still fires: a window, but five minutes at most."""
+        return min(self.window, LONGEST_REPEAT)
 
 
 @dataclass(frozen=True)
@@ -185,13 +193,15 @@ class Alarm:
     _over: dict[str, Alert] = field(default_factory=dict)
     _sent: float = -math.inf
     _events: int = 0
+    _enough: bool = False
 
     def step(self, look: Look | None, at: float) -> Notice | None:
         """Take in a look at the real moment `at`; the notice to send now, if any.
 
-        One is sent when a feature begins to fire, every window while any does, and once when the last is over. A look
-        without enough events is no evidence: it breaks a row of drifted looks, and ends nothing.
+        One is sent when a feature begins to fire, again and again while any does, and once when the last is over. A
+        look without enough events is no evidence: it breaks a row of drifted looks, ends nothing, and repeats nothing.
         """
+        self._enough = look is not None and look.enough
         if look is None or not look.enough:
             self._drifted.clear()
             return None
@@ -208,9 +218,17 @@ class Alarm:
                 begun = True
                 self.firing[name] = Alert(at, None, score)
                 self._over.pop(name, None)
-        # A little less than a window, so that the look that ends it is not missed by a rounding.
-        repeat = self.firing and at - self._sent >= self.rule.window - self.rule.look / 2
-        return self._notice(at) if begun or repeat or (self._over and not self.firing) else None
+        return self._notice(at) if begun or self._due(at) or (self._over and not self.firing) else None
+
+    def repeat(self, at: float) -> Notice | None:
+        """The notice to send again between two looks, which a long window has hours apart; if it is time."""
+        long = self.rule.repeat < self.rule.window
+        return self._notice(at) if long and self._enough and self._due(at) else None
+
+    def _due(self, at: float) -> bool:
+        # A little early, so that the look that ends the time is not missed by a rounding.
+        early = min(self.rule.look, LONGEST_REPEAT / LOOKS_PER_WINDOW) / 2
+        return bool(self.firing) and at - self._sent >= self.rule.repeat - early
 
     def close(self, at: float) -> Notice | None:
         """End everything, as the version is no longer looked at; the notice to send, if anything fired."""

@@ -16,7 +16,7 @@ from loopwright.monitor.events import Batch, EventQueue
 from loopwright.monitor.labels import CAPACITY, Labels, Loss
 
 MOST_WAITING_ROWS = 200_000
-REASONS = ("broken", "columns", "too_large", "unknown_version", "overflow")
+REASONS = ("broken", "columns", "too_large", "unauthorized", "unknown_version", "overflow")
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +71,10 @@ class Monitor:
             self._look = evaluate(counts.profile, counts.window(), self.rule)
             self._notify(self._alarm.step(self._look, at))
         self.counters.mark()
+
+    def repeat(self, at: float) -> None:
+        """Tell again of what still fires at the real moment `at`, if it is time."""
+        self._notify(self._alarm.repeat(at))
 
     def _notify(self, notice: Notice | None) -> None:
         if notice is None or self._version is None:

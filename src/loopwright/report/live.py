@@ -49,7 +49,10 @@ def traffic(facts: Facts) -> str:
     ]
     total, failed = sum(found.requests.values()), sum(found.errors.values())
     took = elapsed(axis.end - axis.begin)
-    note = f"{total:,} requests were counted at the gateway in {took}; {f'{failed:,}' if failed else 'none'} failed."
+    note = (
+        f"Since the loop was last started: {total:,} requests were counted at the gateway in {took}; "
+        f"{f'{failed:,}' if failed else 'none'} failed."
+    )
     return markup.section(
         "traffic",
         "Traffic",

@@ -65,6 +65,11 @@ def _decision(facts: Mapping[str, Any]) -> str:
     return f"no run: {facts['reason']}"
 
 
+def _snapshot(facts: Mapping[str, Any]) -> str:
+    left_out = f", {facts['left_out']:,} too young or too old" if facts.get("left_out") else ""
+    return f"snapshot {facts['id'][:12]} was taken: {facts['rows']:,} rows of {facts['source']}{left_out}"
+
+
 def _validated(facts: Mapping[str, Any]) -> str:
     aside = f", {facts['set_aside']:,} set aside" if facts.get("set_aside") else ""
     return f"the data kept its contract: {facts['kept']:,} of {facts['rows']:,} rows{aside}"
@@ -72,6 +77,8 @@ def _validated(facts: Mapping[str, Any]) -> str:
 
 def _judged(facts: Mapping[str, Any]) -> str:
     metrics = facts["metrics"]
+    if not metrics:
+        return f"the model did not pass its gates: its predictions are {facts['gates'][0]['detail']}"
     name = "roc_auc" if "roc_auc" in metrics else "rmse"
     champion = facts.get("champion")
     beside = f" (champion {champion['version']}: {champion['metrics'][name]:.3f})" if champion else ""
@@ -112,7 +119,7 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "decision": _decision,
     "request": lambda facts: f"{facts['by']} asked for a run: {facts['reason']}",
     "run": lambda facts: f"run {facts['run']} began on the {facts['engine']} engine",
-    "snapshot": lambda facts: f"snapshot {facts['id'][:12]} was taken: {facts['rows']:,} rows of {facts['source']}",
+    "snapshot": _snapshot,
     "validated": _validated,
     "split": lambda facts: f"{facts['training']:,} rows train and {facts['holdout']:,} judge (by {facts['by']})",
     "trained": lambda facts: f"a {facts['estimator']} model was trained in {facts['seconds']:.1f} s",
@@ -125,6 +132,7 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "verdict": _verdict,
     "promoted": _promoted,
     "rolled_back": _rolled_back,
+    "rollout_failed": lambda facts: f"the rollout of version {facts['version']} could not go on: {facts['reason']}",
     "started": lambda facts: "the loop was started",
     "stopped": lambda facts: "the loop was stopped",
 }
@@ -136,4 +144,5 @@ def tone(entry: Entry) -> str:
     failed = entry.kind == "run_ended" and entry.facts["state"] not in ("succeeded", "rejected")
     judged_bad = entry.kind == "judged" and not entry.facts["passed"]
     judged_worse = entry.kind == "verdict" and entry.facts["verdict"] == "roll_back"
-    return BAD if entry.kind in ("alarm", "rolled_back") or failed or judged_bad or judged_worse else PLAIN
+    bad = entry.kind in ("alarm", "rolled_back", "rollout_failed")
+    return BAD if bad or failed or judged_bad or judged_worse else PLAIN

@@ -1,17 +1,22 @@
 """What makes a verdict: the challenger's counts against the champion's, over the same time.
 
-Pure functions of cumulative counts. The chance that an equally good challenger is rolled back, over all metrics,
-steps and looks, is at most the loop's `false_rollbacks`: it is split evenly over the declared metrics, and every
-test holds at all looks at once (loopwright.statistics.sequential).
+Pure functions of cumulative counts. `false_rollbacks` is split evenly over the declared metrics, and every test holds
+at all looks at once (loopwright.statistics.sequential). The chance that the metrics roll back an equally good
+challenger, over all of them, all steps and all looks, is at most that, on these conditions:
+
+- Below 100 %: the router draws the version of each request at random. Whatever happens to both versions meanwhile
+  changes nothing.
+- At 100 %: what the challenger meets is what the champion met before. No traffic is left to compare with, so an outage
+  or other customers at that time can roll an equally good version back.
 
 While both versions have traffic, `error_rate` and `latency_p99` need two kinds of evidence: absolute (the rate is
 above the limit) and relative (bad requests fall on the challenger more often than requests do). The smaller of the
 two e-values counts, so a failing dependency or a bad client, which hit both versions, roll nothing back.
 
-At 100 % no traffic is left to compare with. There the limit is raised to the rate that the champion had before, with
-its uncertainty, and half of the metric's error budget is kept for it. A canary was judged to be promoted at its last
-step below 100; at 100 only errors and latency can still take it back. Blue/green has no other step: the predictions
-and the labels are compared with the champion's before the switch, which cannot tell a new model from new traffic.
+At 100 % the limit is raised to the rate that the champion had before, with its uncertainty, and half of the metric's
+error budget is kept for it. A canary was judged to be promoted at its last step below 100; at 100 errors and latency
+are the only metrics that can still take it back. Where 100 is the only step, as in blue/green, the predictions and
+the labels too are compared with the champion's before the switch, which cannot tell a new model from new traffic.
 
 A metric that is missing, NaN or without traffic is `cannot_tell`: it waits and, in the end, is not promoted.
 """

@@ -1,8 +1,10 @@
 """What each version did, as cumulative counts read from the expositions of Envoy and of the monitor.
 
-Counts only grow, so what happened since any moment is a difference, and a rollout that was killed loses nothing. A
-count that cannot be read is NaN, stays unknown through all arithmetic, and makes the analysis say that it cannot
-tell.
+Counts only grow, so what happened since any moment is a difference, and a rollout that was killed and goes on loses
+nothing as long as Envoy and the monitor have gone on meanwhile. One of them that is started again counts from zero:
+a rollout that looks on keeps what it saw at its last look (`rebase`); without one, what was counted in the step is
+lost. A count that cannot be read is NaN, stays unknown through all arithmetic, and makes the analysis say that it
+cannot tell.
 """
 
 import math

@@ -30,7 +30,11 @@ class Gateway(Protocol):
         """Start serving a version, with no traffic; without a champion it gets all of it once it is ready."""
 
     def wait_ready(self, version: int, timeout_s: float) -> None:
-        """Return when the version can answer. Raises NotReady when it failed or the real seconds are over."""
+        """Return when the version and the champion can take traffic.
+
+        Raises NotReady when the version failed or the real seconds are over, RolloutError when it is the champion that
+        is not there by then.
+        """
 
     def weights(self) -> dict[int, int]:
         """The share of the traffic of each version in percent, as the data plane has it."""

@@ -59,18 +59,32 @@ class LocalGateway:
             self._want(Serving(stable=serving.stable, canary=placement))
 
     def wait_ready(self, version: int, timeout_s: float) -> None:
-        name = f"predictor {version}"
+        stable = read_serving(self._live).stable
+        name, other = f"predictor {version}", None if stable is None else stable.version
 
         def ready(status: Status) -> bool:
             predictor = status.predictors.get(version)
             if predictor is not None and predictor.state == "failed" and predictor.restarts + 1 >= ATTEMPTS:
                 why = status.problems.get(name, f"{name} ended {ATTEMPTS} times")
                 raise NotReady(f"version {version} does not start: {why}")
-            return predictor is not None and predictor.state == "ready"
+            # Envoy splits the traffic when both are there, and the champion may be starting again too. One that was
+            # ready stays in the route, so that a challenger can take the place of one that fails now.
+            champion = other in (None, version) or other in status.weights
+            return champion and predictor is not None and predictor.state == "ready"
 
-        if not self._await(ready, timeout_s):
-            why = self._status().problems.get(name)
-            raise NotReady(f"version {version} was not ready within {timeout_s:.0f} s{f': {why}' if why else ''}")
+        if self._await(ready, timeout_s):
+            return
+        status = self._status()
+        predictor = status.predictors.get(version)
+        if predictor is not None and predictor.state == "ready":
+            why = status.problems.get(f"predictor {other}")
+            raise RolloutError(
+                f"version {other}, the champion, took no traffic within {timeout_s:.0f} s{f': {why}' if why else ''}",
+                expected=f"the champion to serve, as version {version} is compared with it",
+                do="see to it that it starts (`loopwright status`), and run this again; it goes on where it was",
+            )
+        why = status.problems.get(name)
+        raise NotReady(f"version {version} was not ready within {timeout_s:.0f} s{f': {why}' if why else ''}")
 
     def weights(self) -> dict[int, int]:
         return dict(self._status().weights)

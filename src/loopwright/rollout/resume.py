@@ -1,14 +1,14 @@
 """What a rollout needs to go on after it was killed, and the lock that keeps two rollouts apart."""
 
-import fcntl
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from loopwright import processes
 from loopwright.errors import RolloutError, StateError
 from loopwright.rollout.counts import UNKNOWN, Arm
 from loopwright.rollout.evidence import Step
@@ -89,32 +89,25 @@ def save(path: Path, saved: Saved) -> None:
             for step in saved.done
         ],
     }
-    write_json(path, content)
+    write_json(path, content, durable=True)
 
 
 @contextmanager
 def alone(path: Path, version: int) -> Iterator[None]:
-    """Hold the lock of a loop's rollouts. Raises RolloutError naming the process that has it.
-
-    The lock is the kernel's, so it ends with its process however that ends.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("a+", encoding="utf-8")
-    except OSError as error:
-        raise StateError(f"{path} cannot be opened: {error.strerror}", do="check its permissions") from error
-    with file:
+    """Hold the lock of a loop's rollouts. Raises RolloutError naming the process that has it."""
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            file.seek(0)
-            pid, _, other = file.read().partition(" ")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            holder = stack.enter_context(processes.locked(path, f"{os.getpid()} {version}"))
+        except OSError as error:
+            raise StateError(
+                f"{path} cannot be opened: {error.strerror or error}", do="check its permissions"
+            ) from error
+        if holder is not None:
+            pid, _, other = holder.partition(" ")
             raise RolloutError(
                 f"process {pid or '?'} is rolling out version {other or '?'}",
                 expected="one rollout of a loop at a time",
                 do="wait until it is over; Ctrl-C in that process takes its challenger back",
-            ) from error
-        file.truncate(0)
-        file.write(f"{os.getpid()} {version}")
-        file.flush()
+            )
         yield

@@ -6,13 +6,12 @@ file renamed over the old one: a reader sees one whole state or the other, never
 """
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from loopwright import files
+from loopwright import files, processes
 from loopwright.errors import StateError
 
 SERVING = "serving.json"
@@ -87,7 +86,7 @@ def write_serving(live: Path, serving: Serving) -> None:
     if wanted["stable"]:
         # The stable version's weight follows from the canary's; two places could disagree.
         del wanted["stable"]["weight"]
-    write_json(live / SERVING, wanted)
+    write_json(live / SERVING, wanted, durable=True)
 
 
 def read_status(live: Path) -> Status | None:
@@ -111,15 +110,7 @@ def read_status(live: Path) -> Status | None:
 def running(live: Path) -> Status | None:
     """What is observed while `up` runs: nothing where it never ran, has ended, or was killed and left its file."""
     status = read_status(live)
-    if status is None:
-        return None
-    try:
-        os.kill(status.pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:  # another user's: it lives
-        pass
-    return status
+    return status if status is not None and processes.alive(status.pid) else None
 
 
 def write_status(live: Path, status: Status) -> None:
@@ -128,11 +119,11 @@ def write_status(live: Path, status: Status) -> None:
     write_json(live / STATUS, asdict(status))
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
+def write_json(path: Path, content: Mapping[str, Any], *, durable: bool = False) -> None:
     """Replace a file by one with this content in one step. Raises StateError when the folder cannot be written."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        files.write_json(path, content)
+        files.write_json(path, content, durable=durable)
     except OSError as error:
         raise StateError(
             f"{path} cannot be written: {error.strerror or error}",

@@ -20,7 +20,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (default: %(default)s)")
     parser.add_argument("--http-port", type=int, default=8080, help="0 takes a free one (default: %(default)s)")
     parser.add_argument("--grpc-port", type=int, default=8081, help="0 takes a free one (default: %(default)s)")
-    parser.add_argument("--monitor", help="the drift monitor's URL; without it no events are sent")
+    parser.add_argument(
+        "--monitor",
+        help="the drift monitor's URL; without it no events are sent. They are sent with LOOPWRIGHT_TOKEN",
+    )
     return parser.parse_args()
 
 
@@ -55,6 +58,7 @@ def _serve(arguments: argparse.Namespace) -> int:
     import uvloop
     from prometheus_client import REGISTRY, disable_created_metrics
 
+    from loopwright import settings
     from loopwright.models.model import Model
     from loopwright.serving.events import Events
     from loopwright.serving.metrics import Metrics
@@ -69,11 +73,14 @@ def _serve(arguments: argparse.Namespace) -> int:
     if arguments.monitor and not profile:
         raise BundleError(f"there is no {bundles.PROFILE} in {arguments.bundle}", expected="one, as --monitor is given")
 
+    # From the environment, as everybody on the machine sees a process' arguments.
+    token = settings.read(Path.cwd()).token
+
     async def run() -> None:
         async with httpx.AsyncClient(timeout=5.0, trust_env=False) as client:
             events = None
             if arguments.monitor:
-                events = Events(client, arguments.monitor, arguments.version, profile, metrics)
+                events = Events(client, arguments.monitor, arguments.version, profile, metrics, token=token)
             predictor = Predictor(arguments.name, arguments.version, model, metrics, events)
             server = PredictorServer(
                 predictor, arguments.version, metrics, events, host=arguments.host, grpc_port=arguments.grpc_port

@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import msgspec
 
+from loopwright.http import bearer
 from loopwright.models.columns import Array, Columns
 from loopwright.serving.metrics import Metrics
 
@@ -45,8 +46,18 @@ class _Batch:
 class Events:
     """The queue and its sender. Used from one event loop; `run` is its task."""
 
-    def __init__(self, client: httpx.AsyncClient, monitor: str, version: str, profile: bytes, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        monitor: str,
+        version: str,
+        profile: bytes,
+        metrics: Metrics,
+        *,
+        token: str = "",
+    ) -> None:
         self._client = client
+        self._headers = bearer(token)
         self._events_url = f"{monitor.rstrip('/')}/v1/events"
         self._profile_url = f"{monitor.rstrip('/')}/v1/profiles/{version}"
         self._version = version
@@ -159,8 +170,9 @@ class Events:
         return await self._call("POST", self._events_url, content, "application/msgpack")
 
     async def _call(self, method: str, url: str, content: bytes, kind: str) -> httpx.Response | None:
+        headers = {**self._headers, b"Content-Type": kind.encode()}
         try:
-            return await self._client.request(method, url, content=content, headers={"content-type": kind})
+            return await self._client.request(method, url, content=content, headers=headers)
         except httpx.HTTPError:
             return None
 

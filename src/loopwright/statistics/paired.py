@@ -25,7 +25,7 @@ def lower_bound(difference: float, error: float, confidence: float) -> float:
 def auc_difference(truth: NDArray[np.bool_], first: Floats, second: Floats) -> tuple[float, float]:
     """AUC of `first` minus AUC of `second` on the same rows, and its standard error (DeLong).
 
-    `truth` is (n,) booleans with both values; the scores are (n,).
+    `truth` is (n,) booleans with both values; the scores are (n,). With one row of a class the error is NaN.
     """
     positives, negatives = int(truth.sum()), int((~truth).sum())
     order = np.argsort(~truth, kind="stable")
@@ -38,6 +38,8 @@ def auc_difference(truth: NDArray[np.bool_], first: Floats, second: Floats) -> t
         areas.append((overall[:positives].sum() / positives - (positives + 1) / 2) / negatives)
         of_positives.append((overall[:positives] - among_positives) / negatives)
         of_negatives.append(1.0 - (overall[positives:] - among_negatives) / positives)
+    if min(positives, negatives) < 2:
+        return float(areas[0] - areas[1]), float("nan")
     contrast = np.array([1.0, -1.0])
     covariance = np.cov(np.array(of_positives)) / positives + np.cov(np.array(of_negatives)) / negatives
     variance = float(contrast @ covariance @ contrast)

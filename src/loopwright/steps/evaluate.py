@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loopwright.errors import BundleError, InputError
+from loopwright.errors import InputError
 from loopwright.loop import Loop
 from loopwright.registry import Registry
 from loopwright.statistics import metrics
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 def evaluate(loop: Loop, registry: Registry, model: Path, holdout: Path) -> dict[str, Any]:
     """The evaluation of the bundle in the folder `model`, as the registry keeps it.
 
-    A champion whose inputs the holdout no longer has cannot be compared; the evaluation says so and its gates fail.
+    A model that does not predict numbers is judged by that alone. A champion that cannot be asked on these rows, as
+    one of its inputs is gone, cannot be compared with: the evaluation says so, and gates against it fail.
     """
     import pandas as pd
 
@@ -32,27 +33,26 @@ def evaluate(loop: Loop, registry: Registry, model: Path, holdout: Path) -> dict
     challenger = bundles.read(model)
     truth = target(loop, frame, challenger.manifest.classes)
     predicted = _predict(challenger, frame)
+    found: dict[str, Any] = {"rows": len(frame), "classes": list(challenger.manifest.classes), "champion": None}
+    sane = gates.sane(predicted)
+    if not sane.passed:
+        return {**found, "metrics": {}, "gates": [sane.to_dict()], "passed": False, "curves": {}}
     values = metrics.evaluate(loop.model.task, truth, predicted)
-    champion = registry.champion(loop.name)
-    before = None
+    before, champion, incomparable = None, registry.champion(loop.name), ""
     if champion is not None:
         try:
             before = _predict(bundles.read(registry.fetch(loop.name, champion), champion.digest), frame)
         except InputError as error:
-            raise BundleError(
-                f"the champion, version {champion.number}, cannot be asked on the new rows: {error}",
-                expected="rows that have its input columns",
-                do="keep the column in the contract, or remove `gates.champion` for this one run",
-            ) from error
-    outcome = gates.apply(loop, gates.Judged(truth, predicted, before), values)
+            incomparable = f"version {champion.number} cannot be asked on these rows: {error}"
+        else:
+            asked = metrics.evaluate(loop.model.task, truth, before)
+            found["champion"] = {"version": champion.number, "metrics": asked}
+    outcome = [sane, *gates.apply(loop, gates.Judged(truth, predicted, before, incomparable), values)]
     classification = loop.model.task == "classification"
     return {
-        "rows": len(frame),
-        "classes": list(challenger.manifest.classes),
+        **found,
+        "incomparable": incomparable or None,
         "metrics": values,
-        "champion": None
-        if champion is None or before is None
-        else {"version": champion.number, "metrics": metrics.evaluate(loop.model.task, truth, before)},
         "gates": [gate.to_dict() for gate in outcome],
         "passed": all(gate.passed for gate in outcome),
         "curves": metrics.curves(loop.model.task, truth, predicted),

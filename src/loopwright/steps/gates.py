@@ -36,11 +36,13 @@ class Judged:
     truth: NDArray[Any]
     challenger: Floats
     champion: Floats | None
+    incomparable: str = ""
+    """Why the champion that there is could not be asked."""
 
 
 def apply(loop: Loop, judged: Judged, values: Mapping[str, float]) -> list[Gate]:
-    """Every gate of the loop. A rule against the champion passes where there is no champion yet."""
-    gates = [_sane(judged)]
+    """Every declared gate. A rule against the champion passes where there is no champion yet."""
+    gates = []
     for metric, limit in loop.gates.minimum.items():
         value = values[metric]
         gates.append(Gate("minimum", metric, value >= limit, value, limit, f"{value:.4f}, at least {limit:g} needed"))
@@ -52,15 +54,17 @@ def apply(loop: Loop, judged: Judged, values: Mapping[str, float]) -> list[Gate]
     return gates
 
 
-def _sane(judged: Judged) -> Gate:
+def sane(predicted: Floats) -> Gate:
     """Predictions are finite and not all the same: what a broken model gets wrong first."""
-    finite = float(np.isfinite(judged.challenger).mean())
-    varied = float(np.ptp(judged.challenger)) > 0 if finite == 1 else False
+    finite = float(np.isfinite(predicted).mean())
+    varied = float(np.ptp(predicted)) > 0 if finite == 1 else False
     detail = "finite and varied" if varied else "all the same" if finite == 1 else f"{1 - finite:.1%} are not finite"
     return Gate("sanity", "predictions", varied, finite, 1.0, detail)
 
 
 def _against_champion(loop: Loop, metric: str, rule: ChampionRule, judged: Judged, value: float) -> Gate:
+    if judged.incomparable:
+        return Gate("champion", metric, False, value, value, judged.incomparable)
     if judged.champion is None:
         return Gate("champion", metric, True, value, value, "no champion yet")
     before = metrics.one(loop.model.task, metric, judged.truth, judged.champion)
@@ -74,6 +78,9 @@ def _against_champion(loop: Loop, metric: str, rule: ChampionRule, judged: Judge
     assert rule.no_worse_by is not None
     gain, error = _difference(loop, metric, sign, judged)
     bound = paired.lower_bound(gain, error, rule.confidence)
+    if not np.isfinite(bound):
+        detail = f"{value:.4f} against the champion's {before:.4f}: too few rows to say how sure that is"
+        return Gate("champion", metric, False, value, before, detail)
     detail = (
         f"{value:.4f} against the champion's {before:.4f}: better by {gain:+.4f}, and with {rule.confidence:.0%} "
         f"confidence by at least {bound:+.4f}; at least {-rule.no_worse_by:+g} needed"

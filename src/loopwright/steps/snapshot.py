@@ -1,6 +1,7 @@
 """Take an immutable copy of the source's rows, named by its content."""
 
 import shutil
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -8,23 +9,22 @@ from loopwright.data import snapshots, sources
 from loopwright.loop import Loop
 
 
-def snapshot(loop: Loop, root: Path, store: Path, rows: Path) -> dict[str, Any]:
+def snapshot(loop: Loop, root: Path, store: Path, rows: Path, now: datetime) -> dict[str, Any]:
     """Read the loop's source and write the snapshot into `store` and to the file `rows`.
 
-    `root` is what a relative source is relative to. Raises DataError when the source cannot be read.
+    `root` is what a relative source is relative to; `now` is the loop's time, by which labels are known. Raises
+    DataError when the source cannot be read, or no row of it may be used.
     """
-    frame = sources.read(loop.data.source, root)
-    newest = None
-    if loop.data.timestamp is not None:
-        if loop.data.history is not None:
-            frame = snapshots.recent(frame, loop.data.timestamp, loop.data.history)
-        newest = snapshots.newest(frame, loop.data.timestamp)
+    source = sources.read(loop.data.source, root)
+    frame = snapshots.current(source, loop, now)
+    newest = None if loop.data.timestamp is None else snapshots.newest(frame, loop.data.timestamp)
     identity, path = snapshots.write(frame, store)
     rows.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(path, rows)
     return {
         "id": identity,
         "rows": len(frame),
+        "left_out": len(source) - len(frame),
         "columns": sorted(map(str, frame.columns)),
         "source": loop.data.source,
         "newest": newest.isoformat() if newest else None,

@@ -13,7 +13,7 @@ from loopwright.steps.evaluate import target
 if TYPE_CHECKING:
     import pandas as pd
 
-# Fewer reference rows than this make a profile too coarse to compare with; then all rows are the reference.
+# Fewer reference rows than this make a profile too coarse to compare with; then the newest so many are the reference.
 LEAST_REFERENCE = 500
 # Below this many rows threads wait for each other longer than they work, and on busy cores ten times as long.
 ROWS_A_THREAD = 50_000
@@ -107,4 +107,6 @@ def _newest(loop: Loop, rows: "pd.DataFrame") -> "pd.DataFrame":
     if loop.monitor.reference is None or loop.data.timestamp is None:
         return rows
     recent = snapshots.recent(rows, loop.data.timestamp, loop.monitor.reference)
-    return recent if len(recent) >= LEAST_REFERENCE else rows
+    if len(recent) >= LEAST_REFERENCE:
+        return recent
+    return rows.sort_values(loop.data.timestamp, kind="stable").tail(LEAST_REFERENCE)

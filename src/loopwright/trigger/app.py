@@ -3,7 +3,6 @@
 Bodies are read only up to the size that is accepted, and every answer that is not a metric is JSON.
 """
 
-import hmac
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -18,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
+from loopwright import http
 from loopwright.errors import LoopwrightError, StateError
 from loopwright.ledger import Entry
 from loopwright.trigger import causes
@@ -77,6 +77,7 @@ def make_app(trigger: Trigger) -> Starlette:
         ],
         exception_handlers={
             HTTPException: _http_error,
+            http.Refused: _refused,
             causes.BodyError: _body_error,
             StateError: _unavailable,
             Exception: _unexpected,
@@ -90,16 +91,7 @@ def _guarded(handler: Handler) -> Handler:
 
     @wraps(handler)
     async def guarded(trigger: Trigger, request: Request) -> Response:
-        token = trigger.settings.token
-        # Compared in constant time, so that the token cannot be found byte by byte from how long a refusal takes.
-        given = request.headers.get("authorization", "")
-        if token and not hmac.compare_digest(given.encode("latin-1"), f"Bearer {token}".encode()):
-            raise HTTPException(
-                401, "the bearer token is missing or wrong", headers={"WWW-Authenticate": 'Bearer realm="loopwright"'}
-            )
-        # Without a token a page in the user's browser could post to 127.0.0.1; browsers always name the origin.
-        if "origin" in request.headers:
-            raise HTTPException(403, "requests from web pages are not taken")
+        http.admit(request, trigger.settings.token)
         return await handler(trigger, request)
 
     return guarded
@@ -173,12 +165,10 @@ async def _metrics(trigger: Trigger, _request: Request) -> Response:
 
 async def _body(request: Request) -> bytes:
     """The body, read no further than the size that is accepted."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > causes.MAX_BYTES:
-            raise causes.BodyError("the body is too large", expected=f"at most {causes.MAX_BYTES} bytes", status=413)
-    return bytes(body)
+    body = await http.read(request, causes.MAX_BYTES)
+    if body is None:
+        raise causes.BodyError("the body is too large", expected=f"at most {causes.MAX_BYTES} bytes", status=413)
+    return body
 
 
 def _outcome(outcome: Outcome) -> dict[str, Any]:
@@ -222,6 +212,11 @@ def _run(entry: Entry, ended: Entry | None, automatic: bool) -> dict[str, Any]:
 async def _http_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
+
+
+async def _refused(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, http.Refused)
+    return JSONResponse({"error": error.text}, error.status, headers=error.headers)
 
 
 async def _body_error(_request: Request, error: Exception) -> Response:

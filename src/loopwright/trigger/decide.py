@@ -19,6 +19,9 @@ DAY = timedelta(days=1)
 # How long until labelled rows are counted again: nothing announces them, and counting reads the source.
 RECOUNT = timedelta(minutes=10)
 
+INTERRUPTED = "interrupted"
+"""The error of a run that was cut off with its process: it says nothing about the data or the code."""
+
 Rule = Literal[
     "alarm",
     "person",
@@ -58,6 +61,13 @@ class Run:
     def state(self) -> str | None:
         """How it ended."""
         return str(self.ended.facts["state"]) if self.ended else None
+
+    @property
+    def cut_off(self) -> bool:
+        """Whether it was cancelled, or its process was killed: it neither failed nor went through."""
+        return self.ended is not None and (
+            self.state == "cancelled" or (self.state == "failed" and self.ended.facts.get("error") == INTERRUPTED)
+        )
 
 
 def decide(
@@ -118,10 +128,40 @@ def unclaimed(entries: Sequence[Entry]) -> list[Entry]:
     return [entry for entry in starts(entries) if entry.number not in behind]
 
 
+def attempts(entries: Sequence[Entry], cause: int) -> list[Entry]:
+    """The decisions to start a run because of this cause, in order: the n-th is its n-th attempt."""
+    return [decision for decision in starts(entries) if decision.cause == cause]
+
+
+def standing(entries: Sequence[Entry], cause: Entry) -> Entry | None:
+    """The decision that still answers this cause; None when it has none, or an alarm's run came to nothing.
+
+    A run came to nothing when it ended without a version, or its version was taken back, and nothing was promoted
+    after it. A version that waits for its rollout or for an approval may still be the answer.
+    """
+    made = attempts(entries, cause.number)
+    if not made:
+        return None
+    run = next((run for run in runs(entries) if run.entry.cause == made[-1].number), None)
+    return None if cause.kind == "alarm" and run is not None and _came_to_nothing(run, entries) else made[-1]
+
+
+def _came_to_nothing(run: Run, entries: Sequence[Entry]) -> bool:
+    if run.ended is None:
+        return False
+    version, taken_back = run.ended.facts.get("version"), False
+    for entry in entries:
+        mine = version is not None and entry.facts.get("version") == version and entry.number > run.entry.number
+        if entry.kind == "promoted" and (mine or entry.number > run.ended.number):
+            return False
+        taken_back |= entry.kind == "rolled_back" and mine
+    return version is None or taken_back
+
+
 def failures(known: Sequence[Run]) -> int:
-    """How many of the newest ended runs failed in a row."""
+    """How many of the newest ended runs failed in a row, but for those that were cut off."""
     count = 0
-    for run in reversed([run for run in known if run.ended]):
+    for run in reversed([run for run in known if run.ended and not run.cut_off]):
         if run.state != "failed":
             break
         count += 1
@@ -132,12 +172,12 @@ def _final(rules: Retrain, entries: Sequence[Entry], cause: Entry) -> Decision |
     source, version = cause.facts["source"], cause.facts.get("version")
     if source not in rules.on:
         return Decision("no", "source", f"retrain.on has {', '.join(rules.on) or 'nothing'}, and not {source or 'it'}")
-    for entry in entries:
-        if entry.kind == "promoted" and entry.number > cause.number and version is not None:
-            live = str(entry.facts["version"])
-            if live != version:
-                reason = f"the alarm is about version {version}, and version {live} was promoted since"
-                return Decision("no", "superseded", reason)
+    promoted = next((entry for entry in reversed(entries) if entry.kind == "promoted"), None)
+    # An alarm can come late, after its version was replaced, so that its place in the ledger does not tell.
+    if promoted is not None and version is not None and str(promoted.facts["version"]) != version:
+        what = "was promoted since" if promoted.number > cause.number else "is the champion"
+        reason = f"the alarm is about version {version}, and version {promoted.facts['version']} {what}"
+        return Decision("no", "superseded", reason)
     return None
 
 

@@ -1,12 +1,12 @@
 """Carries out one claimed run: run -> `run_ended` -> rollout, each known to the ledger before the next begins.
 
 The `run` entry is in the ledger before anything starts. If the process dies after that, the entry has no end, and the
-next trigger asks the engine what became of the run instead of running it twice.
+next trigger, or another one, asks the engine what became of the run instead of running it twice.
 """
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
@@ -14,19 +14,21 @@ from typing import Literal, Protocol
 from loopwright.errors import GateError, LoopwrightError, StateError
 from loopwright.ledger import DuplicateEntry, Entry
 from loopwright.loop import Loop
-from loopwright.trigger.decide import runs
+from loopwright.trigger.decide import INTERRUPTED, runs
 from loopwright.trigger.history import History
+from loopwright.trigger.rollouts import Rollouts, is_claimed
 
 log = logging.getLogger("loopwright.trigger")
 
-INTERRUPTED = "interrupted"
+# Real seconds after which a run that the engine does not know is taken never to have been started.
+UNKNOWN_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class RunResult:
     """What became of a run. `version` is the version it registered, None where its gates were not passed."""
 
-    state: Literal["running", "succeeded", "rejected", "failed"]
+    state: Literal["running", "succeeded", "rejected", "failed", "cancelled"]
     version: int | None = None
     error: str | None = None
 
@@ -36,13 +38,6 @@ class StartRun(Protocol):
 
     def __call__(self, cause: int, run: str) -> RunResult:
         """`cause` is the number of the `run` entry; `run` is the run's name, unique and a DNS label."""
-
-
-class Rollout(Protocol):
-    """Takes a version live and judges it, or goes on with its rollout where that was interrupted."""
-
-    def __call__(self, version: int, *, cause: int) -> object:
-        """`cause` is the number of the `registered` entry. Raises RolloutError where the version did not go live."""
 
 
 AskEngine = Callable[[Entry], RunResult | None]
@@ -58,7 +53,7 @@ class Executor:
         history: History,
         *,
         run: StartRun,
-        rollout: Rollout,
+        rollouts: Rollouts,
         ask: AskEngine,
         clock: Callable[[], datetime],
         stopping: threading.Event,
@@ -66,53 +61,58 @@ class Executor:
     ) -> None:
         self.busy = ""
         self._loop, self._history = loop, history
-        self._run, self._rollout, self._ask = run, rollout, ask
+        self._run, self._rollouts, self._ask = run, rollouts, ask
         self._clock, self._stopping, self._poll_seconds = clock, stopping, poll_seconds
 
     def execute(self, intent: Entry) -> None:
         """Run the claimed `run` entry to its end, and roll out what it registered."""
+        if self._has_ended(intent):
+            log.warning("the run %s was closed before it began", intent.facts["run"])
+            return
         self._finish(intent, self._result(intent))
 
     def resume(self, intent: Entry) -> None:
-        """Close a `run` entry that a stopped process left open, as the engine says it ended."""
-        name = intent.facts["run"]
-        while True:
-            try:
-                result = self._ask(intent)
-            except LoopwrightError as error:
-                log.warning("the engine does not say what became of the run %s: %s", name, error)
-                result = RunResult("running")
-            result = result or RunResult("failed", error=INTERRUPTED)
-            if result.state != "running":
-                break
-            if self._stopping.wait(self._poll_seconds):
+        """Close a `run` entry that a stopped process left open, as the engine says it ended.
+
+        A run that a trigger claimed is followed to its end. One that a person has under way is left to them, and one
+        that the engine does not know yet is left to whoever has just claimed it.
+        """
+        while (result := self.ask(intent)) is not None and result.state == "running":
+            if not is_claimed(self._loop, intent) or self._stopping.wait(self._poll_seconds):
                 return
+        if result is None and (self._clock() - intent.at).total_seconds() < UNKNOWN_SECONDS:
+            return
+        self._finish(intent, result or RunResult("failed", error=INTERRUPTED))
+
+    def ask(self, intent: Entry) -> RunResult | None:
+        """What the engine says of a run; one that cannot be asked after is taken to be under way."""
+        try:
+            return self._ask(intent)
+        except LoopwrightError as error:
+            log.warning("the engine does not say what became of the run %s: %s", intent.facts["run"], error)
+        except Exception:
+            log.exception("the engine does not say what became of the run %s", intent.facts["run"])
+        return RunResult("running")
+
+    def close(self, intent: Entry, result: RunResult) -> None:
+        """Close a `run` entry that another process left open."""
+        log.info("the run %s was left open", intent.facts["run"])
         self._finish(intent, result)
 
-    def unfinished_rollout(self) -> Entry | None:
-        """The end of the newest run of a trigger, if it registered a version and no version went live or back since."""
-        entries = self._history.read()
-        ended = [run for run in runs(entries) if run.ended]
-        if not ended or not self._is_ours(ended[-1].entry) or self._loop.gates.approval != "auto":
-            return None
-        end = ended[-1].ended
-        if end is None or end.facts["version"] is None:
-            return None
-        over = any(entry.kind in ("promoted", "rolled_back") and entry.number > end.number for entry in entries)
-        return None if over else end
-
-    def roll_out(self, end: Entry) -> None:
-        """Roll out the version that a `run_ended` entry names."""
-        version = int(end.facts["version"])
-        cause = _registered(self._history.read(), end) or end
-        self.busy = f"the rollout of version {version} is under way"
+    def roll_out_unfinished(self) -> None:
+        """Roll out what is registered and has gone neither live nor back, if there is such a version."""
         try:
-            self._rollout(version, cause=cause.number)
-            log.info("version %d was rolled out", version)
-        except LoopwrightError as error:
-            log.warning("version %d was not rolled out: %s", version, error)
-        except Exception:
-            log.exception("version %d was not rolled out", version)
+            end = self._rollouts.unfinished()
+        except StateError:
+            self._rollouts.put_off()
+            raise
+        if end:
+            self._roll_out(end)
+
+    def _roll_out(self, end: Entry) -> None:
+        self.busy = f"the rollout of version {end.facts['version']} is under way"
+        try:
+            self._rollouts.go(end)
         finally:
             self.busy = ""
 
@@ -132,10 +132,12 @@ class Executor:
 
     def _finish(self, intent: Entry, result: RunResult) -> None:
         self.busy = f"the run {intent.facts['run']} is being closed"
-        end = self._end(intent, result)
-        if end and result.version is not None and self._loop.gates.approval == "auto" and self._is_ours(intent):
-            self.roll_out(end)
-        self.busy = ""
+        try:
+            end = self._end(intent, result)
+            if end and result.version is not None and self._rollouts.are_ours(intent):
+                self._roll_out(end)
+        finally:
+            self.busy = ""
 
     def _end(self, intent: Entry, result: RunResult) -> Entry | None:
         """Write the run's end; None if another process wrote it, or we are stopped before the ledger takes it."""
@@ -150,7 +152,7 @@ class Executor:
         log.info("the run %s ended: %s%s", name, result.state, f": {result.error}" if result.error else "")
         while True:
             try:
-                if any(run.name == name and run.ended for run in runs(self._history.read())):
+                if self._has_ended(intent):
                     return None
                 return self._history.append("run_ended", facts, cause=intent.number, key=f"run_ended/{intent.number}")
             except DuplicateEntry:
@@ -161,13 +163,5 @@ class Executor:
                 if self._stopping.wait(self._poll_seconds):
                     return None
 
-    def _is_ours(self, intent: Entry) -> bool:
-        """Whether a trigger claimed the run; what a person ran by hand, that person rolls out."""
-        return (intent.key or "").startswith(f"{self._loop.name}/run/")
-
-
-def _registered(entries: Sequence[Entry], end: Entry) -> Entry | None:
-    for entry in reversed(entries):
-        if entry.kind == "registered" and entry.facts["version"] == end.facts["version"]:
-            return entry
-    return None
+    def _has_ended(self, intent: Entry) -> bool:
+        return any(run.entry.number == intent.number and run.ended for run in runs(self._history.read()))

@@ -7,32 +7,33 @@ alarm, exactly one goes on: `<loop>/alarm/<episode>`, `<loop>/start/<n-th start>
 
 An alarm that may not start a run yet is kept and decided about again: when it is repeated, when its moment comes, when
 a run has ended. What is kept is not restored after a restart, for whoever sends an alarm repeats it as long as it
-fires, and only they know whether it still does.
+fires, and only they know whether it still does. An alarm whose run came to nothing and that is repeated is decided
+about again too, by the same rules; its further runs are claimed as `<loop>/run/<cause>/<n>`.
 """
 
 import hashlib
 import logging
 import threading
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from loopwright.errors import LoopwrightError, StateError
+from loopwright.errors import StateError
 from loopwright.ledger import DuplicateEntry, Entry, Ledger
 from loopwright.loop import Loop
 from loopwright.settings import Settings
 from loopwright.trigger.causes import Cause, Ignored, Received
-from loopwright.trigger.decide import FINAL, Decision, decide, runs, starts, unclaimed
-from loopwright.trigger.execute import AskEngine, Executor, Rollout, StartRun
+from loopwright.trigger.decide import FINAL, Decision, attempts, decide, runs, standing, starts, unclaimed
+from loopwright.trigger.execute import AskEngine, Executor, StartRun
 from loopwright.trigger.history import History
+from loopwright.trigger.open_runs import OpenRuns
 from loopwright.trigger.pending import Pending, Waiting
+from loopwright.trigger.rollouts import Rollout, Rollouts
+from loopwright.trigger.worker import Worker
 
 log = logging.getLogger("loopwright.trigger")
-
-_RETRY_SECONDS = 1.0  # after the ledger could not be used
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,16 @@ class Trigger:
         self._new_rows, self._clock, self._engine = new_rows, clock, engine
         self._wake = threading.Condition(threading.RLock())
         self._stopping = threading.Event()
-        self._jobs: deque[Callable[[], None]] = deque()
-        self._waiting = Waiting(clock)
-        self._thread: threading.Thread | None = None
+        self._waiting, self._open = Waiting(clock), OpenRuns(clock)
+        self._rollouts = Rollouts(loop, self.history, rollout, clock)
+        self._worker = Worker(
+            self._wake, self._stopping, look=self.reconsider, done=self._waiting.look_at_once, delay=self._delay
+        )
         self._executor = Executor(
             loop,
             self.history,
             run=run,
-            rollout=rollout,
+            rollouts=self._rollouts,
             ask=ask,
             clock=clock,
             stopping=self._stopping,
@@ -82,30 +85,26 @@ class Trigger:
     def start(self) -> None:
         """Find what a stopped process left open, and begin to work. Raises StateError if the ledger is not usable."""
         with self._wake:
-            if self._thread is not None:
+            if self._worker.started():
                 return
             for run in runs(self.history.read()):
                 if not run.ended:
                     log.info("the run %s was left open", run.name)
-                    self._jobs.append(partial(self._executor.resume, run.entry))
-            if unfinished := self._executor.unfinished_rollout():
-                self._jobs.append(partial(self._executor.roll_out, unfinished))
-            self._thread = threading.Thread(target=self._work, name="loopwright-trigger", daemon=True)
-            self._thread.start()
+                    self._take(run.entry, self._executor.resume)
+            if self._rollouts.unfinished():
+                self._worker.add(self._executor.roll_out_unfinished)
+            self._worker.start()
 
     def stop(self, timeout: float = 5.0) -> bool:
         """Take no more work and wait for what is under way; whether it ended in `timeout` seconds."""
         with self._wake:
             self._stopping.set()
             self._wake.notify_all()
-        if self._thread is None:
-            return True
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        return self._worker.join(timeout)
 
     def alive(self) -> bool:
         """Whether the worker thread runs."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._worker.alive()
 
     def receive(self, received: Received) -> list[Outcome]:
         """Take what a notification says; one outcome a cause. Raises StateError when the ledger is not usable."""
@@ -125,12 +124,19 @@ class Trigger:
             return self._consider(entry)
 
     def reconsider(self) -> None:
-        """Decide again about every kept alarm whose moment has come, and complete starts that were left half-way."""
+        """Decide again about every kept alarm whose moment has come, and complete what was left half-way.
+
+        That is: decisions without their run, rollouts that could not go on, and open runs that nobody here has in hand.
+        """
         with self._wake:
             entries = self.history.read()
             numbered = {entry.number: entry for entry in entries}
             for decision in unclaimed(entries):
-                self._claim(decision, numbered[decision.cause or 0])
+                self._claim(decision, numbered[decision.cause or 0], entries)
+            for intent in self._open.due(runs(entries)):
+                self._worker.add(partial(self._look_after, intent))
+            if self._rollouts.due():
+                self._worker.add(self._executor.roll_out_unfinished)
             for alarm in self._waiting.due():
                 self._consider(alarm)
 
@@ -170,11 +176,9 @@ class Trigger:
         """Decide about a cause; on `start`, claim the run and hand it to the worker."""
         while True:
             entries = self.history.read()
-            begun = starts(entries)
-            mine = next((decision for decision in begun if decision.cause == cause.number), None)
-            if mine is not None:
+            if mine := standing(entries, cause):
                 self._waiting.drop(cause.number)
-                return self._claim(mine, cause)
+                return self._claim(mine, cause, entries)
             decision = decide(
                 self.loop.retrain,
                 self.settings.clock,
@@ -182,71 +186,82 @@ class Trigger:
                 cause,
                 self._clock(),
                 self._new_rows,
-                self._executor.busy,
+                self._in_hand(cause),
             )
             if decision.action == "no":
-                return self._hold(cause, decision)
+                return self._hold(cause, decision, len(attempts(entries, cause.number)) + 1)
             try:
                 # The n-th start of the loop can be decided once: of two triggers that both see a free way, one goes.
-                self.history.append("decision", _facts(decision), cause=cause.number, key=f"start/{len(begun) + 1}")
+                key = f"start/{len(starts(entries)) + 1}"
+                self.history.append("decision", _facts(decision), cause=cause.number, key=key)
             except DuplicateEntry:
                 log.info("another trigger decided first about entry %d", cause.number)
 
-    def _hold(self, cause: Entry, decision: Decision) -> Outcome:
-        self._refuse(cause.number, decision)
+    def _hold(self, cause: Entry, decision: Decision, attempt: int) -> Outcome:
+        self._refuse(cause.number, decision, attempt)
         if cause.kind == "alarm" and decision.rule not in FINAL:
             self._waiting.keep(cause, decision)
-            self._wake.notify_all()
         else:
             self._waiting.drop(cause.number)
+        # The worker looks at what is kept in time, and after the run that is in the way.
+        self._wake.notify_all()
         return Outcome(cause.number, decision)
 
-    def _claim(self, decision: Entry, cause: Entry) -> Outcome:
+    def _claim(self, decision: Entry, cause: Entry, entries: Sequence[Entry]) -> Outcome:
         """Write the `run` entry before anything starts. Whoever writes it runs it; everyone else sees it is taken."""
         made = Decision("start", decision.facts["rule"], decision.facts["reason"])
-        name = f"{self.loop.name}-{self._clock():%Y%m%d%H%M%S}-{cause.number}"
+        attempt = [one.number for one in attempts(entries, cause.number)].index(decision.number) + 1
+        name = f"{self.loop.name}-{self._clock():%Y%m%d%H%M%S}-{cause.number}{f'-{attempt}' if attempt > 1 else ''}"
         facts = {"run": name, "engine": self._engine, "by": cause.facts.get("by") or cause.facts["source"]}
+        key = f"run/{_attempt(cause.number, attempt)}"
         try:
-            intent = self.history.append("run", facts, cause=decision.number, key=f"run/{cause.number}")
+            intent = self.history.append("run", facts, cause=decision.number, key=key)
         except DuplicateEntry as error:
             return Outcome(cause.number, made, self.history.get(error.number).facts["run"])
-        self._jobs.append(partial(self._executor.execute, intent))
-        self._wake.notify_all()
+        self._take(intent, self._executor.execute)
         return Outcome(cause.number, made, name)
 
-    def _refuse(self, cause: int, decision: Decision) -> None:
-        """Record a `no` once a cause and rule: an alarm that is repeated every minute must not fill the ledger."""
-        key = f"no/{cause}/{decision.rule}"
+    def _refuse(self, cause: int, decision: Decision, attempt: int = 1) -> None:
+        """Record a `no` once an attempt and rule: an alarm that is repeated every minute must not fill the ledger."""
+        key = f"no/{_attempt(cause, attempt)}/{decision.rule}"
         self.history.append_once("decision", _facts(decision), cause=cause, key=key)
 
-    def _work(self) -> None:
-        """The worker: whatever is claimed, one after the other, and in between what has become due."""
-        while not self._stopping.is_set():
-            if not self._do(self.reconsider):
-                self._stopping.wait(_RETRY_SECONDS)
-            job = self._next_job()
-            if job is not None:
-                self._do(job)
+    def _take(self, intent: Entry, work: Callable[[Entry], None]) -> None:
+        """Hand an open run to the worker, whose own it is until the work is done."""
+
+        def job() -> None:
+            try:
+                work(intent)
+            finally:
                 with self._wake:
-                    self._waiting.look_at_once()
+                    self._open.disown(intent.number)
 
-    def _next_job(self) -> Callable[[], None] | None:
+        self._open.own(intent.number)
+        self._worker.add(job)
+
+    def _look_after(self, intent: Entry) -> None:
+        """Ask once after a run that another process has or left open, and close it when it is over."""
+        result = self._executor.ask(intent)
         with self._wake:
-            if not self._jobs and not self._stopping.is_set():
-                self._wake.wait(self._waiting.delay())
-            return self._jobs.popleft() if self._jobs and not self._stopping.is_set() else None
+            over = self._open.judge(intent.number, result)
+        if over is not None:
+            self._executor.close(intent, over)
 
-    def _do(self, job: Callable[[], None]) -> bool:
-        """Whether the job went through. A worker that dies would leave the loop without runs, unnoticed."""
-        try:
-            job()
-        except LoopwrightError as error:
-            log.error("the worker could not go on: %s", error)
-        except Exception:
-            log.exception("the worker could not go on")
-        else:
-            return True
-        return False
+    def _delay(self) -> float | None:
+        """How long the worker may sleep, in seconds; None: until something comes."""
+        delays = (self._waiting.delay(), self._open.delay(), self._rollouts.delay())
+        return min((delay for delay in delays if delay is not None), default=None)
+
+    def _in_hand(self, cause: Entry) -> str:
+        """What keeps this trigger from starting a run now, beside the runs in the ledger; empty for nothing."""
+        # An alarm can wait, so that its run does not stand in a queue, claimed, behind a rollout that goes on.
+        first = cause.kind == "alarm" and self._worker.queued()
+        return self._executor.busy or ("the trigger goes on first with what was left" if first else "")
+
+
+def _attempt(cause: int, number: int) -> str:
+    """What the keys of a cause's n-th attempt have: the first is the cause's own."""
+    return str(cause) if number == 1 else f"{cause}/{number}"
 
 
 def _facts(decision: Decision) -> dict[str, Any]:

@@ -40,6 +40,8 @@ def test_what_is_inferred_is_valid_and_accepts_the_data_it_was_inferred_from() -
     assert loop.data.entity == "customerID"
     assert loop.data.timestamp == "when"
     assert loop.data.holdout.by == "time"
+    _, timeless = declared(rows=frame().drop(columns="when"))
+    assert timeless.data.holdout.by == "entity"
     assert loop.model.task == "classification"
     assert text.count("#") > 10
 

@@ -1,4 +1,4 @@
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -6,6 +6,7 @@ import pytest
 
 from loopwright.data import snapshots
 from loopwright.errors import DataError
+from loopwright.loop import Loop
 
 FRAME = pd.DataFrame({"b": ["2", "1", None], "a": ["x", "y", "z"]})
 
@@ -55,3 +56,19 @@ def test_history_keeps_the_newest_rows_and_those_whose_time_cannot_be_read() -> 
     newest = snapshots.newest(frame, "t")
     assert newest is not None
     assert newest.isoformat() == "2026-01-10T12:00:00+00:00"
+
+
+def test_rows_whose_label_may_yet_change_and_rows_of_the_future_are_not_used(small: Loop) -> None:
+    label = small.data.label.model_copy(update={"delay": timedelta(days=7)})
+    data = small.data.model_copy(update={"label": label, "history": timedelta(days=30)})
+    loop = small.model_copy(update={"data": data})
+    now = datetime(2026, 3, 31, tzinfo=UTC)
+    frame = pd.DataFrame({"seen": ["2099-01-01", "2026-03-30", "2026-03-20", "2026-03-01", "2026-01-01", "?"]})
+    assert snapshots.current(frame, loop, now)["seen"].tolist() == ["2026-03-20", "2026-03-01", "?"]
+    with pytest.raises(DataError, match=r"none of the 2 rows may be used: all are dated after 2026-03-24.* is 7d"):
+        snapshots.current(frame.head(2), loop, now)
+
+
+def test_a_line_break_in_a_value_is_not_the_end_of_it() -> None:
+    first, second = pd.DataFrame({"a": ["x\ny", "z"]}), pd.DataFrame({"a": ["x", "y\nz"]})
+    assert snapshots.identify(first)[0] != snapshots.identify(second)[0]

@@ -57,6 +57,12 @@ def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
         sources.read(".", tmp_path)
 
 
+def test_a_half_written_file_alone_is_no_data(tmp_path: Path) -> None:
+    (tmp_path / "_rows.csv").write_text("x\n1\n")
+    with pytest.raises(DataError, match="there is no data at"):
+        sources.read("_rows.csv", tmp_path)
+
+
 def test_files_that_differ_in_columns_are_refused_naming_the_odd_one(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x,y\n1,2\n")
     (tmp_path / "b.csv").write_text("x,z\n1,2\n")

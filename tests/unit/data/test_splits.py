@@ -29,18 +29,37 @@ def test_by_time_the_newest_rows_judge(small: Loop, valid: pd.DataFrame) -> None
     assert len(held) == pytest.approx(0.25 * len(valid), abs=2)
 
 
-def test_at_random_the_classes_keep_their_share_and_a_seed_repeats(small: Loop, valid: pd.DataFrame) -> None:
-    loop = holdout(small, by="random")
-    training, held = splits.split(valid, loop)
-    assert (held["left"] == "Yes").mean() == pytest.approx((valid["left"] == "Yes").mean(), abs=0.01)
-    assert splits.split(valid, loop)[1].equals(held)
-    other = loop.model_copy(update={"model": loop.model.model_copy(update={"seed": 8})})
-    assert not splits.split(valid, other)[1].equals(held)
-    assert not set(training["customer"]) & set(held["customer"])
+@pytest.mark.parametrize("by", ["entity", "random"])
+def test_what_has_trained_a_version_never_judges_a_later_one_while_the_data_grows(
+    small: Loop, valid: pd.DataFrame, by: str
+) -> None:
+    loop = holdout(small, by=by)
+    trained, _ = splits.split(valid.head(600), loop)
+    shuffled = valid.sample(frac=1, random_state=1).reset_index(drop=True)
+    _, judging = splits.split(shuffled, loop)
+    assert not set(trained["customer"]) & set(judging["customer"])
+    assert 0.18 < len(judging) / len(valid) < 0.32
+
+
+def test_a_seed_repeats_a_split_and_another_one_makes_another(small: Loop, valid: pd.DataFrame) -> None:
+    for by in ("entity", "random"):
+        loop = holdout(small, by=by)
+        held = splits.split(valid, loop)[1]
+        assert splits.split(valid, loop)[1].equals(held)
+        other = loop.model_copy(update={"model": loop.model.model_copy(update={"seed": 8})})
+        assert not splits.split(valid, other)[1].equals(held)
+
+
+def test_a_part_with_hardly_a_row_of_a_class_is_refused(small: Loop, valid: pd.DataFrame) -> None:
+    rare = valid.assign(left=["Yes"] * 9 + ["No"] * (len(valid) - 9))
+    with pytest.raises(DataError, match=r"the label left is Yes in \d of \d+ rows; expected at least 5 rows of each"):
+        splits.split(rare, holdout(small, by="random"))
 
 
 def test_too_few_rows_are_refused_with_the_numbers(small: Loop, valid: pd.DataFrame) -> None:
-    with pytest.raises(DataError, match=r"30 rows leave \d+ for holdout; expected at least 20 rows in each part"):
+    with pytest.raises(
+        DataError, match=r"30 rows leave \d+ for (training|holdout); expected at least 20 rows in each part"
+    ):
         splits.split(valid.head(30), holdout(small, by="random"))
 
 

@@ -1,13 +1,16 @@
 import json
+import os
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from loopwright import settings
+from loopwright import processes, settings
 from loopwright.engines import local, protocol
 from loopwright.engines.local import LocalEngine
 from loopwright.engines.local_runner import pipeline
@@ -101,9 +104,8 @@ def test_a_failed_steps_message_and_exit_code_are_the_runs(state: settings.Setti
     (folder / local.RESULT).write_text(json.dumps(local.result("failed", 1.0, error="a task failed")))
     status = engine.status("run-1")
     assert (status.error, status.exit_code) == ("all rows are bad", 3)
-    pid = int((folder / local.PROCESS).read_text())
-    local._signal(pid, local.signal.SIGKILL)
-    local._children[pid].wait()
+    (folder / local.RESULT).unlink()
+    engine.cancel("run-1")
 
 
 def test_runs_are_listed_by_their_loop_the_oldest_first(state: settings.Settings) -> None:
@@ -113,6 +115,129 @@ def test_runs_are_listed_by_their_loop_the_oldest_first(state: settings.Settings
         engine.follow(run, ignore)
     assert [status.run for status in engine.runs("small")] == ["b", "a"]
     assert [status.run for status in engine.runs("none")] == []
+
+
+@pytest.fixture
+def stranger() -> Iterator["subprocess.Popen[bytes]"]:
+    """A process that is no run, and leads a group."""
+    with subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True) as process:
+        yield process
+        process.kill()
+
+
+def left_without_process(state: settings.Settings, ago: float) -> LocalEngine:
+    """A run whose starter died `ago` seconds ago between writing the request and writing the process."""
+    engine = LocalEngine(state)
+    folder = state.runs / "run-1"
+    assert engine._claim(folder, request())
+    at = time.time() - ago
+    os.utime(folder / local.REQUEST, (at, at))
+    return engine
+
+
+def test_a_run_that_never_got_a_process_has_failed_after_a_while(state: settings.Settings) -> None:
+    engine = left_without_process(state, ago=local.START + 1)
+    status = engine.follow("run-1", ignore)
+    assert (status.state, status.exit_code) == ("failed", 6)
+    assert status.error is not None
+    assert "the run's process was not started" in status.error
+    assert engine.cancel("run-1").state == "failed"
+
+
+def test_a_run_that_is_being_started_can_be_cancelled(state: settings.Settings) -> None:
+    engine = left_without_process(state, ago=local.START - 0.3)
+    assert engine.status("run-1").state == "running"
+    assert engine.cancel("run-1").state == "cancelled"
+
+
+def test_a_process_that_cannot_be_started_is_a_failed_run_and_says_what_to_do(state: settings.Settings) -> None:
+    engine = LocalEngine(state, ("/no/such/program",))
+    with pytest.raises(RunError, match=r"the run run-1 cannot be started: .*No such file.*run it again"):
+        engine.submit(request())
+    status = engine.status("run-1")
+    assert (status.state, status.exit_code) == ("failed", 6)
+    assert status.error is not None
+    assert "No such file" in status.error
+
+
+@pytest.mark.parametrize(
+    ("error", "raised", "ends"),
+    [
+        (OSError(28, "No space left on device"), RunError, "failed"),
+        (KeyboardInterrupt(), KeyboardInterrupt, "cancelled"),
+    ],
+)
+def test_a_process_that_cannot_be_written_down_does_not_run(
+    state: settings.Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
+    raised: type[BaseException],
+    ends: str,
+) -> None:
+    write, seen = local.write_json, list[int]()
+
+    def fails(path: Path, value: dict[str, Any], **given: Any) -> None:
+        if path.name == local.PROCESS:
+            seen.append(value["pid"])
+            raise error
+        write(path, value, **given)
+
+    monkeypatch.setattr(local, "write_json", fails)
+    with pytest.raises(raised):
+        LocalEngine(state, SLEEPS).submit(request())
+    assert not processes.alive(seen[0])
+    assert LocalEngine(state).status("run-1").state == ends
+
+
+def test_an_empty_folder_does_not_stand_in_the_way(state: settings.Settings) -> None:
+    (state.runs / "run-1").mkdir()
+    engine = LocalEngine(state, SUCCEEDS)
+    engine.submit(request())
+    assert engine.follow("run-1", ignore).state == "succeeded"
+    assert [path.name for path in state.runs.iterdir()] == ["run-1"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the start is known on Linux")
+def test_another_process_with_the_runs_id_is_not_the_run_and_is_left_alone(
+    state: settings.Settings, stranger: "subprocess.Popen[bytes]"
+) -> None:
+    engine, folder = left_without_process(state, ago=60), state.runs / "run-1"
+    start = processes.started(stranger.pid)
+    assert start is not None
+    (folder / local.PROCESS).write_text(json.dumps({"pid": stranger.pid, "started": start - 500}))
+    status = engine.status("run-1")
+    assert status.state == "failed"
+    assert status.error is not None
+    assert "ended without a result" in status.error
+    assert engine._end("run-1", "cancelled", "cancelled").state == "cancelled"
+    assert stranger.poll() is None
+    (folder / local.RESULT).unlink()
+    (folder / local.PROCESS).write_text(json.dumps({"pid": stranger.pid, "started": start}))
+    assert engine.cancel("run-1").state == "cancelled"
+    assert stranger.wait(10) == -15
+
+
+def test_what_a_killed_run_left_behind_is_ended_with_it(state: settings.Settings, tmp_path: Path) -> None:
+    leaves = (
+        "import os, subprocess, sys; from pathlib import Path;"
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']);"
+        f"Path({str(tmp_path / 'left')!r}).write_text(str(child.pid)); os._exit(9)"
+    )
+    engine = LocalEngine(state, (sys.executable, "-c", leaves))
+    engine.submit(request())
+    assert engine.follow("run-1", ignore).state == "failed"
+    left, deadline = int((tmp_path / "left").read_text()), time.monotonic() + 5
+    while processes.alive(left):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_a_runner_whose_starter_is_gone_does_nothing(state: settings.Settings) -> None:
+    left_without_process(state, ago=0)
+    folder = state.runs / "run-1"
+    ended = subprocess.run([*local.RUNNER, str(folder), str(os.getpid() + 1)], timeout=30)
+    assert ended.returncode == 1
+    assert [path.name for path in folder.iterdir()] == [local.REQUEST]
 
 
 def test_an_unknown_run_is_named(state: settings.Settings) -> None:

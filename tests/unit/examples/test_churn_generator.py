@@ -9,7 +9,7 @@ from sklearn.metrics import roc_auc_score
 
 from loopwright import declaration
 from loopwright.data import contract, sources
-from loopwright.data.splits import entity_share
+from loopwright.data.splits import place
 from loopwright.errors import ContractError
 from loopwright.models import features as feature_code
 from loopwright.models.fit import fit
@@ -255,7 +255,7 @@ def live(generator, seed, drifted_from=None):
     for kind in ("covariate", "concept") if drifted_from is not None else ():
         process.drift(kind, END + timedelta(days=drifted_from))
     rows = process.rows(START + np.arange(12_000) * (DAY / 200))
-    return rows, np.array([entity_share(customer) < 0.2 for customer in rows.columns["customer_id"].tolist()])
+    return rows, np.array([place(customer, 7) < 0.2 for customer in rows.columns["customer_id"].tolist()])
 
 
 @pytest.fixture(scope="module")

@@ -24,10 +24,27 @@ def test_the_processes_are_called_as_they_say_they_are():
     assert commands.trigger(Path("/loop"), 6) == [*python, "loopwright.cli.trigger_service", "/loop", "--port", "6"]
 
 
-def test_mlflow_serves_the_loops_registry(tmp_path):
-    called = commands.mlflow(settings.read(tmp_path, {}), 5000)
-    assert called[called.index("--backend-store-uri") + 1] == f"sqlite:///{tmp_path}/.loopwright/mlflow.db"
+def test_mlflow_is_told_the_loops_registry_by_its_environment_as_it_may_hold_a_password(tmp_path):
+    uri = "postgresql://me:s3cret@db/mlflow"
+    given = settings.read(tmp_path, {"LOOPWRIGHT_REGISTRY_URI": uri})
+    called = commands.mlflow(given, 5000)
+    assert commands.mlflow_environment(given)["MLFLOW_BACKEND_STORE_URI"] == uri
+    assert "s3cret" not in " ".join(called)
     assert called[called.index("--default-artifact-root") + 1] == f"{tmp_path}/.loopwright/artifacts"
+
+
+def test_mlflows_server_takes_its_store_from_that_variable(tmp_path):
+    from click.testing import CliRunner
+    from mlflow import cli
+
+    given = settings.read(tmp_path, {})
+    arguments = commands.mlflow(given, 5000)[3:]
+    assert arguments[0] == "server"
+    context = cli.server.make_context("server", arguments[1:], resilient_parsing=True)
+    assert context.params["default_artifact_root"] == str(given.artifacts)
+    with CliRunner().isolation(env=commands.mlflow_environment(given)):
+        context = cli.server.make_context("server", arguments[1:])
+    assert context.params["backend_store_uri"] == given.registry_uri
 
 
 def test_envoy_is_taken_from_beside_python_before_path(tmp_path, monkeypatch):

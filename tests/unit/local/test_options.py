@@ -42,3 +42,9 @@ def test_without_mlflow_there_is_none_and_a_registry_that_is_a_server_is_not_ser
     places = choose_places(Options(gateway_port=0, with_mlflow=True), remote)
     assert "mlflow" not in places.ports
     assert places.urls["mlflow"] == "https://mlflow.example.com"
+
+
+def test_the_password_of_a_registry_that_is_a_server_is_not_shown(read):
+    remote = replace(read, registry_uri="https://me:s3cret@mlflow.example.com")
+    places = choose_places(Options(gateway_port=0, with_mlflow=True), remote)
+    assert places.urls["mlflow"] == "https://me:***@mlflow.example.com"

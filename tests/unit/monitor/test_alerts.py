@@ -110,6 +110,8 @@ def test_alerts_carry_the_bearer_token():
     assert requests[0][2]["authorization"] == "Bearer secret"
     assert outcomes["sent"] == 1
     assert "authorization" not in deliver([], content())[0][0][2]
+    (other,) = deliver([], content(), token="gehëim")[0]
+    assert (b"Authorization", "Bearer gehëim".encode()) in other[2].raw
 
 
 @pytest.mark.parametrize("problem", [500, 503, 429, httpx.ConnectError("refused"), httpx.ReadTimeout("slow")])

@@ -188,6 +188,59 @@ def test_labels_need_the_token_if_there_is_one(loop, profile, header):
     assert label(served, ("a", "Yes"), headers={"Authorization": "Bearer secret"}).status_code == 200
 
 
+def writes(profile, message):
+    """Each request that changes something: method, path, body and the status that it gets when it is taken."""
+    return [
+        ("PUT", "/v1/profiles/1", profile.to_json().encode(), 201),
+        ("POST", "/v1/events", msgspec.msgpack.encode(message(2)), 202),
+        ("POST", "/v1/labels", b'{"labels":[{"id":"p0","label":"Yes"}]}', 200),
+    ]
+
+
+@pytest.mark.parametrize("header", [None, b"Bearer wrong", b"gehe\xc3\xabim", b"Bearer gehe\xc3\xabim2"])
+def test_nobody_writes_without_the_token_and_who_has_it_does(loop, profile, message, header):
+    served = Served(loop, token="gehëim")
+    headers = {} if header is None else {"Authorization": header}
+    for method, path, body, _ in writes(profile, message):
+        answer = served.call(method, path, content=body, headers=headers)
+        assert (answer.status_code, answer.headers["www-authenticate"]) == (401, 'Bearer realm="loopwright"'), path
+        assert answer.json() == {"error": "the bearer token is missing or wrong"}
+    assert served.monitor.counters.versions == {}
+    assert served.rejected() == {"unauthorized": 1}
+    for method, path, body, status in writes(profile, message):
+        answer = served.call(method, path, content=body, headers={"Authorization": "Bearer gehëim".encode()})
+        assert answer.status_code == status, path
+
+
+def test_strangers_neither_take_a_versions_place_nor_push_it_out(loop, profile):
+    served = Served(loop, token="secret")
+    other = profile.to_json().replace('"rows":5000', '"rows":5001')
+    assert served.call("PUT", "/v1/profiles/1", content=other).status_code == 401
+    own = {"Authorization": "Bearer secret"}
+    assert served.call("PUT", "/v1/profiles/1", content=profile.to_json(), headers=own).status_code == 201
+    for version in range(2, 40):
+        assert served.call("PUT", f"/v1/profiles/{version}", content=other).status_code == 401
+    assert list(served.monitor.counters.versions) == ["1"]
+
+
+@pytest.mark.parametrize("token", ["", "secret"])
+def test_a_web_page_writes_nothing_whatever_it_knows(loop, profile, message, token):
+    served = Served(loop, token=token)
+    own = {"Authorization": f"Bearer {token}"} if token else {}
+    for method, path, body, _ in writes(profile, message):
+        headers = {**own, "Origin": "https://example.com", "Content-Type": "text/plain"}
+        answer = served.call(method, path, content=body, headers=headers)
+        assert (answer.status_code, answer.json()) == (403, {"error": "requests from web pages are not taken"}), path
+    assert served.monitor.counters.versions == {}
+    for method, path, body, status in writes(profile, message):
+        assert served.call(method, path, content=body, headers=own).status_code == status, path
+
+
+def test_reading_needs_no_token(loop):
+    served = Served(loop, token="secret")
+    assert {served.call("GET", path).status_code for path in ("/healthz", "/metrics", "/v1/drift")} == {200}
+
+
 def test_health_and_drift_answer_before_there_is_anything(loop):
     served = Served(loop)
     assert served.call("GET", "/healthz").status_code == 200
@@ -219,3 +272,11 @@ def test_a_background_job_that_fails_is_logged_and_goes_on(served, message, monk
     monkeypatch.setattr(served.monitor, "count_one", fail_once)
     served.events(message(2), until=lambda: served.monitor.counters.versions["1"].events == 2)
     assert "a background job of the monitor failed" in caplog.text
+
+
+def test_between_looks_it_is_asked_again_and_again_whether_an_alarm_is_to_be_repeated(served, monkeypatch):
+    asked = []
+    monkeypatch.setattr("loopwright.monitor.app.REPEAT_CHECK", 0.001)
+    monkeypatch.setattr(served.monitor, "repeat", asked.append)
+    served.call("GET", "/healthz", until=lambda: len(asked) >= 3)
+    assert set(asked) == {1000.0}

@@ -174,10 +174,10 @@ def look(*drifted, enough=True, names=("age", "plan")):
 
 class TestAlarm:
     def notices(self, *looks):
-        """(at, firing, resolved) of each notice, with one look every 360 seconds."""
-        alarm, result = Alarm(RULE), []
+        """(at, firing, resolved) of each notice, with a window of five minutes: one look every 30 seconds."""
+        alarm, result = Alarm(replace(RULE, look=30.0)), []
         for number, item in enumerate(looks):
-            notice = alarm.step(item, number * 360.0)
+            notice = alarm.step(item, number * 30.0)
             if notice:
                 firing = [name for name, alert in notice.alerts.items() if alert.ends_at is None]
                 assert notice.firing == bool(firing)
@@ -201,6 +201,34 @@ class TestAlarm:
 
     def test_it_is_repeated_every_window_while_it_fires(self):
         assert [number for number, *_ in self.notices(*[look("age")] * 32)] == [1, 11, 21, 31]
+
+    @pytest.mark.parametrize("look_seconds", [31.0, 360.0, 7 * 86400 / 10])
+    def test_with_a_longer_window_it_is_repeated_every_five_minutes_between_looks_too(self, look_seconds):
+        alarm = Alarm(replace(RULE, look=look_seconds))
+        alarm.step(look("age"), 0.0)
+        assert alarm.repeat(1.0) is None
+        assert alarm.step(look("age"), 2.0)
+        assert [at for at in range(3, 1000) if alarm.repeat(float(at))] == [
+            pytest.approx(302, abs=15),
+            pytest.approx(602, abs=30),
+            pytest.approx(902, abs=45),
+        ]
+
+    def test_between_looks_a_short_window_and_a_window_with_too_little_repeat_nothing(self):
+        for rule, second in ((replace(RULE, look=30.0), look("age")), (RULE, look("age"))):
+            alarm = Alarm(rule)
+            alarm.step(look("age"), 0.0)
+            assert alarm.step(second, 2.0)
+            if rule is RULE:
+                alarm.step(look("age", enough=False), 3.0)
+            assert [at for at in range(4, 1000) if alarm.repeat(float(at))] == []
+            assert alarm.firing
+
+    def test_what_does_not_fire_is_not_repeated(self):
+        alarm = Alarm(RULE)
+        for at in range(0, 2000, 100):
+            alarm.step(look(), float(at))
+            assert alarm.repeat(at + 50.0) is None
 
     def test_another_feature_is_told_at_once_and_one_that_is_over_with_the_next_notice(self):
         looks = [look("age"), look("age"), look("plan"), look("plan"), look("plan")]

@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from datetime import timedelta
 
 import msgspec
 import numpy as np
@@ -61,7 +62,9 @@ def test_ten_windows_without_drift_raise_no_alarm(live):
     assert (state["version"], state["events"], state["alarm"], state["enough"]) == ("1", 1000, False, True)
 
 
-def test_a_shifted_feature_is_told_once_a_window_and_resolved_once(live):
+def test_a_shifted_feature_is_told_once_a_window_and_resolved_once(loop, profile, columns):
+    short = loop.monitor.model_copy(update={"window": timedelta(minutes=5)})
+    live = Live(loop.model_copy(update={"monitor": short}), profile, columns)
     live.looks(20)
     live.looks(25, shift=1.0)
     assert set(live.told()) == {("firing", "age")}
@@ -72,6 +75,15 @@ def test_a_shifted_feature_is_told_once_a_window_and_resolved_once(live):
     assert live.told()[-1] == ("resolved",)
     assert Counter(status for status, *_ in live.told())["resolved"] == 1
     assert not live.monitor.drift()["alarm"]
+
+
+def test_what_fires_is_told_again_every_five_minutes_between_the_looks_of_a_long_window(live):
+    live.looks(15, shift=1.0)
+    before, start = len(live.sent), live.at
+    for second in range(1200):
+        live.monitor.repeat(start + second)
+    assert 3 <= len(live.sent) - before <= 5
+    assert set(live.told()) == {("firing", "age")}
 
 
 def test_traffic_that_stops_ends_no_alarm_and_begins_none(live):

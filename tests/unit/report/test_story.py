@@ -73,6 +73,10 @@ def test_every_entry_of_a_whole_life_has_a_sentence_of_its_own_kind(ledger):
             entry("rolled_back", version=3, seconds=20.64, reason="it is worse", requests=None),
             "version 3 was taken back after 20.6 s: it is worse",
         ),
+        (
+            entry("rollout_failed", version=3, reason="process 7 is rolling out version 2"),
+            "the rollout of version 3 could not go on: process 7 is rolling out version 2",
+        ),
     ],
 )
 def test_a_sentence_says_what_happened(told, expected):
@@ -104,6 +108,7 @@ def test_an_entry_whose_cause_is_not_there_begins_a_story(ledger):
         (entry("promoted"), story.GOOD),
         (entry("alarm"), story.BAD),
         (entry("rolled_back"), story.BAD),
+        (entry("rollout_failed"), story.BAD),
         (entry("run_ended", state="failed"), story.BAD),
         (entry("run_ended", state="succeeded"), story.PLAIN),
         (entry("judged", passed=False), story.BAD),

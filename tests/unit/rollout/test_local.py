@@ -6,6 +6,7 @@ import sys
 import httpx
 import pytest
 
+from loopwright.errors import RolloutError
 from loopwright.loop import Loop
 from loopwright.rollout.counts import ANSWERS, TRAFFIC, ZERO
 from loopwright.rollout.gateway import Gateway, GatewayLost, NotReady
@@ -176,6 +177,47 @@ def test_a_challenger_that_ends_again_and_again_is_not_ready_and_says_why(make, 
     supervisor.state, supervisor.restarts = "failed", 2
     with pytest.raises(NotReady, match="version 2 does not start: predictor 2 ended with code 8"):
         gateway.wait_ready(2, 5)
+
+
+def restarted(settings, champion, weights, problems=None):
+    """What a supervisor says that was started again, and whose challenger is ready."""
+    predictors = {1: Predictor(champion), 2: Predictor("ready")}
+    write_status(settings.live, Status(os.getpid(), 1.0, {}, predictors, weights, problems or {}))
+
+
+def test_a_challenger_waits_for_a_champion_that_starts_again(make, settings, supervisor):
+    gateway = make()
+    gateway.add(2, "/bundles/2", "bb")
+    restarted(settings, "starting", {})
+    waits = []
+
+    def pause(seconds):
+        waits.append(seconds)
+        if len(waits) == 3:
+            restarted(settings, "ready", {1: 100, 2: 0})
+
+    gateway._pause = pause
+    gateway.wait_ready(2, 60)
+    assert len(waits) == 3
+
+
+def test_a_champion_that_does_not_come_is_not_the_challengers_fault(make, settings, supervisor):
+    gateway = make()
+    gateway.add(2, "/bundles/2", "bb")
+    restarted(settings, "failed", {}, {"predictor 1": "predictor 1 ended with code 8"})
+    supervisor.stuck = True
+    with pytest.raises(
+        RolloutError, match=r"version 1, the champion, took no traffic .*: predictor 1 ended"
+    ) as refused:
+        gateway.wait_ready(2, 0)
+    assert not isinstance(refused.value, NotReady)
+
+
+def test_a_champion_that_fails_while_it_serves_is_not_waited_for(make, settings):
+    gateway = make()
+    gateway.add(2, "/bundles/2", "bb")
+    restarted(settings, "failed", {1: 100, 2: 0})
+    gateway.wait_ready(2, 0)
 
 
 def test_a_challenger_that_is_not_ready_in_time_says_so(make, supervisor):

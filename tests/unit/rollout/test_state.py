@@ -1,8 +1,11 @@
 import json
+import os
 
 import pytest
 
-from loopwright.errors import StateError
+from loopwright.errors import RolloutError, StateError
+from loopwright.rollout import resume
+from loopwright.rollout.resume import Saved
 from loopwright.rollout.state import (
     SERVING,
     STATUS,
@@ -65,3 +68,33 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StateError, match="cannot be written"):
         write_serving(tmp_path / "file", Serving())
+
+
+def test_what_is_wanted_survives_a_machine_that_goes_down_and_what_is_observed_need_not(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(os, "fsync", synced.append)
+    write_status(tmp_path, Status(7, 1.5))
+    assert synced == []
+    write_serving(tmp_path, Serving(stable=ONE))
+    assert len(synced) == 2, "the file and its folder"
+    resume.save(tmp_path / "rollout.json", Saved(2, "/bundles/2", "bb", 1, (5,), 1, 1, 1.0))
+    assert len(synced) == 4
+
+
+def test_a_second_rollout_is_refused_naming_the_first_and_the_lock_ends_with_it(tmp_path):
+    path = tmp_path / "live" / "rollout.lock"
+    with resume.alone(path, 12):
+        refused = pytest.raises(RolloutError, match=f"process {os.getpid()} is rolling out version 12; expected one")
+        with refused, resume.alone(path, 3):
+            pytest.fail("two rollouts")
+    with resume.alone(path, 3):
+        assert path.read_text() == f"{os.getpid()} 3"
+
+
+def test_a_lock_that_cannot_be_opened_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(StateError, match=r"file/rollout\.lock cannot be opened"),
+        resume.alone(tmp_path / "file" / "rollout.lock", 3),
+    ):
+        pytest.fail("no lock")

@@ -16,6 +16,7 @@ class Monitor:
     def __init__(self) -> None:
         self.profiles: list[bytes] = []
         self.messages: list[dict] = []
+        self.authorizations: list[bytes] = []
         self.calls = 0
         self.fail = 0
         self.forgets = False
@@ -24,6 +25,7 @@ class Monitor:
 
     async def __call__(self, request: httpx.Request) -> httpx.Response:
         self.calls += 1
+        self.authorizations += [value for name, value in request.headers.raw if name.lower() == b"authorization"]
         if self.hangs:
             await asyncio.Event().wait()
         if self.fail:
@@ -55,12 +57,12 @@ def metrics():
     return Metrics("churn", "3", CollectorRegistry())
 
 
-def play(monitor, metrics, scenario, seconds=1.0):
+def play(monitor, metrics, scenario, seconds=1.0, **options):
     """Run the scenario against a queue whose sender runs, then close it."""
 
     async def run():
         async with httpx.AsyncClient(transport=httpx.MockTransport(monitor)) as client:
-            queue = events.Events(client, "http://monitor", "3", b"profile", metrics)
+            queue = events.Events(client, "http://monitor", "3", b"profile", metrics, **options)
             sender = asyncio.create_task(queue.run())
             await scenario(queue)
             await queue.close(sender, seconds)
@@ -187,3 +189,22 @@ def test_what_is_queued_at_the_end_is_sent_before_the_sender_stops(monitor, metr
 
     play(monitor, metrics, scenario)
     assert [len(message["ids"]) for message in monitor.messages] == [3]
+
+
+@pytest.mark.parametrize("token", ["secret", "gehëim"])
+def test_profile_and_events_carry_the_token(monitor, metrics, token):
+    async def scenario(queue):
+        add(queue)
+        await until(lambda: monitor.messages)
+
+    play(monitor, metrics, scenario, token=token)
+    assert monitor.authorizations == [f"Bearer {token}".encode()] * 2
+
+
+def test_without_a_token_there_is_no_header_for_it(monitor, metrics):
+    async def scenario(queue):
+        add(queue)
+        await until(lambda: monitor.messages)
+
+    play(monitor, metrics, scenario)
+    assert monitor.authorizations == []

@@ -60,6 +60,22 @@ def test_other_metrics_are_compared_by_a_paired_bootstrap(small: Loop) -> None:
     assert not apply(loop, judged(4.0, 0.5))["champion"].passed
 
 
+def test_a_champion_that_cannot_be_asked_fails_the_gates_against_it_only(small: Loop) -> None:
+    case = gates.Judged(*vars(judged(0.5, None)).values())
+    found = apply(small, gates.Judged(case.truth, case.challenger, None, "version 1 cannot be asked"))
+    assert (found["champion"].passed, found["champion"].detail) == (False, "version 1 cannot be asked")
+    assert found["minimum"].passed
+
+
+def test_too_few_rows_to_compare_on_fail_the_gate_with_numbers_that_are_json(small: Loop) -> None:
+    truth = np.array([True] + [False] * 30)
+    one_positive = gates.Judged(truth, np.linspace(1, 0, 31), np.linspace(0, 1, 31))
+    gate = apply(small, one_positive)["champion"]
+    assert not gate.passed
+    assert "too few rows" in gate.detail
+    assert np.isfinite([gate.value, gate.limit]).all()
+
+
 def test_minimum_and_maximum_hold_the_value_itself(small: Loop) -> None:
     loop = with_gates(small, minimum={"roc_auc": 0.99}, maximum={"brier": 0.01})
     found = apply(loop, judged(0.5, None))
@@ -72,7 +88,6 @@ def test_minimum_and_maximum_hold_the_value_itself(small: Loop) -> None:
     ("predictions", "detail"),
     [(np.full(10, 0.5), "all the same"), (np.r_[np.nan, np.arange(9.0)], "10.0% are not finite")],
 )
-def test_a_model_that_says_nothing_is_not_sane(predictions: np.ndarray, detail: str, small: Loop) -> None:
-    case = gates.Judged(np.arange(10) % 2 == 0, predictions, None)
-    found = gates.apply(with_gates(small), case, {})[0]
+def test_a_model_that_says_nothing_is_not_sane(predictions: np.ndarray, detail: str) -> None:
+    found = gates.sane(predictions)
     assert (found.gate, found.passed, found.detail) == ("sanity", False, detail)

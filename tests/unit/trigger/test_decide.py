@@ -5,7 +5,7 @@ import pytest
 from loopwright.durations import Clock
 from loopwright.errors import DataError
 from loopwright.ledger import Entry
-from loopwright.trigger.decide import decide, failures, runs, unclaimed
+from loopwright.trigger.decide import INTERRUPTED, attempts, decide, failures, runs, standing, unclaimed
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
@@ -31,13 +31,13 @@ class Story:
         key = f"churn/start/{sum(e.kind == 'decision' for e in self.entries) + 1}"
         return self.add("decision", {"action": "start", "rule": "alarm"}, cause=cause.number, key=key)
 
-    def run(self, age=timedelta(days=9), state="succeeded", cause=None, version=None):
+    def run(self, age=timedelta(days=9), state="succeeded", cause=None, version=None, error=None):
         """A whole run, begun so long ago; in flight if `state` is None."""
         decision = self.decision(cause or self.alarm())
         name = f"churn-{decision.number}"
         run = self.add("run", {"run": name}, cause=decision.number, at=NOW - age)
         if state:
-            self.add("run_ended", {"run": name, "state": state, "version": version}, cause=run.number)
+            self.add("run_ended", {"run": name, "state": state, "version": version, "error": error}, cause=run.number)
         return run
 
 
@@ -192,9 +192,79 @@ def test_an_alarm_about_a_version_that_was_replaced_since_is_superseded(loop, st
 def test_an_alarm_about_the_live_version_is_not_superseded(loop, story):
     old, unnamed = story.alarm(version="2"), story.alarm(version=None)
     story.add("promoted", {"version": 2})
-    new = story.alarm(version="1")
+    new = story.alarm(version="2")
     for alarm in (old, unnamed, new):
         assert ask(loop(), story, alarm).action == "start"
+
+
+def test_an_alarm_that_comes_after_its_version_was_replaced_is_superseded(loop, story):
+    story.add("promoted", {"version": 1})
+    story.add("promoted", {"version": 2})
+    decision = ask(loop(), story, story.alarm(version="1"))
+    assert (decision.action, decision.rule) == ("no", "superseded")
+    assert decision.reason == "the alarm is about version 1, and version 2 is the champion"
+
+
+def test_an_alarm_about_a_version_that_came_back_is_not_superseded(loop, story):
+    for version in (1, 2, 1):
+        story.add("promoted", {"version": version})
+    assert ask(loop(), story, story.alarm(version="1")).action == "start"
+
+
+@pytest.mark.parametrize(("state", "error"), [("failed", INTERRUPTED), ("cancelled", "cancelled")])
+def test_a_run_that_was_cut_off_neither_counts_for_the_breaker_nor_closes_it(loop, story, state, error):
+    rules = loop(max_failures=2)
+    for _ in range(3):
+        story.run(state=state, error=error)
+    assert failures(runs(story.entries)) == 0
+    story.run(state="failed", error="no disk")
+    story.run(state=state, error=error)
+    story.run(state="failed", error="no disk")
+    story.run(state=state, error=error)
+    assert failures(runs(story.entries)) == 2
+    assert ask(rules, story, story.alarm()).rule == "breaker"
+
+
+@pytest.mark.parametrize("state", ["failed", "rejected", "cancelled"])
+def test_the_decision_whose_run_came_to_nothing_stands_no_longer(story, state):
+    alarm = story.alarm()
+    assert standing(story.entries, alarm) is None
+    story.run(cause=alarm, state=None)
+    assert standing(story.entries, alarm) == story.entries[-2]
+    story.add("run_ended", {"run": story.entries[-1].facts["run"], "state": state, "version": None})
+    assert standing(story.entries, alarm) is None
+    story.add("promoted", {"version": 7})
+    assert standing(story.entries, alarm) is not None
+
+
+def test_a_version_that_waits_stands_until_it_is_taken_back(story):
+    alarm = story.alarm()
+    story.run(cause=alarm, version=2)
+    first = standing(story.entries, alarm)
+    assert first is not None
+    story.add("rolled_back", {"version": 9})
+    assert standing(story.entries, alarm) == first
+    story.add("rolled_back", {"version": 2})
+    assert standing(story.entries, alarm) is None
+    story.run(cause=alarm, state=None)
+    second = standing(story.entries, alarm)
+    assert second is not None
+    assert [first, second] == attempts(story.entries, alarm.number)
+
+
+def test_a_version_that_went_live_while_its_run_ended_stands(story):
+    alarm = story.alarm()
+    run = story.run(cause=alarm, state=None)
+    story.add("promoted", {"version": 2})
+    story.add("run_ended", {"run": run.facts["run"], "state": "succeeded", "version": 2})
+    story.add("rolled_back", {"version": 2})
+    assert standing(story.entries, alarm) is not None
+
+
+def test_a_persons_request_stands_whatever_came_of_it(story):
+    request = story.request()
+    story.run(cause=request, state="failed")
+    assert standing(story.entries, request) is not None
 
 
 def test_a_run_without_a_decision_is_a_persons(story):
