@@ -28,6 +28,15 @@ SUCCEEDS = (
 DIES = (sys.executable, "-c", "import os; os._exit(9)")
 
 
+@pytest.fixture(autouse=True)
+def ended() -> Iterator[None]:
+    """Each run's process is waited for: a result is there a moment before its process has ended."""
+    yield
+    for process in local._children.values():
+        process.wait(10)
+    local._children.clear()
+
+
 def request(run: str = "run-1", **changes: Any) -> RunRequest:
     values = {"loop": "{}", "name": "small", "folder": Path("/"), "features": "", "run": run, "cause": 4}
     return RunRequest(**{**values, **changes})
@@ -199,8 +208,9 @@ def test_an_empty_folder_does_not_stand_in_the_way(state: settings.Settings) -> 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the start is known on Linux")
 def test_another_process_with_the_runs_id_is_not_the_run_and_is_left_alone(
-    state: settings.Settings, stranger: "subprocess.Popen[bytes]"
+    state: settings.Settings, stranger: "subprocess.Popen[bytes]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(local, "GRACE", 0.2)  # Nobody waits for the stranger here, so that its group stays.
     engine, folder = left_without_process(state, ago=60), state.runs / "run-1"
     start = processes.started(stranger.pid)
     assert start is not None

@@ -42,16 +42,20 @@ def by_hand(bench):
 
 @pytest.fixture
 def pass_time(bench, wait):
-    """Let seconds go by, one after the other, and see each time that the engine was asked."""
+    """Let seconds go by, one after the other, and see each time that the engine was asked and its answer taken."""
 
     def go(trigger, seconds, *, closed=False):
+        def looked():
+            with trigger._wake:
+                times = set(trigger._open._asked.values())
+                return bench.of("run_ended") or (times == {bench.clock.now} and not trigger._open._queued)
+
         for _ in range(int(seconds)):
             bench.clock.advance(timedelta(seconds=1))
             if closed and bench.of("run_ended"):
                 return
-            asked = len(bench.engine.asked)
             trigger.reconsider()
-            wait(lambda asked=asked: len(bench.engine.asked) > asked or bench.of("run_ended"))
+            wait(looked)
 
     return go
 
