@@ -70,9 +70,9 @@ def take_live(
             progress,
         )
     if not outcome.promoted:
+        registry.demote(loop.name, number)
         if outcome.reason == course.STOPPED:
             raise KeyboardInterrupt
-        registry.demote(loop.name, number)
         cost = "" if outcome.requests is None else f"; it answered {outcome.requests:,} requests"
         raise RolledBack(
             f"version {number} was taken back after {outcome.seconds:.1f} s: {outcome.reason}{cost}",

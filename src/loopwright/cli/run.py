@@ -88,6 +88,7 @@ def _close_interrupted(context: Context, engine: "Engine") -> None:
 def _start(context: Context, code: str, reason: str, progress: Progress) -> "RunStatus":
     """Run the pipeline because a person asked, and write what came of it; Ctrl-C cancels the run."""
     from loopwright.engines.local import LocalEngine
+    from loopwright.ledger import DuplicateEntry
 
     engine, ledger, name = LocalEngine(context.settings), context.ledger, context.loop.name
     asked = ledger.append(name, "request", {"reason": reason, "by": getpass.getuser()})
@@ -108,7 +109,9 @@ def _start(context: Context, code: str, reason: str, progress: Progress) -> "Run
         "version": status.version,
         "error": status.error,
     }
-    ledger.append(name, "run_ended", facts, cause=entry.number, key=f"{name}/run_ended/{entry.number}")
+    # A trigger that is up closes a run whose command seems gone: the end is written once, by whoever is first.
+    with suppress(DuplicateEntry):
+        ledger.append(name, "run_ended", facts, cause=entry.number, key=f"{name}/run_ended/{entry.number}")
     return status
 
 
