@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
 from loopwright.errors import LedgerError, StateError
@@ -207,7 +207,7 @@ class Ledger:
                 _metadata.create_all(connection)
                 if connection.execute(sa.select(_head.c.id)).first() is None:
                     connection.execute(_head.insert().values(id=1, number=0, hash=GENESIS))
-        except (IntegrityError, OperationalError):
+        except (IntegrityError, OperationalError, ProgrammingError):
             # Two processes made the tables at once: the other one was first, which is as good.
             with self._engine.begin() as connection:
                 connection.execute(sa.select(_head.c.id)).one()
