@@ -23,7 +23,7 @@ by. A key that is not listed here is an error, with its line and the key that wa
 - A *share* is a number from 0 to 1.
 - A key without a default must be given.
 
-This page is generated from `src/loopwright/loop.py`; `make generate` writes it.
+This page is generated from `src/loopwright/loop`; `make generate` writes it.
 """
 
 # What the model leaves to be understood from the name.

@@ -1,0 +1,94 @@
+"""The declaration of a model project, as frozen objects: what may stand in a loop.yaml, and what follows from it.
+
+Everything else asks these objects, never the file; `declaration` reads the file into them. One module a section.
+"""
+
+import hashlib
+import json
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from loopwright.loop.data import Column, Data
+from loopwright.loop.fields import Declared, Scalar
+from loopwright.loop.model import (
+    CLASSIFICATION_METRICS,
+    LOWER_IS_BETTER,
+    REGRESSION_METRICS,
+    ChampionRule,
+    Gates,
+    Model,
+)
+from loopwright.loop.operations import Monitor, Retrain
+from loopwright.loop.rollout import Rollout
+
+__all__ = [
+    "CLASSIFICATION_METRICS",
+    "LOWER_IS_BETTER",
+    "REGRESSION_METRICS",
+    "ChampionRule",
+    "Column",
+    "Loop",
+    "Retrain",
+    "Rollout",
+    "Scalar",
+]
+
+
+class Metadata(Declared):
+    """Who the loop is."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        max_length=40,
+        description="The loop's name: a DNS label, as it becomes part of Kubernetes names and host names.",
+    )
+
+
+class Loop(Declared):
+    """One declared model project."""
+
+    apiVersion: Literal["loopwright/v1"]
+    kind: Literal["Loop"]
+    metadata: Metadata
+    data: Data
+    model: Model
+    gates: Gates = Gates()
+    rollout: Rollout = Rollout()
+    monitor: Monitor = Monitor()
+    retrain: Retrain = Retrain()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if not self.inputs:
+            raise ValueError("the contract names no input column beside the label, the entity and the timestamp")
+        known = CLASSIFICATION_METRICS if self.model.task == "classification" else REGRESSION_METRICS
+        for metric in (*self.gates.minimum, *self.gates.maximum, *self.gates.champion):
+            if metric not in known:
+                raise ValueError(f"gates: {metric} is no metric of {self.model.task}; there are {', '.join(known)}")
+        return self
+
+    @property
+    def name(self) -> str:
+        """The loop's name."""
+        return self.metadata.name
+
+    @property
+    def inputs(self) -> dict[str, Column]:
+        """The columns that a model takes, in the contract's order: all but label, entity and timestamp."""
+        special = {self.data.label.column, self.data.entity, self.data.timestamp}
+        return {name: column for name, column in self.data.contract.items() if name not in special}
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the declaration, however it was formatted."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def to_json(self) -> str:
+        """The whole declaration with its defaults, as `from_json` reads it."""
+        return json.dumps(self.model_dump(mode="json"), sort_keys=False, separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Read what `to_json` wrote."""
+        return cls.model_validate_json(text)
