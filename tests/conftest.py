@@ -31,6 +31,20 @@ gates:
   champion: {roc_auc: {no_worse_by: 0.05, confidence: 0.9}}
 """
 
+CHURN = """
+apiVersion: loopwright/v1
+kind: Loop
+metadata: {name: churn}
+data:
+  source: churn.csv
+  label: {column: churned}
+  contract:
+    churned: {values: ["No", "Yes"]}
+    age: {type: number}
+    plan: {values: [basic, premium]}
+model: {task: classification}
+"""
+
 
 @pytest.fixture(scope="session")
 def root() -> Path:
@@ -51,6 +65,12 @@ def real_data() -> Path:
 def small_declaration() -> str:
     """The small loop's loop.yaml."""
     return DECLARATION
+
+
+@pytest.fixture(scope="session")
+def churn_declaration() -> str:
+    """A loop of one number and one category, with every section that can be left out left out."""
+    return CHURN
 
 
 @pytest.fixture

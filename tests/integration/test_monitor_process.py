@@ -18,20 +18,6 @@ import pytest
 from loopwright.declaration import parse
 from loopwright.statistics.profile import Profile
 
-LOOP = """
-apiVersion: loopwright/v1
-kind: Loop
-metadata: {name: churn}
-data:
-  source: churn.csv
-  label: {column: churned}
-  contract:
-    churned: {values: ["No", "Yes"]}
-    age: {type: number}
-    plan: {values: [basic, premium]}
-model: {task: classification}
-monitor: {window: 1h, min_events: 300}
-"""
 TOKEN = "s3cret"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 # An hour of the loop, its window, takes 3 seconds, and the looks are half a second apart.
@@ -89,9 +75,9 @@ def command(path, port, *more):
 
 
 @pytest.fixture
-def loop_file(tmp_path):
+def loop_file(tmp_path, churn_declaration):
     path = tmp_path / "loop.json"
-    path.write_text(parse(LOOP).to_json())
+    path.write_text(parse(churn_declaration + "monitor: {window: 1h, min_events: 300}").to_json())
     return path
 
 

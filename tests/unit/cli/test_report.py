@@ -11,19 +11,6 @@ from loopwright.cli.report import gather, write
 from loopwright.errors import RegistryError, StateError
 from loopwright.ledger import Ledger
 
-LOOP = """
-apiVersion: loopwright/v1
-kind: Loop
-metadata: {name: churn}
-data:
-  source: churn.csv
-  label: {column: churned}
-  contract:
-    churned: {values: ["No", "Yes"]}
-    age: {type: number}
-model: {task: classification}
-"""
-
 
 class Registered:
     """A registry with version 1 only."""
@@ -35,11 +22,11 @@ class Registered:
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
+def folder(tmp_path, monkeypatch, churn_declaration):
     for name in ("STATE", "LEDGER_URL", "REGISTRY_URI", "SPEED", "ORIGIN"):
         monkeypatch.delenv(f"LOOPWRIGHT_{name}", raising=False)
     (tmp_path / "churn").mkdir()
-    (tmp_path / "churn" / "loop.yaml").write_text(LOOP)
+    (tmp_path / "churn" / "loop.yaml").write_text(churn_declaration)
     return tmp_path / "churn"
 
 

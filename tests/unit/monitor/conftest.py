@@ -6,25 +6,12 @@ import pytest
 from loopwright.declaration import parse
 from loopwright.statistics.profile import Profile
 
-LOOP = """
-apiVersion: loopwright/v1
-kind: Loop
-metadata: {name: churn}
-data:
-  source: churn.csv
-  label: {column: churned}
-  contract:
-    churned: {values: ["No", "Yes"]}
-    age: {type: number}
-    plan: {values: [basic, premium]}
-model: {task: classification}
-monitor: {window: 1h, false_alarms: 1 per 90d, min_effect: 0.1, min_events: 500, persistence: 2}
-"""
+MONITOR = "monitor: {window: 1h, false_alarms: 1 per 90d, min_effect: 0.1, min_events: 500, persistence: 2}"
 
 
 @pytest.fixture
-def loop():
-    return parse(LOOP)
+def loop(churn_declaration):
+    return parse(churn_declaration + MONITOR)
 
 
 def draw(rng, n, *, shift=0.0, premium=0.4):

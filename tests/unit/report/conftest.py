@@ -10,20 +10,7 @@ from loopwright.declaration import parse
 from loopwright.ledger import Ledger
 from loopwright.report.facts import Facts
 
-LOOP = """
-apiVersion: loopwright/v1
-kind: Loop
-metadata: {name: churn}
-data:
-  source: churn.csv
-  label: {column: churned}
-  contract:
-    churned: {values: ["No", "Yes"]}
-    age: {type: number}
-    plan: {values: [basic, premium]}
-model: {task: classification}
-monitor: {window: 7d, false_alarms: 1 per 90d, min_effect: 0.1, min_events: 500, persistence: 2}
-"""
+MONITOR = "monitor: {window: 7d, false_alarms: 1 per 90d, min_effect: 0.1, min_events: 500, persistence: 2}"
 BEGIN = datetime(2026, 3, 2, 9, 30, tzinfo=UTC)
 ONSET = BEGIN.timestamp() + 70
 # How far each feature moves when the market changes.
@@ -249,10 +236,10 @@ def samples(begin=23, end=256, seed=3):
     return lines
 
 
-def facts_of(ledger, **changes):
+def facts_of(loop, ledger, **changes):
     """The facts of the life that `live` wrote."""
     known = {
-        "loop": parse(LOOP),
+        "loop": loop,
         "entries": ledger.entries("churn"),
         "series": samples(),
         "evaluations": EVALUATIONS,
@@ -272,6 +259,7 @@ def ledger(tmp_path_factory):
 
 
 @pytest.fixture
-def facts(ledger):
+def facts(ledger, churn_declaration):
     """Makes the facts of that life, with changes."""
-    return lambda **changes: facts_of(ledger, **changes)
+    loop = parse(churn_declaration + MONITOR)
+    return lambda **changes: facts_of(loop, ledger, **changes)
