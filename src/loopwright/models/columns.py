@@ -7,7 +7,7 @@ counts as missing and what is refused is decided once.
 
 import difflib
 import math
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 Array = np.ndarray[Any, np.dtype[Any]]
 Columns = dict[str, Array]
 Kind = Literal["number", "category"]
+Value = float | str | None
+"""One value as a model takes it: a number, NaN where it is missing; or text, None where it is missing."""
 
 _NUMBERS = frozenset({int, float, bool, type(None)})
 _TEXT = frozenset({str})
@@ -104,6 +106,43 @@ def from_arrays(inputs: Sequence[InputSpec], arrays: Mapping[str, Array], ignore
         else:
             columns[spec.name] = _column(spec, array.tolist())
     return columns
+
+
+def from_values(inputs: Sequence[InputSpec], values: Sequence[Value]) -> Columns:
+    """Columns of one row whose values were checked already, in the order of `inputs`."""
+    return {
+        spec.name: np.array([value], dtype=np.float64 if spec.kind == "number" else object)
+        for spec, value in zip(inputs, values, strict=True)
+    }
+
+
+def row_reader(inputs: Sequence[InputSpec]) -> Callable[[Sequence[Any]], list[Value] | None]:
+    """Reads one row of plain values, in the order of `inputs`; None for a row that `from_rows` is to judge."""
+    numbers = tuple(spec.kind == "number" for spec in inputs)
+
+    def read(values: Sequence[Any]) -> list[Value] | None:
+        row: list[Value] = []
+        for number, value in zip(numbers, values, strict=True):
+            kind = type(value)
+            if number:
+                if kind is float:
+                    row.append(value)
+                elif value is None:
+                    row.append(math.nan)
+                elif kind is int or kind is bool:
+                    try:
+                        row.append(float(value))
+                    except OverflowError:
+                        return None
+                else:
+                    return None
+            elif value is None or (kind is str and value and not value.isspace()):
+                row.append(value)
+            else:
+                return None
+        return row
+
+    return read
 
 
 def from_frame(inputs: Sequence[InputSpec], frame: "pd.DataFrame", ignored: Collection[str] = ()) -> Columns:

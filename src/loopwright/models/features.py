@@ -6,6 +6,7 @@ has which code is learnt once, from the training rows, and kept in the bundle.
 """
 
 import difflib
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from loopwright.errors import DeclarationError
-from loopwright.models.columns import Array, Columns, Kind, length
+from loopwright.models.columns import Array, Columns, InputSpec, Kind, length
 
 FeatureCode = Callable[[Columns], Columns]
 
@@ -101,6 +102,23 @@ class Encoder:
                 )
             matrix[:, at] = [codes.get(value, np.nan) for value in array.tolist()] if category else array
         return matrix
+
+
+class RowEncoder:
+    """One row's values to the row of the matrix, where the model sees the inputs as they are."""
+
+    def __init__(self, specs: Sequence[FeatureSpec], inputs: Sequence[InputSpec]) -> None:
+        at = {spec.name: index for index, spec in enumerate(inputs)}
+        self._plan = [
+            (at[spec.name], {value: float(code) for code, value in enumerate(spec.values)})
+            if spec.kind == "category"
+            else (at[spec.name], None)
+            for spec in specs
+        ]
+
+    def __call__(self, values: Sequence[Any]) -> list[float]:
+        """The row as `Encoder` makes it; a missing or unseen category is NaN."""
+        return [values[at] if codes is None else codes.get(values[at], math.nan) for at, codes in self._plan]
 
 
 def encode(specs: Sequence[FeatureSpec], columns: Columns) -> Array:

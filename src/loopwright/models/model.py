@@ -4,7 +4,7 @@ The number is the probability of the positive class, or the value. Nothing here 
 by LightGBM, and a scikit-learn estimator is read by skops, of trusted types and no other (see `scikit`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +12,12 @@ import numpy as np
 from loopwright.errors import BundleError, InputError
 from loopwright.models import bundle as bundles
 from loopwright.models import features, scikit
+from loopwright.models.booster import batch_score, row_score
 from loopwright.models.bundle import LIGHTGBM, SKOPS, Bundle
-from loopwright.models.columns import Array, Columns, length
+from loopwright.models.columns import Array, Columns, Value, from_values, length
 
 Score = Callable[[Array], Array]
+RowScore = Callable[[Sequence[float]], float]
 
 
 class Model:
@@ -32,7 +34,10 @@ class Model:
         source = bundle.contents.get(features.FILE)
         self._features = features.load(source.decode()) if source is not None else None
         self._encode = features.Encoder(bundle.manifest.features)
-        self._score = _load_score(bundle)
+        self.estimator = _load(bundle)
+        self._score, self._score_row = _scores(self.estimator, self.task)
+        # Without feature code the row that the estimator sees is the request's in another order.
+        self._encode_row = features.RowEncoder(bundle.manifest.features, self.inputs) if source is None else None
 
     def predict(self, columns: Columns) -> Array:
         """P(positive class) or the value of each row, float64 (n,), of raw columns (see `columns`).
@@ -42,6 +47,12 @@ class Model:
         if length(columns) == 0:
             raise InputError("there are no rows to predict", expected="at least one")
         return self._score(self.matrix(columns))
+
+    def predict_row(self, values: Sequence[Value]) -> float:
+        """`predict` of one row: its values in the order of `inputs`, a float or NaN, or text or None."""
+        if self._encode_row is not None:
+            return self._score_row(self._encode_row(values))
+        return self._score_row(self.matrix(from_values(self.inputs, values))[0].tolist())
 
     def matrix(self, columns: Columns) -> Array:
         """What the estimator sees of the raw columns: float64 (n, features)."""
@@ -53,15 +64,6 @@ def load(folder: Any, digest: str | None = None) -> Model:
     return Model(bundles.read(folder, digest))
 
 
-def booster_score(booster: Any) -> Score:
-    """Score with a LightGBM booster, in the calling thread: it is one row or a small batch that is predicted."""
-
-    def score(matrix: Array) -> Array:
-        return np.asarray(booster.predict(matrix, num_threads=1), dtype=np.float64)
-
-    return score
-
-
 def sklearn_score(estimator: Any, task: str) -> Score:
     """Score with a scikit-learn estimator: the probability of the second class, or the value."""
     if task == "classification":
@@ -69,14 +71,21 @@ def sklearn_score(estimator: Any, task: str) -> Score:
     return lambda matrix: np.asarray(estimator.predict(matrix), dtype=np.float64).reshape(-1)
 
 
-def _load_score(bundle: Bundle) -> Score:
+def _scores(estimator: Any, task: str) -> tuple[Score, RowScore]:
+    if hasattr(estimator, "model_to_string"):
+        return batch_score(estimator), row_score(estimator)
+    score = sklearn_score(estimator, task)
+    return score, lambda row: float(score(np.array([row], dtype=np.float64))[0])
+
+
+def _load(bundle: Bundle) -> Any:
     try:
         if LIGHTGBM in bundle.contents:
             import lightgbm
 
-            return booster_score(lightgbm.Booster(model_str=bundle.contents[LIGHTGBM].decode()))
+            return lightgbm.Booster(model_str=bundle.contents[LIGHTGBM].decode())
         if SKOPS in bundle.contents:
-            return sklearn_score(scikit.loads(bundle.contents[SKOPS], str(bundle.folder / SKOPS)), bundle.manifest.task)
+            return scikit.loads(bundle.contents[SKOPS], str(bundle.folder / SKOPS))
     except BundleError:
         raise
     except Exception as error:
