@@ -325,11 +325,12 @@ def test_the_profile_and_every_prediction_reach_the_monitor(predictor, receiver)
     assert receiver.authorizations == {f"Bearer {TOKEN}"}
 
 
-def test_metrics_count_outcomes_rows_and_events(predictor):
+def test_metrics_count_outcomes_times_rows_and_events(predictor, trained):
     def read():
         return dict(re.findall(r"^(loopwright_\S+) (\S+)$", predictor.get("/metrics").text, re.MULTILINE))
 
-    ok, rows = 'loopwright_predictions_total{loop="churn",outcome="ok",version="3"}', "loopwright_predicted_rows_total"
+    ok = 'loopwright_predictions_total{loop="churn",outcome="ok",protocol="v1",version="3"}'
+    rows = "loopwright_predicted_rows_total"
     before = read()
     predictor.post(PREDICT, json={"instances": ROWS})
     predictor.post(PREDICT, json={"instances": [{}]})
@@ -340,6 +341,11 @@ def test_metrics_count_outcomes_rows_and_events(predictor):
     invalid = ok.replace("ok", "invalid")
     assert float(after[invalid]) - float(before[invalid]) == 1
     assert after['loopwright_events_dropped_total{loop="churn",reason="full",version="3"}'] == "0.0"
+    seconds = 'loopwright_prediction_duration_seconds_count{loop="churn",protocol="v1",version="3"}'
+    assert float(after[seconds]) - float(before[seconds]) == 2
+    assert f'loopwright_model_info{{digest="{trained[1]}",loop="churn",version="3"}}' in after
+    malformed = 'loopwright_prediction_errors_total{kind="malformed",loop="churn",version="3"}'
+    assert float(after[malformed]) - float(before.get(malformed, 0)) == 1
 
 
 def ask_until_told_to_close(process, rows, answered, failed):

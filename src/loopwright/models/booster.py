@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from loopwright.models.columns import Array
 
 log = logging.getLogger(__name__)
 

@@ -108,6 +108,20 @@ def from_arrays(inputs: Sequence[InputSpec], arrays: Mapping[str, Array], ignore
     return columns
 
 
+def columns_of(inputs: Sequence[InputSpec], found: Mapping[str, Any]) -> Columns:
+    """Columns of one list or number array (n,) a column, all of the same length. Raises InputError and KeyError."""
+    columns = {}
+    for spec in inputs:
+        values = found[spec.name]
+        if isinstance(values, list):
+            columns[spec.name] = _column(spec, values)
+        elif spec.kind == "number":
+            columns[spec.name] = values.astype(np.float64)
+        else:
+            raise InputError(f'column "{spec.name}": found numbers', expected="text, or null where it is missing")
+    return columns
+
+
 def from_values(inputs: Sequence[InputSpec], values: Sequence[Value]) -> Columns:
     """Columns of one row whose values were checked already, in the order of `inputs`."""
     return {

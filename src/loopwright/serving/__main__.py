@@ -24,7 +24,28 @@ def _arguments() -> argparse.Namespace:
         "--monitor",
         help="the drift monitor's URL; without it no events are sent. They are sent with LOOPWRIGHT_TOKEN",
     )
+    parser.add_argument(
+        "--threads", type=_positive, default=2, help="predictions of many rows at the same time (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--waiting",
+        type=_positive,
+        default=64,
+        help="requests of many rows that are predicted or wait; more are answered 503 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_positive,
+        default=30,
+        help="seconds that a body may take to arrive, and a prediction of many rows to be made (default: %(default)s)",
+    )
     return parser.parse_args()
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not 0 < int(text) < 10**6:
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected a whole number above 0")
+    return int(text)
 
 
 def main() -> int:
@@ -63,11 +84,13 @@ def _serve(arguments: argparse.Namespace) -> int:
     from loopwright.serving.events import Events
     from loopwright.serving.metrics import Metrics
     from loopwright.serving.predictor import Predictor
+    from loopwright.serving.scorer import Limits, Scorer
     from loopwright.serving.server import PredictorServer
 
     model = Model(bundle)
     disable_created_metrics()  # type: ignore[no-untyped-call]
-    metrics = Metrics(arguments.name, arguments.version, REGISTRY)
+    metrics = Metrics(arguments.name, arguments.version, REGISTRY, digest=bundle.digest)
+    names = [spec.name for spec in model.inputs]
 
     profile = bundle.contents.get(bundles.PROFILE, b"")
     if arguments.monitor and not profile:
@@ -80,10 +103,17 @@ def _serve(arguments: argparse.Namespace) -> int:
         async with httpx.AsyncClient(timeout=5.0, trust_env=False) as client:
             events = None
             if arguments.monitor:
-                events = Events(client, arguments.monitor, arguments.version, profile, metrics, token=token)
-            predictor = Predictor(arguments.name, arguments.version, model, metrics, events)
+                events = Events(client, arguments.monitor, arguments.version, profile, names, metrics, token=token)
+            limits = Limits(arguments.threads, arguments.waiting, arguments.timeout)
+            scorer = Scorer(model, metrics, events, limits)
             server = PredictorServer(
-                predictor, arguments.version, metrics, events, host=arguments.host, grpc_port=arguments.grpc_port
+                Predictor(arguments.name, arguments.version, scorer),
+                arguments.version,
+                scorer,
+                metrics,
+                events,
+                host=arguments.host,
+                grpc_port=arguments.grpc_port,
             )
             await server.serve(http)
 

@@ -10,14 +10,14 @@ import contextlib
 import logging
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import httpx
 import msgspec
 
 from loopwright.http import bearer
-from loopwright.models.columns import Array, Columns
+from loopwright.models.columns import Array, Columns, Value
 from loopwright.serving.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -31,16 +31,12 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
 
 @dataclass
 class _Batch:
+    """Rows are kept as they come; they become columns when they are sent."""
+
     at: float
     ids: list[str] = field(default_factory=list)
-    columns: dict[str, list[Any]] = field(default_factory=dict)
+    rows: list[Sequence[Value]] = field(default_factory=list)
     predictions: list[float] = field(default_factory=list)
-
-    def add(self, ids: list[str], columns: Columns, predictions: Array) -> None:
-        self.ids += ids
-        self.predictions += predictions.tolist()
-        for name, array in columns.items():
-            self.columns.setdefault(name, []).extend(array.tolist())
 
 
 class Events:
@@ -52,6 +48,7 @@ class Events:
         monitor: str,
         version: str,
         profile: bytes,
+        names: Sequence[str],
         metrics: Metrics,
         *,
         token: str = "",
@@ -62,6 +59,7 @@ class Events:
         self._profile_url = f"{monitor.rstrip('/')}/v1/profiles/{version}"
         self._version = version
         self._profile = profile
+        self._names = list(names)
         self._metrics = metrics
         self._encoder = msgspec.msgpack.Encoder()
         self._open: _Batch | None = None
@@ -72,15 +70,35 @@ class Events:
 
     def add(self, ids: list[str], columns: Columns, predictions: Array) -> None:
         """Take the events of one request: n ids, the raw columns and the n predictions. Never blocks."""
+        rows = list(zip(*(columns[name].tolist() for name in self._names), strict=True))
+        values = predictions.tolist()
         for start in range(0, len(ids), FLUSH_ROWS):
             part = slice(start, start + FLUSH_ROWS)
-            if self._open is None:
-                self._open = _Batch(time.time())
-                asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._close, self._open)
-            self._open.add(ids[part], {name: array[part] for name, array in columns.items()}, predictions[part])
-            if len(self._open.ids) >= FLUSH_ROWS:
-                self._close(self._open)
-        self._rows += len(ids)
+            batch = self._open or self._begin()
+            batch.ids += ids[part]
+            batch.rows += rows[part]
+            batch.predictions += values[part]
+            if len(batch.ids) >= FLUSH_ROWS:
+                self._close(batch)
+        self._took(len(ids))
+
+    def add_row(self, identity: str, values: Sequence[Value], prediction: float) -> None:
+        """Take the event of one row: its values in the order of the names. Never blocks."""
+        batch = self._open or self._begin()
+        batch.ids.append(identity)
+        batch.rows.append(values)
+        batch.predictions.append(prediction)
+        if len(batch.ids) >= FLUSH_ROWS:
+            self._close(batch)
+        self._took(1)
+
+    def _begin(self) -> _Batch:
+        self._open = _Batch(time.time())
+        asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._close, self._open)
+        return self._open
+
+    def _took(self, rows: int) -> None:
+        self._rows += rows
         while self._rows > CAPACITY_ROWS and self._closed:
             self._drop(self._closed.popleft(), "full")
 
@@ -119,7 +137,7 @@ class Events:
 
     def _drop(self, batch: _Batch, reason: str) -> None:
         self._rows -= len(batch.ids)
-        self._metrics.dropped[reason].inc(len(batch.ids))
+        self._metrics.dropped[reason] += len(batch.ids)
 
     async def _introduce(self) -> bool:
         response = await self._call("PUT", self._profile_url, self._profile, "application/json")
@@ -150,7 +168,7 @@ class Events:
             return False
         if response.is_success:
             self._rows -= len(batch.ids)
-            self._metrics.sent.inc(len(batch.ids))
+            self._metrics.sent += len(batch.ids)
             self._note_back()
         else:
             self._note(response, "refused events")
@@ -163,7 +181,7 @@ class Events:
                 "version": self._version,
                 "ids": batch.ids,
                 "at": batch.at,
-                "columns": batch.columns,
+                "columns": dict(zip(self._names, zip(*batch.rows, strict=True), strict=True)),
                 "predictions": batch.predictions,
             }
         )

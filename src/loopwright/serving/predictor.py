@@ -1,12 +1,10 @@
-"""The model as KServe knows it: V1 and V2 requests in, probabilities, classes and ids out.
+"""The model as KServe knows it: what its path decodes is answered, refused or explained here.
 
-KServe decodes and routes; this turns a request into columns, asks the model, and hands what was asked and answered
-to the events' queue. Numbers and text stay NumPy columns all the way; there is no data frame.
+KServe decodes and routes; this turns a request into columns, and a prediction into what KServe encodes. Most requests
+do not come this way (see `fast`); all that are unusual or wrong do.
 """
 
-import asyncio
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import kserve
@@ -14,32 +12,21 @@ import orjson
 from kserve.errors import InferenceError, InvalidInput
 
 from loopwright.errors import InputError, LoopwrightError
-from loopwright.models.columns import Array, Columns, from_lists, from_rows
-from loopwright.models.model import Model
-from loopwright.serving import tensors
-from loopwright.serving.events import Events
-from loopwright.serving.metrics import Metrics
-
-MAX_ROWS = 10_000
-MAX_ID_LENGTH = 200
-# Above this many rows a prediction leaves the event loop, so that health checks and other requests go on meanwhile.
-_ROWS_IN_LOOP = 200
-
-
-class TooManyRows(InvalidInput):  # type: ignore[misc]
-    """A request with more rows than one answer may have: HTTP 413."""
+from loopwright.models import explain
+from loopwright.models.columns import Columns, from_lists, from_rows
+from loopwright.serving import answers, tensors
+from loopwright.serving.scorer import Scorer, check_count, identify
 
 
 class Predictor(kserve.Model):  # type: ignore[misc]
     """One version of one loop."""
 
-    def __init__(self, name: str, version: str, model: Model, metrics: Metrics, events: Events | None) -> None:
+    def __init__(self, name: str, version: str, scorer: Scorer) -> None:
         super().__init__(name)
         self._version = version
-        self._model = model
-        self._metrics = metrics
-        self._events = events
-        self._classes = tuple(_label(value) for value in model.classes)
+        self._scorer = scorer
+        self._model = scorer.model
+        self._explain = explain.explainer(scorer.model)
         self.ready = True
 
     def get_input_types(self) -> list[dict[str, Any]]:
@@ -48,7 +35,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]
 
     def get_output_types(self) -> list[dict[str, Any]]:
         """The tensors a V2 answer carries."""
-        return tensors.describe_outputs(self._classes)
+        return tensors.describe_outputs(self._scorer.classes)
 
     async def predict(
         self, payload: Any, headers: Mapping[str, str] | None = None, response_headers: dict[str, str] | None = None
@@ -63,61 +50,59 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         except LoopwrightError as error:
             raise InferenceError(str(error)) from error
 
+    async def explain(self, payload: Any, headers: Mapping[str, str] | None = None) -> Any:
+        """How much each feature adds to each row's raw score. Raises InvalidInput, and NotImplementedError."""
+        try:
+            columns, count = self._columns(payload)
+            if self._explain is None:
+                raise NotImplementedError(
+                    f"a model of {self._model.manifest.estimator} cannot be explained; lightgbm, logistic_regression "
+                    "and linear_regression can"
+                )
+            identity = identify((headers or {}).get("x-request-id"))
+            explanations = self._explain(columns)
+        except InputError as error:
+            raise InvalidInput(str(error)) from error
+        except LoopwrightError as error:
+            raise InferenceError(str(error)) from error
+        ids = [identity] if count == 1 else [f"{identity}/{row}" for row in range(count)]
+        return self._head(identity) | {
+            "explanations": [{"id": one, **row} for one, row in zip(ids, explanations, strict=True)]
+        }
+
     async def _v1(self, payload: Any, headers: Mapping[str, str]) -> dict[str, Any]:
-        rows = _instances(payload)
-        _check_count(len(rows))
-        if isinstance(rows[0], list):
-            columns = from_lists(self._model.inputs, rows)
-        else:
-            columns = from_rows(self._model.inputs, rows, self._model.ignored)
-        identity = _identity(headers.get("x-request-id"))
-        ids, predictions = await self._predict(identity, columns, len(rows))
-        return {
-            "model_name": self.name,
-            "model_version": self._version,
-            "id": identity,
-            "predictions": self._describe(ids, predictions.tolist()),
+        columns, count = self._columns(payload)
+        identity = identify(headers.get("x-request-id"))
+        ids, predictions = await self._scorer.many(identity, columns, count)
+        return self._head(identity) | {
+            "predictions": answers.predictions(ids, predictions.tolist(), self._scorer.classes)
         }
 
     async def _v2(self, request: kserve.InferRequest, headers: Mapping[str, str]) -> kserve.InferResponse:
         count = tensors.rows(request)
-        _check_count(count)
+        check_count(count)
         columns = tensors.to_columns(request, self._model.inputs, self._model.ignored)
-        identity = _identity(request.id or headers.get("x-request-id"))
-        _, predictions = await self._predict(identity, columns, count)
+        identity = identify(request.id or headers.get("x-request-id"))
+        _, predictions = await self._scorer.many(identity, columns, count)
         return kserve.InferResponse(
             response_id=identity,
             model_name=self.name,
             model_version=self._version,
-            infer_outputs=tensors.to_outputs(predictions, self._classes),
+            infer_outputs=tensors.to_outputs(predictions, self._scorer.classes),
             requested_outputs=request.request_outputs,
             use_binary_outputs=request.use_binary_outputs,
         )
 
-    async def _predict(self, identity: str, columns: Columns, count: int) -> tuple[list[str], Array]:
-        if count <= _ROWS_IN_LOOP:
-            predictions = self._model.predict(columns)
-        else:
-            predictions = await asyncio.to_thread(self._model.predict, columns)
-        ids = [identity] if count == 1 else [f"{identity}/{row}" for row in range(count)]
-        self._metrics.rows.inc(count)
-        if self._events is not None:
-            self._events.add(ids, columns, predictions)
-        return ids, predictions
+    def _head(self, identity: str) -> dict[str, Any]:
+        return {"model_name": self.name, "model_version": self._version, "id": identity}
 
-    def _describe(self, ids: Sequence[str], predictions: Sequence[float]) -> list[dict[str, Any]]:
-        if not self._classes:
-            return [{"id": one, "prediction": value} for one, value in zip(ids, predictions, strict=True)]
-        negative, positive = self._classes
-        return [
-            {
-                "id": one,
-                "class": positive if value >= 0.5 else negative,
-                "probability": value,
-                "probabilities": {negative: 1.0 - value, positive: value},
-            }
-            for one, value in zip(ids, predictions, strict=True)
-        ]
+    def _columns(self, payload: Any) -> tuple[Columns, int]:
+        """The columns of a V1 request and its number of rows."""
+        rows = _instances(payload)
+        check_count(len(rows))
+        if isinstance(rows[0], list):
+            return from_lists(self._model.inputs, rows), len(rows)
+        return from_rows(self._model.inputs, rows, self._model.ignored), len(rows)
 
 
 def _instances(payload: Any) -> list[Any]:
@@ -131,22 +116,3 @@ def _instances(payload: Any) -> list[Any]:
     if not isinstance(rows, list):
         raise InputError('the body has no list "instances"', expected='{"instances": [{"column": value, ...}, ...]}')
     return rows
-
-
-def _check_count(count: int) -> None:
-    if count < 1:
-        raise InputError("there are no rows to predict", expected="at least one")
-    if count > MAX_ROWS:
-        raise TooManyRows(f"found {count} rows; expected at most {MAX_ROWS}. Send them in several requests")
-
-
-def _identity(given: str | None) -> str:
-    if not given:
-        return uuid.uuid4().hex
-    if len(given) > MAX_ID_LENGTH:
-        raise InputError(f"the request id has {len(given)} characters", expected=f"at most {MAX_ID_LENGTH}")
-    return given
-
-
-def _label(value: Any) -> str:
-    return ("true" if value else "false") if isinstance(value, bool) else str(value)

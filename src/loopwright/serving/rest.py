@@ -16,7 +16,7 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from kserve.protocol.rest.server import RESTServer
 from starlette.exceptions import HTTPException
 
-from loopwright.serving.predictor import TooManyRows
+from loopwright.serving.scorer import Overloaded, TooManyRows
 
 log = logging.getLogger(__name__)
 
@@ -46,12 +46,16 @@ class _Rest(RESTServer):  # type: ignore[misc]
 _STATUS = {TooManyRows: 413, InvalidInput: 400, ModelNotFound: 404, NotImplementedError: 501} | {
     ModelNotReady: 503,
     ServerNotReady: 503,
+    Overloaded: 503,
 }
+# What a client that was refused for too much work waits before it comes again, in seconds.
+RETRY_AFTER = "1"
 
 
 def _answer(status: int) -> Any:
     async def handler(request: Request, error: Exception) -> JSONResponse:
-        return JSONResponse({"error": str(error)}, status)
+        headers = {"retry-after": RETRY_AFTER} if isinstance(error, Overloaded) else None
+        return JSONResponse({"error": str(error)}, status, headers)
 
     return handler
 

@@ -1,18 +1,26 @@
-"""KServe's gRPC service on a server of its own: bounded messages, one owner of its port, statuses for errors."""
+"""KServe's gRPC service on a server of its own: bounded messages, one owner of its port, statuses for errors.
 
-from typing import Any, Never
+Plain requests for predictions are answered from the message's fields (see `fast` for what is plain); everything else
+goes the way that KServe's servicer gives it.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any
 
 from grpc import StatusCode, aio  # type: ignore[import-untyped]
-from grpc_interceptor import AsyncExceptionToStatusInterceptor
 from kserve.errors import InvalidInput, ModelNotFound, ModelNotReady, ServerNotReady
 from kserve.protocol.dataplane import DataPlane
-from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc
+from kserve.protocol.grpc import grpc_predict_v2_pb2, grpc_predict_v2_pb2_grpc
 from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
+from loopwright.errors import InputError
+from loopwright.serving.fast import Fast, Request
 from loopwright.serving.front import MAX_BODY_BYTES
-from loopwright.serving.metrics import Metrics
+from loopwright.serving.metrics import Metrics, Outcome
 from loopwright.serving.rest import report
+from loopwright.serving.scorer import Overloaded
 
 _CODES = {
     InvalidInput: StatusCode.INVALID_ARGUMENT,
@@ -20,13 +28,26 @@ _CODES = {
     NotImplementedError: StatusCode.UNIMPLEMENTED,
     ModelNotReady: StatusCode.UNAVAILABLE,
     ServerNotReady: StatusCode.UNAVAILABLE,
+    Overloaded: StatusCode.RESOURCE_EXHAUSTED,
 }
+# What an error is counted as: an outcome and a kind, as over HTTP.
+_COUNTED: dict[StatusCode, tuple[Outcome, str]] = {
+    StatusCode.INVALID_ARGUMENT: ("invalid", "malformed"),
+    StatusCode.NOT_FOUND: ("invalid", "unknown_model"),
+    StatusCode.UNIMPLEMENTED: ("invalid", "unsupported"),
+    StatusCode.UNAVAILABLE: ("refused", "unavailable"),
+    StatusCode.RESOURCE_EXHAUSTED: ("refused", "unavailable"),
+}
+# More calls at once than this are refused by gRPC itself, with RESOURCE_EXHAUSTED.
+MAX_CALLS = 1000
 
 
-def server(plane: DataPlane, repository: ModelRepositoryExtension, metrics: Metrics) -> aio.Server:
+def server(
+    plane: DataPlane, repository: ModelRepositoryExtension, metrics: Metrics, fast: Fast, name: str
+) -> aio.Server:
     """A server with KServe's inference service, not yet bound to a port."""
     made = aio.server(
-        interceptors=(_Errors(metrics),),
+        maximum_concurrent_rpcs=MAX_CALLS,
         options=[
             ("grpc.max_send_message_length", MAX_BODY_BYTES),
             ("grpc.max_receive_message_length", MAX_BODY_BYTES),
@@ -34,28 +55,70 @@ def server(plane: DataPlane, repository: ModelRepositoryExtension, metrics: Metr
             ("grpc.so_reuseport", 0),
         ],
     )
-    grpc_predict_v2_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(InferenceServicer(plane, repository), made)
+    servicer = _Servicer(plane, repository, metrics, fast, name)
+    grpc_predict_v2_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, made)
     return made
 
 
-class _Errors(AsyncExceptionToStatusInterceptor):
-    """gRPC's statuses for what went wrong, and the count of outcomes."""
+def _guarded(method: Callable[..., Any]) -> Callable[..., Any]:
+    """KServe's method, with gRPC's statuses for what goes wrong in it."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        super().__init__()
-        self._metrics = metrics
+    async def guarded(self: "_Servicer", request: Any, context: Any) -> Any:
+        try:
+            return await method(self, request, context)
+        except Exception as error:
+            await context.abort(_code(error), str(error) or type(error).__name__)
 
-    async def intercept(self, method: Any, request: Any, context: Any, method_name: str) -> Any:
-        answer = await super().intercept(method, request, context, method_name)
-        if method_name.endswith("/ModelInfer"):
-            self._metrics.ok.inc()
+    return guarded
+
+
+class _Servicer(InferenceServicer):  # type: ignore[misc]
+    def __init__(
+        self, plane: DataPlane, repository: ModelRepositoryExtension, metrics: Metrics, fast: Fast, name: str
+    ) -> None:
+        super().__init__(plane, repository)
+        self._metrics, self._fast, self._name = metrics, fast, name
+
+    async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802 - the service's own name
+        """Answer a request for predictions, and count it."""
+        started = time.perf_counter()
+        try:
+            plain = self._plain(request, context)
+            if plain is None:
+                answer = await super().ModelInfer(request, context)
+            else:
+                answer = await self._fast.message(plain, grpc_predict_v2_pb2.ModelInferResponse)
+        except Exception as error:
+            code = _code(error)
+            outcome, kind = _COUNTED.get(code, ("error", "internal"))
+            self._metrics.count("grpc", outcome, time.perf_counter() - started)
+            self._metrics.failed(kind)
+            await context.abort(code, str(error) or type(error).__name__)
+        self._metrics.count("grpc", "ok", time.perf_counter() - started)
         return answer
 
-    async def handle_exception(self, ex: Exception, request_or_iterator: Any, context: Any, method_name: str) -> Never:
-        code = next((code for kind, code in _CODES.items() if isinstance(ex, kind)), StatusCode.INTERNAL)
-        if code == StatusCode.INTERNAL:
-            report(ex)
-        if method_name.endswith("/ModelInfer"):
-            (self._metrics.error if code == StatusCode.INTERNAL else self._metrics.invalid).inc()
-        await context.abort(code, str(ex) or type(ex).__name__)
-        raise AssertionError("abort raises")
+    ServerMetadata = _guarded(InferenceServicer.ServerMetadata)
+    ServerLive = _guarded(InferenceServicer.ServerLive)
+    ServerReady = _guarded(InferenceServicer.ServerReady)
+    ModelReady = _guarded(InferenceServicer.ModelReady)
+    ModelMetadata = _guarded(InferenceServicer.ModelMetadata)
+    RepositoryModelLoad = _guarded(InferenceServicer.RepositoryModelLoad)
+    RepositoryModelUnload = _guarded(InferenceServicer.RepositoryModelUnload)
+
+    def _plain(self, request: Any, context: Any) -> Request | None:
+        if request.model_name != self._name or request.outputs or request.parameters:
+            return None
+        identity = request.id
+        if not identity:
+            identity = next((value for key, value in context.invocation_metadata() if key == "x-request-id"), "")
+        try:
+            return self._fast.tensors(request.inputs, request.raw_input_contents, identity)
+        except InputError:
+            return None
+
+
+def _code(error: Exception) -> StatusCode:
+    code = next((code for kind, code in _CODES.items() if isinstance(error, kind)), StatusCode.INTERNAL)
+    if code == StatusCode.INTERNAL:
+        report(error)
+    return code

@@ -21,9 +21,11 @@ from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 from loopwright.serving import rest, rpc
 from loopwright.serving.addresses import no_port
 from loopwright.serving.events import Events
+from loopwright.serving.fast import Fast
 from loopwright.serving.front import Front
 from loopwright.serving.metrics import Metrics
 from loopwright.serving.predictor import Predictor
+from loopwright.serving.scorer import Scorer
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +40,20 @@ class PredictorServer(ModelServer):  # type: ignore[misc]
     """Serves one predictor over HTTP and gRPC until it is told to stop."""
 
     def __init__(
-        self, predictor: Predictor, version: str, metrics: Metrics, events: Events | None, *, host: str, grpc_port: int
+        self,
+        predictor: Predictor,
+        version: str,
+        scorer: Scorer,
+        metrics: Metrics,
+        events: Events | None,
+        *,
+        host: str,
+        grpc_port: int,
     ) -> None:
         super().__init__(grpc_port=grpc_port, workers=1, enable_latency_logging=False, grace_period=GRACE_SECONDS)
         self._predictor, self._version, self._metrics, self._events = predictor, version, metrics, events
         self._host = host
+        self._fast, self._seconds = Fast(scorer, predictor.name, version), scorer.limits.seconds
         self.dataplane = self._plane = _DataPlane(self.registered_models)
         self.model_repository_extension = _FixedRepository(self.registered_models)
         self._register_and_check_atleast_one_model_is_ready([predictor])
@@ -55,16 +66,18 @@ class PredictorServer(ModelServer):  # type: ignore[misc]
         sender = asyncio.create_task(self._events.run()) if self._events is not None else None
         if sender is not None:
             sender.add_done_callback(_report_end)
-        grpc = rpc.server(self.dataplane, self.model_repository_extension, self._metrics)
+        name = self._predictor.name
+        grpc = rpc.server(self.dataplane, self.model_repository_extension, self._metrics, self._fast, name)
         grpc_port = self._bind(grpc)
         app = rest.application(self.dataplane, self.model_repository_extension)
-        front = Front(app, self._version, self._metrics)
+        front = Front(app, name, self._version, self._metrics, self._fast, seconds=self._seconds)
+        sweeper = asyncio.create_task(front.sweep())
         server = _uvicorn(front)
         await grpc.start()
         running = asyncio.create_task(server.serve(sockets=[http]))
         log.info(
             "ready: %s version %s, HTTP %s:%s, gRPC %s:%s",
-            *(self._predictor.name, self._version, self._host, http.getsockname()[1], self._host, grpc_port),
+            *(name, self._version, self._host, http.getsockname()[1], self._host, grpc_port),
         )
         waiting = asyncio.create_task(stopping.wait())
         await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -77,6 +90,7 @@ class PredictorServer(ModelServer):  # type: ignore[misc]
         await asyncio.gather(grpc.stop(GRACE_SECONDS), running)
         if self._events is not None and sender is not None:
             await self._events.close(sender, EVENTS_SECONDS)
+        sweeper.cancel()
         log.info("stopped")
 
     def _stop(self, stopping: asyncio.Event) -> None:

@@ -15,6 +15,7 @@ from kserve.utils.numpy_codec import to_np_dtype
 from loopwright.errors import InputError
 from loopwright.loop import Scalar
 from loopwright.models.columns import Array, Columns, InputSpec, from_arrays
+from loopwright.serving import answers
 
 _DATATYPES = {"integer": "INT64", "number": "FP64", "boolean": "BOOL", "string": "BYTES"}
 
@@ -52,12 +53,10 @@ def to_columns(request: InferRequest, inputs: Sequence[InputSpec], ignored: Sequ
 
 def to_outputs(predictions: Array, classes: Sequence[str]) -> list[InferOutput]:
     """`prediction`, or `probability` (of the positive class) and `class`, each of shape [n]."""
-    shape = [len(predictions)]
-    values = predictions.tolist()
-    if not classes:
-        return [InferOutput("prediction", shape, "FP64", values)]
-    named = [classes[value >= 0.5] for value in values]
-    return [InferOutput("probability", shape, "FP64", values), InferOutput("class", shape, "BYTES", named)]
+    return [
+        InferOutput(name, [len(data)], datatype, data)
+        for name, datatype, data in answers.outputs(predictions.tolist(), classes)
+    ]
 
 
 def _array(tensor: InferInput) -> Array:

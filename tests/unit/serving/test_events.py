@@ -62,7 +62,7 @@ def play(monitor, metrics, scenario, seconds=1.0, **options):
 
     async def run():
         async with httpx.AsyncClient(transport=httpx.MockTransport(monitor)) as client:
-            queue = events.Events(client, "http://monitor", "3", b"profile", metrics, **options)
+            queue = events.Events(client, "http://monitor", "3", b"profile", ("tenure", "plan"), metrics, **options)
             sender = asyncio.create_task(queue.run())
             await scenario(queue)
             await queue.close(sender, seconds)
@@ -85,7 +85,7 @@ def add(queue, count=1, start=0):
 def test_requests_are_merged_into_one_message_of_the_contracts_form(monitor, metrics):
     async def scenario(queue):
         add(queue, 2)
-        add(queue, 1, start=2)
+        queue.add_row("r2", [0.0, "basic"], 0.25)
         await until(lambda: monitor.messages)
 
     play(monitor, metrics, scenario)
@@ -98,7 +98,7 @@ def test_requests_are_merged_into_one_message_of_the_contracts_form(monitor, met
         "predictions": [0.25, 0.25, 0.25],
     }
     assert monitor.profiles == [b"profile"]
-    assert metrics.sent._value.get() == 3
+    assert metrics.sent == 3
 
 
 def test_the_profile_is_put_again_until_the_monitor_answers_and_nothing_is_lost_meanwhile(monitor, metrics):
@@ -131,7 +131,7 @@ def test_events_the_monitor_refuses_are_dropped_and_counted(monitor, metrics):
 
     async def scenario(queue):
         add(queue, 4)
-        await until(lambda: metrics.dropped["refused"]._value.get() == 4)
+        await until(lambda: metrics.dropped["refused"] == 4)
 
     play(monitor, metrics, scenario)
     assert monitor.messages == []
@@ -157,7 +157,7 @@ def test_a_monitor_that_hangs_costs_the_oldest_events_and_no_time(monitor, metri
             add(queue, events.FLUSH_ROWS, start=number * events.FLUSH_ROWS)
 
     play(monitor, metrics, scenario, seconds=0.05)
-    full, shutdown = (metrics.dropped[reason]._value.get() for reason in ("full", "shutdown"))
+    full, shutdown = (metrics.dropped[reason] for reason in ("full", "shutdown"))
     assert full == 60 * events.FLUSH_ROWS - events.CAPACITY_ROWS
     assert shutdown == events.CAPACITY_ROWS
 
@@ -170,7 +170,7 @@ def test_a_batch_under_way_at_the_end_is_counted_as_dropped(monitor, metrics):
         await until(lambda: monitor.calls == 2)
 
     play(monitor, metrics, scenario, seconds=0.05)
-    assert metrics.dropped["shutdown"]._value.get() == 7
+    assert metrics.dropped["shutdown"] == 7
 
 
 def test_a_large_request_goes_out_in_messages_of_bounded_size(monitor, metrics):

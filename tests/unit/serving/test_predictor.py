@@ -57,7 +57,9 @@ def loaded(request, tmp_path_factory):
 def predictor(loaded):
     from loopwright.serving.predictor import Predictor
 
-    return Predictor("churn", "3", loaded, Metrics("churn", "3", CollectorRegistry()), Recorder())
+    from loopwright.serving.scorer import Scorer
+
+    return Predictor("churn", "3", Scorer(loaded, Metrics("churn", "3", CollectorRegistry()), Recorder()))
 
 
 def ask(predictor, payload, **headers):
@@ -99,7 +101,7 @@ def test_lists_are_taken_in_the_order_of_the_inputs(predictor, loaded):
 
 def test_what_was_asked_and_answered_is_handed_to_the_events(predictor, loaded):
     ask(predictor, {"instances": ROWS}, **{"x-request-id": "abc"})
-    ((ids, raw, predictions),) = predictor._events.added
+    ((ids, raw, predictions),) = predictor._scorer._events.added
     assert ids == ["abc/0", "abc/1"]
     assert raw["plan"].tolist() == ["basic", None]
     np.testing.assert_array_equal(predictions, expected(loaded))
@@ -130,13 +132,13 @@ def test_a_request_that_is_wrong_is_refused_with_what_to_correct(predictor, payl
     with pytest.raises(InvalidInput) as caught:
         ask(predictor, payload)
     assert message in str(caught.value)
-    assert predictor._events.added == []
+    assert predictor._scorer._events.added == []
 
 
 def test_too_many_rows_and_too_long_an_id_are_refused(predictor):
     from kserve.errors import InvalidInput
 
-    from loopwright.serving.predictor import TooManyRows
+    from loopwright.serving.scorer import TooManyRows
 
     with pytest.raises(TooManyRows, match="found 10001 rows; expected at most 10000"):
         ask(predictor, {"instances": ROWS[:1] * 10_001})

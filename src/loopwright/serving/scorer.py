@@ -1,0 +1,119 @@
+"""From columns to predictions with their ids: the one place where KServe's path, the fast path and gRPC meet.
+
+One row is predicted at once, on the event loop, as handing it over would cost more than it does. Many rows go to a
+small pool of threads, and wait there in a bounded queue: when that is full, or takes too long, the caller is told to
+come again later. Every prediction is counted and handed to the events' queue here.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from os import urandom
+from typing import Protocol
+
+from kserve.errors import InvalidInput
+
+from loopwright.errors import InputError
+from loopwright.models.columns import Array, Columns, Value
+from loopwright.models.model import Model
+from loopwright.serving.metrics import Metrics
+
+MAX_ROWS = 10_000
+MAX_ID_LENGTH = 200
+# Above this many rows a prediction leaves the event loop, so that health checks and other requests go on meanwhile.
+ROWS_IN_LOOP = 200
+
+
+class TooManyRows(InvalidInput):  # type: ignore[misc]
+    """A request with more rows than one answer may have: HTTP 413."""
+
+
+class Overloaded(Exception):
+    """There is too much to do: HTTP 503 with Retry-After, gRPC RESOURCE_EXHAUSTED."""
+
+
+class Sink(Protocol):
+    """Where predictions go to be monitored; see `Events`."""
+
+    def add(self, ids: list[str], columns: Columns, predictions: Array) -> None:
+        """Take n predictions with their columns."""
+
+    def add_row(self, identity: str, values: Sequence[Value], prediction: float) -> None:
+        """Take one prediction with its values, in the order of the model's inputs."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much work may wait."""
+
+    threads: int = 2
+    """Predictions of many rows at the same time."""
+    waiting: int = 64
+    """Requests of many rows that are predicted or wait to be; more are refused."""
+    seconds: float = 30.0
+    """How long one may wait and be predicted, and how long a request's body may take to arrive."""
+
+
+class Scorer:
+    """One version's model, with what counts and keeps its predictions."""
+
+    def __init__(self, model: Model, metrics: Metrics, events: Sink | None, limits: Limits | None = None) -> None:
+        self.model = model
+        self.limits = limits or Limits()
+        self.classes = tuple(_label(value) for value in model.classes)
+        self._metrics, self._events = metrics, events
+        self._pool = ThreadPoolExecutor(self.limits.threads, "predict")
+
+    def one(self, identity: str, values: Sequence[Value]) -> float:
+        """Predict one row of checked values."""
+        prediction = self.model.predict_row(values)
+        self._metrics.predicted(1)
+        if self._events is not None:
+            self._events.add_row(identity, values, prediction)
+        return prediction
+
+    async def many(self, identity: str, columns: Columns, count: int) -> tuple[list[str], Array]:
+        """Predict the rows of columns; returns their ids too. Raises Overloaded."""
+        if count <= ROWS_IN_LOOP:
+            predictions = self.model.predict(columns)
+        else:
+            predictions = await self._in_thread(columns)
+        ids = [identity] if count == 1 else [f"{identity}/{row}" for row in range(count)]
+        self._metrics.predicted(count)
+        if self._events is not None:
+            self._events.add(ids, columns, predictions)
+        return ids, predictions
+
+    async def _in_thread(self, columns: Columns) -> Array:
+        if self._metrics.in_flight >= self.limits.waiting:
+            raise Overloaded(f"{self.limits.waiting} requests of many rows wait already; try again later")
+        self._metrics.in_flight += 1
+        try:
+            async with asyncio.timeout(self.limits.seconds):
+                return await asyncio.get_running_loop().run_in_executor(self._pool, self.model.predict, columns)
+        except TimeoutError as error:
+            raise Overloaded(f"it was not predicted within {self.limits.seconds:g} s; try again later") from error
+        finally:
+            self._metrics.in_flight -= 1
+
+
+def check_count(count: int) -> None:
+    """Raises InputError for no row, TooManyRows for more than an answer may have."""
+    if count < 1:
+        raise InputError("there are no rows to predict", expected="at least one")
+    if count > MAX_ROWS:
+        raise TooManyRows(f"found {count} rows; expected at most {MAX_ROWS}. Send them in several requests")
+
+
+def identify(given: str | None) -> str:
+    """The request's id: the caller's, or one that is made. Raises InputError for one that is too long."""
+    if not given:
+        return urandom(16).hex()
+    if len(given) > MAX_ID_LENGTH:
+        raise InputError(f"the request id has {len(given)} characters", expected=f"at most {MAX_ID_LENGTH}")
+    return given
+
+
+def _label(value: object) -> str:
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
