@@ -23,7 +23,7 @@ from loopwright.serving.metrics import Metrics
 log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.2
-FLUSH_ROWS = 500
+FLUSH_ROWS = 1000
 CAPACITY_ROWS = 20_000
 # How long the sender waits before it tries a monitor again that did not answer: twice as long each time.
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0

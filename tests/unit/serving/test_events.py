@@ -146,7 +146,11 @@ def test_a_monitor_that_comes_back_gets_what_was_queued_in_order(monitor, metric
         await until(lambda: len(monitor.messages) == 3)
 
     play(monitor, metrics, scenario)
-    assert [message["ids"][0] for message in monitor.messages] == ["r0", "r500", "r1000"]
+    assert [message["ids"][0] for message in monitor.messages] == [
+        "r0",
+        f"r{events.FLUSH_ROWS}",
+        f"r{2 * events.FLUSH_ROWS}",
+    ]
 
 
 def test_a_monitor_that_hangs_costs_the_oldest_events_and_no_time(monitor, metrics):
@@ -179,7 +183,7 @@ def test_a_large_request_goes_out_in_messages_of_bounded_size(monitor, metrics):
         await until(lambda: sum(len(message["ids"]) for message in monitor.messages) == 1750)
 
     play(monitor, metrics, scenario)
-    assert [len(message["predictions"]) for message in monitor.messages] == [500, 500, 500, 250]
+    assert [len(message["predictions"]) for message in monitor.messages] == [1000, 750]
 
 
 def test_what_is_queued_at_the_end_is_sent_before_the_sender_stops(monitor, metrics):

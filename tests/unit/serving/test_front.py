@@ -104,7 +104,9 @@ def test_while_it_drains_every_answer_closes_its_connection():
     assert (b"connection", b"close") in client.post([b""])[0]["headers"]
 
 
-@pytest.mark.parametrize(("status", "outcome"), [(200, "ok"), (400, "invalid"), (413, "invalid"), (500, "error"), (503, "refused")])
+@pytest.mark.parametrize(
+    ("status", "outcome"), [(200, "ok"), (400, "invalid"), (413, "invalid"), (500, "error"), (503, "refused")]
+)
 def test_outcomes_of_predictions_are_counted_by_status(status, outcome):
     async def app(scope, receive, send):
         await send({"type": "http.response.start", "status": status, "headers": []})
