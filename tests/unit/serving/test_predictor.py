@@ -56,7 +56,6 @@ def loaded(request, tmp_path_factory):
 @pytest.fixture
 def predictor(loaded):
     from loopwright.serving.predictor import Predictor
-
     from loopwright.serving.scorer import Scorer
 
     return Predictor("churn", "3", Scorer(loaded, Metrics("churn", "3", CollectorRegistry()), Recorder()))
