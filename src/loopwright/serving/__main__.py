@@ -57,8 +57,10 @@ def main() -> int:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
     # KServe answers with a response class that FastAPI has deprecated, and FastAPI says so for each answer.
     warnings.filterwarnings("ignore", message="ORJSONResponse is deprecated")
-    for name in ("kserve", "uvicorn", "httpx", "httpcore"):
+    for name in ("kserve", "httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    # uvicorn warns of every request that is no HTTP, and so would let any caller fill the disk.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
     # With a handler of its own KServe leaves the logging's configuration alone.
     logging.getLogger("kserve").addHandler(logging.NullHandler())
     try:

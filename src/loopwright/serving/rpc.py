@@ -97,11 +97,15 @@ class _Servicer(InferenceServicer):  # type: ignore[misc]
         self._metrics.count("grpc", "ok", time.perf_counter() - started)
         return answer
 
+    @_guarded
+    async def ModelMetadata(self, request: Any, context: Any) -> Any:  # noqa: N802 - the service's own name
+        """KServe's, with the versions."""
+        return grpc_predict_v2_pb2.ModelMetadataResponse(**await self._data_plane.model_metadata(request.name))
+
     ServerMetadata = _guarded(InferenceServicer.ServerMetadata)
     ServerLive = _guarded(InferenceServicer.ServerLive)
     ServerReady = _guarded(InferenceServicer.ServerReady)
     ModelReady = _guarded(InferenceServicer.ModelReady)
-    ModelMetadata = _guarded(InferenceServicer.ModelMetadata)
     RepositoryModelLoad = _guarded(InferenceServicer.RepositoryModelLoad)
     RepositoryModelUnload = _guarded(InferenceServicer.RepositoryModelUnload)
 

@@ -55,6 +55,7 @@ class PredictorServer(ModelServer):  # type: ignore[misc]
         self._host = host
         self._fast, self._seconds = Fast(scorer, predictor.name, version), scorer.limits.seconds
         self.dataplane = self._plane = _DataPlane(self.registered_models)
+        self._plane.version = version
         self.model_repository_extension = _FixedRepository(self.registered_models)
         self._register_and_check_atleast_one_model_is_ready([predictor])
 
@@ -111,6 +112,12 @@ class _DataPlane(DataPlane):  # type: ignore[misc]
     """KServe's, but not ready while it drains, and with malformed V2 requests reported as such."""
 
     draining = False
+    version = ""
+
+    async def model_metadata(self, model_name: str) -> dict[str, Any]:
+        """KServe's, with the version and what the model is run by."""
+        described: dict[str, Any] = await super().model_metadata(model_name)
+        return described | {"versions": [self.version], "platform": "loopwright"}
 
     async def ready(self) -> bool:
         return not self.draining and all(model.ready for model in self.model_registry.get_models().values())
