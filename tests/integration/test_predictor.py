@@ -319,8 +319,9 @@ def test_the_profile_and_every_prediction_reach_the_monitor(predictor, receiver)
     message = next(message for message in receiver.messages if f"{name}-0" in message["ids"])
     at = message["ids"].index(f"{name}-0")
     assert message["version"] == "3"
-    assert {column: values[at] for column, values in message["columns"].items()} == ROWS[0]
-    assert len(message["predictions"]) == len(message["ids"])
+    unpacked = {name: np.frombuffer(raw) if isinstance(raw, bytes) else raw for name, raw in message["columns"].items()}
+    assert {name: values[at] for name, values in unpacked.items()} == ROWS[0]
+    assert len(message["predictions"]) == 8 * len(message["ids"])
     assert len([one for one in receiver.ids() if one in mine]) == 20
     assert receiver.authorizations == {f"Bearer {TOKEN}"}
 

@@ -22,13 +22,13 @@ class EventError(ValueError):
 
 
 class Message(msgspec.Struct):
-    """What a predictor sends: n rows, as columns."""
+    """What a predictor sends: n rows, as columns. Numbers may be packed: float64, little-endian, NaN for missing."""
 
     version: str
     ids: list[str]
     at: float
-    columns: dict[str, list[Value]]
-    predictions: list[float]
+    columns: dict[str, list[Value] | bytes]
+    predictions: list[float] | bytes
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,8 @@ def decode(body: bytes) -> Message:
 
 def check(message: Message, profile: Profile) -> Batch:
     """Make arrays of a message. Raises EventError naming the column, what was found and what was expected."""
-    rows = len(message.predictions)
+    predictions = _unpacked("predictions", message.predictions)
+    rows = len(predictions)
     if rows == 0:
         raise EventError("a message without predictions; expected at least one")
     if len(message.ids) != rows:
@@ -66,11 +67,24 @@ def check(message: Message, profile: Profile) -> Batch:
         values = message.columns.get(name)
         if values is None:
             raise EventError(f"the column {name} is missing; the profile of version {message.version} has it")
-        if len(values) != rows:
-            raise EventError(f"column {name}: found {len(values)} values; expected {rows}, one a prediction")
-        columns[name] = _numbers(name, values) if bins.kind == "number" else np.array(values, dtype=object)
+        if bins.kind == "number":
+            columns[name] = _unpacked(name, values) if isinstance(values, bytes) else _numbers(name, values)
+        elif isinstance(values, bytes):
+            raise EventError(f"column {name}: found packed numbers; expected a list of text")
+        else:
+            columns[name] = np.array(values, dtype=object)
+        if len(columns[name]) != rows:
+            raise EventError(f"column {name}: found {len(columns[name])} values; expected {rows}, one a prediction")
     unknown = len(message.columns.keys() - profile.features.keys())
-    return Batch(message.version, message.ids, columns, np.array(message.predictions, dtype=np.float64), unknown)
+    return Batch(message.version, message.ids, columns, predictions, unknown)
+
+
+def _unpacked(name: str, values: list[float] | bytes) -> NDArray[np.float64]:
+    if isinstance(values, list):
+        return np.array(values, dtype=np.float64)
+    if len(values) % 8:
+        raise EventError(f"{name}: found {len(values)} bytes of packed numbers; expected eight a value")
+    return np.frombuffer(values, dtype="<f8").astype(np.float64)
 
 
 def _numbers(name: str, values: list[Value]) -> NDArray[np.float64]:

@@ -93,7 +93,6 @@ def _serve(arguments: argparse.Namespace) -> int:
     model = Model(bundle)
     disable_created_metrics()  # type: ignore[no-untyped-call]
     metrics = Metrics(arguments.name, arguments.version, REGISTRY, digest=bundle.digest)
-    names = [spec.name for spec in model.inputs]
 
     profile = bundle.contents.get(bundles.PROFILE, b"")
     if arguments.monitor and not profile:
@@ -106,7 +105,9 @@ def _serve(arguments: argparse.Namespace) -> int:
         async with httpx.AsyncClient(timeout=5.0, trust_env=False) as client:
             events = None
             if arguments.monitor:
-                events = Events(client, arguments.monitor, arguments.version, profile, names, metrics, token=token)
+                events = Events(
+                    client, arguments.monitor, arguments.version, profile, model.inputs, metrics, token=token
+                )
             limits = Limits(arguments.threads, arguments.waiting, arguments.timeout)
             scorer = Scorer(model, metrics, events, limits)
             server = PredictorServer(

@@ -15,15 +15,18 @@ from dataclasses import dataclass, field
 
 import httpx
 import msgspec
+import numpy as np
 
 from loopwright.http import bearer
-from loopwright.models.columns import Array, Columns, Value
+from loopwright.models.columns import Array, Columns, InputSpec, Value
 from loopwright.serving.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
 FLUSH_SECONDS = 0.2
 FLUSH_ROWS = 1000
+# A request of at least so many rows makes messages of its own, and its columns stay arrays all the way.
+FEW_ROWS = 50
 CAPACITY_ROWS = 20_000
 # How long the sender waits before it tries a monitor again that did not answer: twice as long each time.
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
@@ -31,12 +34,29 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
 
 @dataclass
 class _Batch:
-    """Rows are kept as they come; they become columns when they are sent."""
+    """Predictions of one message: single rows are kept as they come, and become columns when they are sent."""
 
     at: float
     ids: list[str] = field(default_factory=list)
-    rows: list[Sequence[Value]] = field(default_factory=list)
     predictions: list[float] = field(default_factory=list)
+    rows: list[Sequence[Value]] = field(default_factory=list)
+    columns: Columns | None = None
+
+    def encoded(self, inputs: Sequence[InputSpec]) -> dict[str, bytes | list[Value]]:
+        """The columns as the message has them."""
+        if self.columns is not None:
+            arrays = [self.columns[spec.name] for spec in inputs]
+        else:
+            arrays = [np.array(values, dtype=object) for values in zip(*self.rows, strict=True)]
+        return {
+            spec.name: _packed(array) if spec.kind == "number" else array.tolist()
+            for spec, array in zip(inputs, arrays, strict=True)
+        }
+
+
+def _packed(numbers: Array | list[float]) -> bytes:
+    """Numbers as a message carries them: float64, little-endian, NaN where one is missing."""
+    return np.asarray(numbers, dtype="<f8").tobytes()
 
 
 class Events:
@@ -48,7 +68,7 @@ class Events:
         monitor: str,
         version: str,
         profile: bytes,
-        names: Sequence[str],
+        inputs: Sequence[InputSpec],
         metrics: Metrics,
         *,
         token: str = "",
@@ -59,7 +79,7 @@ class Events:
         self._profile_url = f"{monitor.rstrip('/')}/v1/profiles/{version}"
         self._version = version
         self._profile = profile
-        self._names = list(names)
+        self._inputs = tuple(inputs)
         self._metrics = metrics
         self._encoder = msgspec.msgpack.Encoder()
         self._open: _Batch | None = None
@@ -70,16 +90,17 @@ class Events:
 
     def add(self, ids: list[str], columns: Columns, predictions: Array) -> None:
         """Take the events of one request: n ids, the raw columns and the n predictions. Never blocks."""
-        rows = list(zip(*(columns[name].tolist() for name in self._names), strict=True))
-        values = predictions.tolist()
+        values: list[float] = predictions.tolist()
+        if len(ids) < FEW_ROWS:
+            lists = (columns[spec.name].tolist() for spec in self._inputs)
+            for identity, row, prediction in zip(ids, zip(*lists, strict=True), values, strict=True):
+                self.add_row(identity, row, prediction)
+            return
         for start in range(0, len(ids), FLUSH_ROWS):
             part = slice(start, start + FLUSH_ROWS)
-            batch = self._open or self._begin()
-            batch.ids += ids[part]
-            batch.rows += rows[part]
-            batch.predictions += values[part]
-            if len(batch.ids) >= FLUSH_ROWS:
-                self._close(batch)
+            cut = {spec.name: columns[spec.name][part] for spec in self._inputs}
+            self._closed.append(_Batch(time.time(), ids[part], values[part], columns=cut))
+        self._ready.set()
         self._took(len(ids))
 
     def add_row(self, identity: str, values: Sequence[Value], prediction: float) -> None:
@@ -181,8 +202,8 @@ class Events:
                 "version": self._version,
                 "ids": batch.ids,
                 "at": batch.at,
-                "columns": dict(zip(self._names, zip(*batch.rows, strict=True), strict=True)),
-                "predictions": batch.predictions,
+                "columns": batch.encoded(self._inputs),
+                "predictions": _packed(batch.predictions),
             }
         )
         return await self._call("POST", self._events_url, content, "application/msgpack")

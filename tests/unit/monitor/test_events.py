@@ -33,6 +33,15 @@ def test_every_way_to_write_a_number_is_read(message, profile):
     assert through(content, profile).columns["age"][0] == 2.0**64
 
 
+def test_packed_numbers_are_the_same_as_listed_ones(message, profile):
+    listed, packed = message(50), message(50)
+    packed["columns"]["age"] = np.array(packed["columns"]["age"]).tobytes()
+    packed["predictions"] = np.array(packed["predictions"]).tobytes()
+    one, other = through(listed, profile), through(packed, profile)
+    np.testing.assert_array_equal(one.columns["age"], other.columns["age"])
+    np.testing.assert_array_equal(one.predictions, other.predictions)
+
+
 def test_columns_the_profile_does_not_have_are_ignored_and_counted(message, profile):
     content = message()
     content["columns"] |= {"shoe_size": [1, 2, 3, 4], "hat": ["a"]}
@@ -46,6 +55,10 @@ def test_columns_the_profile_does_not_have_are_ignored_and_counted(message, prof
     [
         (lambda c: c["columns"].pop("age"), "the column age is missing"),
         (lambda c: c["columns"]["plan"].pop(), "column plan: found 3 values; expected 4"),
+        (lambda c: c["columns"].update(age=bytes(24)), "column age: found 3 values; expected 4"),
+        (lambda c: c["columns"].update(age=bytes(31)), "age: found 31 bytes of packed numbers; expected eight a value"),
+        (lambda c: c["columns"].update(plan=bytes(32)), "column plan: found packed numbers; expected a list of text"),
+        (lambda c: c.update(predictions=bytes(5)), "predictions: found 5 bytes of packed numbers"),
         (lambda c: c["ids"].pop(), "3 ids for 4 predictions"),
         (lambda c: c["columns"]["age"].__setitem__(2, "forty"), "column age: found 'forty'; expected a number"),
         (lambda c: c["columns"].update(age=[None, "12", 1, 2]), "column age: found '12'; expected a number"),

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 from prometheus_client import CollectorRegistry
 
+from loopwright.loop import Column
+from loopwright.models import columns
 from loopwright.serving import events
 from loopwright.serving.metrics import Metrics
+
+INPUTS = columns.specs({"tenure": Column(type="integer"), "plan": Column(type="string")})
 
 
 class Monitor:
@@ -62,7 +66,7 @@ def play(monitor, metrics, scenario, seconds=1.0, **options):
 
     async def run():
         async with httpx.AsyncClient(transport=httpx.MockTransport(monitor)) as client:
-            queue = events.Events(client, "http://monitor", "3", b"profile", ("tenure", "plan"), metrics, **options)
+            queue = events.Events(client, "http://monitor", "3", b"profile", INPUTS, metrics, **options)
             sender = asyncio.create_task(queue.run())
             await scenario(queue)
             await queue.close(sender, seconds)
@@ -94,8 +98,8 @@ def test_requests_are_merged_into_one_message_of_the_contracts_form(monitor, met
     assert message == {
         "version": "3",
         "ids": ["r0", "r1", "r2"],
-        "columns": {"tenure": [0.0, 1.0, 0.0], "plan": ["basic", None, "basic"]},
-        "predictions": [0.25, 0.25, 0.25],
+        "columns": {"tenure": np.array([0.0, 1.0, 0.0]).tobytes(), "plan": ["basic", None, "basic"]},
+        "predictions": np.full(3, 0.25).tobytes(),
     }
     assert monitor.profiles == [b"profile"]
     assert metrics.sent == 3
@@ -183,7 +187,7 @@ def test_a_large_request_goes_out_in_messages_of_bounded_size(monitor, metrics):
         await until(lambda: sum(len(message["ids"]) for message in monitor.messages) == 1750)
 
     play(monitor, metrics, scenario)
-    assert [len(message["predictions"]) for message in monitor.messages] == [1000, 750]
+    assert [len(message["predictions"]) // 8 for message in monitor.messages] == [1000, 750]
 
 
 def test_what_is_queued_at_the_end_is_sent_before_the_sender_stops(monitor, metrics):
