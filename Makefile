@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE =
 export UV_PYTHON_DOWNLOADS = never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format types layers generate check-generated ci images clean
+.PHONY: help setup demo test bench lint format types layers generate check-generated ci images clean
 
 help:  ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ demo: setup  ## Watch the loop close on the churn example, in about three minute
 
 test: setup  ## Pass the tests
 	@$(BIN)/python -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder tests/integration tests/unit
+
+bench: setup  ## Measure the predictor beside other model servers, in about eleven minutes
+	@$(BIN)/python -m bench.serving
 
 lint: setup  ## Style
 	$(BIN)/ruff check .
@@ -71,4 +74,4 @@ images:  ## Build the images loopwright/{component-python,predictor,monitor,trig
 	done
 
 clean:  ## Remove everything that was installed and made here
-	rm -rf .venv .tools dist build demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf .venv .tools dist build demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
