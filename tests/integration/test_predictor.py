@@ -309,6 +309,22 @@ def test_a_wrong_request_gets_a_status_and_a_json_error_and_harms_nothing(predic
     assert predictor.get("/v2/models/churn/ready").status_code == 200
 
 
+def test_explanations_add_up_to_the_predictions(predictor, trained):
+    answer = predictor.post("/v1/models/churn:explain", json={"instances": ROWS}, headers={"x-request-id": "why"})
+    assert answer.status_code == 200
+    body = answer.json()
+    assert (body["model_name"], body["model_version"], body["id"]) == ("churn", "3", "why")
+    assert [one["id"] for one in body["explanations"]] == ["why/0", "why/1", "why/2"]
+    for one, probability in zip(body["explanations"], expected(trained), strict=True):
+        assert set(one["contributions"]) == set(CONTRACT)
+        score = one["base_value"] + sum(one["contributions"].values())
+        assert 1 / (1 + np.exp(-score)) == pytest.approx(probability, abs=1e-12)
+        assert one["raw_score"] == pytest.approx(score, abs=1e-12)
+    wrong = predictor.post("/v1/models/churn:explain", json={"instances": [{**ROWS[0], "tenure": "x"}]})
+    assert wrong.status_code == 400
+    assert 'column "tenure": found the text "x"; expected a number' in wrong.json()["error"]
+
+
 def test_the_profile_and_every_prediction_reach_the_monitor(predictor, receiver):
     name = uuid.uuid4().hex
     for number in range(20):
@@ -420,6 +436,48 @@ def test_while_it_drains_it_is_not_ready_and_grpc_calls_under_way_are_answered(t
     assert ready.status_code == 503
     assert [answer.outputs[0].shape for answer in answers] == [[count]] * 3
     assert process.process.wait(30) == 0
+
+
+def test_under_steady_grpc_load_no_call_is_lost_when_one_of_two_predictors_ends(trained, tmp_path):
+    import grpc
+    from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
+    from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+
+    processes = [Process(trained, tmp_path / f"log{number}") for number in range(2)]
+    addresses = ",".join(process.wait_ready().grpc for process in processes)
+    inputs = [
+        {"name": "plan", "shape": [1], "datatype": "BYTES", "contents": {"bytes_contents": [b"pro"]}},
+        {"name": "tenure", "shape": [1], "datatype": "INT64", "contents": {"int64_contents": [3]}},
+        {"name": "charges", "shape": [1], "datatype": "FP64", "contents": {"fp64_contents": [50.0]}},
+    ]
+    answered, stop = [], asyncio.Event()
+
+    async def client(stub):
+        while not stop.is_set():
+            answer = await stub.ModelInfer(messages.ModelInferRequest(model_name="churn", inputs=inputs), timeout=20)
+            answered.append(answer.id)
+
+    async def run():
+        options = [("grpc.lb_policy_name", "round_robin")]
+        async with grpc.aio.insecure_channel(f"ipv4:{addresses}", options=options) as channel:
+            stub = GRPCInferenceServiceStub(channel)
+            async with asyncio.timeout(60), asyncio.TaskGroup() as clients:
+                for _ in range(16):
+                    clients.create_task(client(stub))
+                while len(answered) < 500:
+                    await asyncio.sleep(0.01)
+                processes[0].process.send_signal(signal.SIGTERM)
+                code = await asyncio.to_thread(processes[0].process.wait, 30)
+                after = len(answered)
+                while len(answered) < after + 200:
+                    await asyncio.sleep(0.01)
+                stop.set()
+        return code
+
+    # A call that fails ends its client, and the group with it.
+    assert asyncio.run(run()) == 0
+    assert len(set(answered)) == len(answered)
+    assert processes[1].end() == 0
 
 
 def test_a_port_in_use_ends_it_with_a_message_and_code_9(trained, tmp_path):

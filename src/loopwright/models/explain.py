@@ -20,7 +20,7 @@ Explain = Callable[[Columns], list[dict[str, Any]]]
 def explainer(model: Model) -> Explain | None:
     """Explains raw columns row by row: `raw_score`, `base_value`, `contributions` by feature; None where it cannot."""
     if hasattr(model.estimator, "model_to_string"):
-        contribute: Callable[[Array], Array] | None = _trees(model.estimator)
+        contribute = _trees(model.estimator)
     else:
         contribute = _linear(model.estimator, len(model.manifest.features))
     if contribute is None:
@@ -40,8 +40,18 @@ def explainer(model: Model) -> Explain | None:
     return explain
 
 
-def _trees(booster: Any) -> Callable[[Array], Array]:
-    return lambda matrix: np.asarray(booster.predict(matrix, pred_contrib=True, num_threads=1), dtype=np.float64)
+def _trees(booster: Any) -> Callable[[Array], Array] | None:
+    from lightgbm.basic import LightGBMError
+
+    def contribute(matrix: Array) -> Array:
+        return np.asarray(booster.predict(matrix, pred_contrib=True, num_threads=1), dtype=np.float64)
+
+    try:
+        contribute(np.zeros((1, booster.num_feature())))
+    except LightGBMError:
+        # Trees whose leaves are linear models have no such values.
+        return None
+    return contribute
 
 
 def _linear(pipeline: Any, features: int) -> Callable[[Array], Array] | None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from loopwright.errors import BundleError, InputError
 from loopwright.models import bundle as bundles
-from loopwright.models import features, scikit
+from loopwright.models import features, pipeline, scikit
 from loopwright.models.booster import batch_score, row_score
 from loopwright.models.bundle import LIGHTGBM, SKOPS, Bundle
 from loopwright.models.columns import Array, Columns, Value, from_values, length
@@ -74,8 +74,7 @@ def sklearn_score(estimator: Any, task: str) -> Score:
 def _scores(estimator: Any, task: str) -> tuple[Score, RowScore]:
     if hasattr(estimator, "model_to_string"):
         return batch_score(estimator), row_score(estimator)
-    score = sklearn_score(estimator, task)
-    return score, lambda row: float(score(np.array([row], dtype=np.float64))[0])
+    return pipeline.scores(estimator, lambda part: sklearn_score(part, task))
 
 
 def _load(bundle: Bundle) -> Any:

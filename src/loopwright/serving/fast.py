@@ -11,20 +11,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
-from kserve.protocol.infer_type import deserialize_bytes_tensor
-from kserve.utils.numpy_codec import to_np_dtype
 
 from loopwright.errors import InputError
 from loopwright.models.columns import Columns, Value, columns_of, from_lists, from_rows, row_reader
-from loopwright.serving import answers
+from loopwright.serving import answers, contents
+from loopwright.serving import tensors as v2_tensors
+from loopwright.serving.contents import DATATYPES, NUMBERS
 from loopwright.serving.metrics import Protocol
 from loopwright.serving.scorer import MAX_ID_LENGTH, MAX_ROWS, Scorer, identify
 
-_DATATYPES = frozenset({"FP64", "FP32", "INT64", "INT32", "INT16", "INT8", "UINT64", "UINT32", "UINT16", "UINT8"}) | {
-    "BOOL",
-    "BYTES",
-}
 _ONE = ([1], [1, 1])
+# What stands for no options.
+_NOTHING: tuple[Any, ...] = (None, {}, [])
 
 
 class Request(NamedTuple):
@@ -44,6 +42,7 @@ class Fast:
         self._inputs, self._ignored = scorer.model.inputs, scorer.model.ignored
         self._names = [spec.name for spec in self._inputs]
         self._read = row_reader(self._inputs)
+        self._numbers = all(spec.kind == "number" for spec in self._inputs)
 
     def v1(self, body: bytes, identity: str) -> Request | None:
         """A V1 request. `identity` is the one that its header gives, or nothing."""
@@ -66,65 +65,86 @@ class Fast:
     def v2(self, body: bytes, identity: str, json_length: int | None) -> Request | None:
         """A V2 request, in JSON, or with binary tensors after so many bytes of JSON."""
         payload = _parse(body if json_length is None else body[:json_length])
-        if type(payload) is not dict or payload.get("parameters") or payload.get("outputs"):
+        if (
+            type(payload) is not dict
+            or payload.get("parameters") not in _NOTHING
+            or payload.get("outputs") not in _NOTHING
+        ):
             return None
         given, tensors = payload.get("id"), payload.get("inputs")
-        if type(tensors) is not list or len(tensors) != len(self._names) or type(given) not in (str, type(None)):
+        if type(tensors) is not list or not tensors or type(given) not in (str, type(None)):
             return None
         identity = given or identity
         if len(identity) > MAX_ID_LENGTH:
             return None
         try:
-            if json_length is None and tensors[0]["shape"] in _ONE:
-                values = self._one(tensors)
+            if len(tensors) == 1 and self._is_matrix(tensors[0]["name"], tensors[0]["shape"], tensors[0]["datatype"]):
+                return self._matrix(contents.given(tensors[0], body, json_length), tensors[0]["shape"][0], identity)
+            if len(tensors) != len(self._names):
+                return None
+            if tensors[0]["shape"] in _ONE:
+                values = self._one(tensors, body, json_length)
                 return None if values is None else Request(identify(identity), 1, values, None)
-            return self._several(tensors, identify(identity), body, json_length)
+            return self._several(tensors, identity, body, json_length)
         except (KeyError, TypeError, IndexError, ValueError, struct.error, InputError):
             return None
 
     def tensors(self, tensors: Sequence[Any], raw: Sequence[bytes], identity: str) -> Request | None:
         """A V2 request in gRPC's messages: contents by type, or raw ones beside them."""
-        if len(tensors) != len(self._names) or len(identity) > MAX_ID_LENGTH or (raw and len(raw) != len(tensors)):
+        if not tensors or len(identity) > MAX_ID_LENGTH or (raw and len(raw) != len(tensors)):
             return None
-        found: dict[str, Any] = {}
         count = tensors[0].shape[0] if tensors[0].shape else 0
-        if not 0 < count <= MAX_ROWS:
-            return None
+        shapes = ([count], [count, 1])
+        found: dict[str, Any] = {}
         try:
+            if len(tensors) == 1 and self._is_matrix(tensors[0].name, tensors[0].shape, tensors[0].datatype):
+                return self._matrix(contents.carried(tensors[0], raw[0] if raw else None), count, identity)
+            if len(tensors) != len(self._names) or not 0 < count <= MAX_ROWS:
+                return None
             for index, tensor in enumerate(tensors):
-                if list(tensor.shape) not in ([count], [count, 1]):
+                if list(tensor.shape) not in shapes:
                     return None
-                if raw:
-                    data = _array(tensor.datatype, raw[index]) if tensor.datatype in _DATATYPES else ()
-                else:
-                    data = _contents(tensor)
+                data = contents.carried(tensor, raw[index] if raw else None, one=count == 1)
                 if len(data) != count:
                     return None
                 found[tensor.name] = data
             if count == 1:
-                values = self._read([_scalar(found[name][0]) for name in self._names])
+                values = self._read([found[name][0] for name in self._names])
                 return None if values is None else Request(identify(identity), 1, values, None)
             return Request(identify(identity), count, None, columns_of(self._inputs, found))
-        except (KeyError, ValueError, struct.error, InputError):
+        except (KeyError, TypeError, ValueError, struct.error, InputError):
             return None
 
-    async def message(self, request: Request, response: Any) -> Any:
-        """`answer`, as gRPC's message of this class."""
+    async def message(self, request: Request, response: Any, *, raw: bool) -> Any:
+        """`answer`, as gRPC's message of this class; `raw` as the request's values were."""
         _, numbers = await self._predict(request)
+        found = answers.outputs(numbers, self._scorer.classes)
+        head = {"id": request.identity, "model_name": self._name, "model_version": self._version}
+        if not raw:
+            return response(
+                **head,
+                outputs=[
+                    {
+                        "name": name,
+                        "shape": [len(data)],
+                        "datatype": datatype,
+                        "contents": contents.fields(datatype, data),
+                    }
+                    for name, datatype, data in found
+                ],
+            )
+        content = [contents.packed(datatype, data) for _, datatype, data in found]
         return response(
-            id=request.identity,
-            model_name=self._name,
-            model_version=self._version,
+            **head,
+            raw_output_contents=content,
             outputs=[
                 {
                     "name": name,
-                    "shape": [request.rows],
+                    "shape": [len(data)],
                     "datatype": datatype,
-                    "contents": {"fp64_contents": data}
-                    if datatype == "FP64"
-                    else {"bytes_contents": [value.encode() for value in data]},
+                    "parameters": {"binary_data_size": {"int64_param": len(part)}},
                 }
-                for name, datatype, data in answers.outputs(numbers, self._scorer.classes)
+                for (name, datatype, data), part in zip(found, content, strict=True)
             ],
         )
 
@@ -162,39 +182,59 @@ class Fast:
             return None
         return self._read(row)
 
-    def _one(self, tensors: Sequence[dict[str, Any]]) -> list[Value] | None:
-        found = {tensor["name"]: tensor for tensor in tensors}
-        values = []
-        for name in self._names:
-            tensor = found[name]
-            data = tensor["data"]
-            if tensor["shape"] not in _ONE or tensor["datatype"] not in _DATATYPES or len(data) != 1:
+    def _is_matrix(self, name: str, shape: Any, datatype: str) -> bool:
+        return self._numbers and datatype in NUMBERS and v2_tensors.is_matrix(name, shape, self._names)
+
+    def _matrix(self, data: Any, count: int, identity: str) -> Request | None:
+        if type(count) is not int or not 0 < count <= MAX_ROWS:
+            return None
+        if count == 1:
+            row = data.tolist() if isinstance(data, np.ndarray) else data
+            values = self._read(row[0] if len(row) == 1 else row)
+            return None if values is None else Request(identify(identity), 1, values, None)
+        found = v2_tensors.split(data, count, len(self._names))
+        if found is None:
+            return None
+        columns = columns_of(self._inputs, dict(zip(self._names, found, strict=True)))
+        return Request(identify(identity), count, None, columns)
+
+    def _one(self, tensors: Sequence[dict[str, Any]], body: bytes, at: int | None) -> list[Value] | None:
+        found = {}
+        for tensor in tensors:
+            data = tensor.get("data")
+            if tensor["shape"] not in _ONE or tensor["datatype"] not in DATATYPES or contents.odd(tensor):
                 return None
-            values.append(data[0])
+            if data is None and at is not None:
+                size = tensor["parameters"]["binary_data_size"]
+                data = [contents.single(tensor["datatype"], body[at : at + size])]
+                at += size
+            if type(data) is not list or len(data) != 1:
+                return None
+            found[tensor["name"]] = data[0]
         # Nested data, such as [[1.0]], is none of the types that are read here.
-        return self._read(values)
+        return self._read([found[name] for name in self._names])
 
     def _several(self, tensors: Sequence[dict[str, Any]], identity: str, body: bytes, at: int | None) -> Request | None:
         count = tensors[0]["shape"][0]
         if type(count) is not int or not 0 < count <= MAX_ROWS:
             return None
-        found: dict[str, Any] = {}
+        shapes, found = ([count], [count, 1]), dict[str, Any]()
         for tensor in tensors:
-            if tensor["shape"] not in ([count], [count, 1]) or tensor["datatype"] not in _DATATYPES:
+            if tensor["shape"] not in shapes or tensor["datatype"] not in DATATYPES or contents.odd(tensor):
                 return None
             data = tensor.get("data")
             if data is None:
                 if at is None:
                     return None
                 size = tensor["parameters"]["binary_data_size"]
-                data = _array(tensor["datatype"], body[at : at + size])
+                data = contents.array(tensor["datatype"], body[at : at + size])
                 at += size
             elif type(data) is not list or (data and type(data[0]) is list):
                 return None
             if len(data) != count:
                 return None
             found[tensor["name"]] = data
-        return Request(identity, count, None, columns_of(self._inputs, found))
+        return Request(identify(identity), count, None, columns_of(self._inputs, found))
 
 
 def _parse(body: bytes) -> Any:
@@ -202,34 +242,3 @@ def _parse(body: bytes) -> Any:
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
-
-
-def _array(datatype: str, raw: bytes) -> Any:
-    if datatype == "BYTES":
-        return [value.decode() for value in deserialize_bytes_tensor(raw).tolist()]
-    return np.frombuffer(raw, dtype=to_np_dtype(datatype))
-
-
-# Where a tensor's values are in gRPC's message, by its datatype.
-_CONTENTS = {
-    **dict.fromkeys(("INT8", "INT16", "INT32"), "int_contents"),
-    **dict.fromkeys(("UINT8", "UINT16", "UINT32"), "uint_contents"),
-    "INT64": "int64_contents",
-    "UINT64": "uint64_contents",
-    "FP32": "fp32_contents",
-    "FP64": "fp64_contents",
-    "BOOL": "bool_contents",
-    "BYTES": "bytes_contents",
-}
-
-
-def _contents(tensor: Any) -> list[Any]:
-    field = _CONTENTS.get(tensor.datatype)
-    if field is None:
-        return []
-    values = list(getattr(tensor.contents, field))
-    return [value.decode() for value in values] if field == "bytes_contents" else values
-
-
-def _scalar(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value

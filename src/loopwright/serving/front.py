@@ -83,7 +83,7 @@ class Front:
         try:
             identity, length, json_length, plain = _look(scope["headers"])
             body = await self._body(length, receive)
-            if protocol is not None and plain and self._fast is not None:
+            if protocol is not None and plain and self._fast is not None and scope["method"] == "POST":
                 answer = await self._predict(protocol, body, identity, json_length)
                 if answer is not None:
                     await self._send(send, 200, answer)
@@ -225,12 +225,16 @@ def _look(headers: Headers) -> tuple[str, int | None, int | None, bool]:
             if value.isdigit():
                 length = int(value) if len(value) <= _LONGEST_LENGTH else MAX_BODY_BYTES + 1
         elif name == b"x-request-id":
+            # Which of two counts is KServe's to say.
+            plain = plain and not identity
             identity = value.decode("latin-1")
         elif name == b"inference-header-content-length":
-            plain = plain and value.isdigit() and len(value) <= _LONGEST_LENGTH
+            plain = plain and value.isdigit() and len(value) <= _LONGEST_LENGTH and json_length is None
             json_length = int(value) if plain else None
-        elif name[:3] == b"ce-" or (name == b"content-type" and b"cloudevents" in value) or name == b"content-encoding":
+        elif name == b"content-encoding" or name[:3] == b"ce-":
             plain = False
+        elif name == b"content-type":
+            plain = plain and b"cloudevents" not in value.lower()
     return identity, length, json_length, plain
 
 

@@ -101,7 +101,7 @@ class Metrics(Collector):
         )
         seconds = HistogramMetricFamily(
             "loopwright_prediction_duration_seconds",
-            "From a request's first byte in the process to its answer.",
+            "From a request's headers to its answer.",
             labels=["loop", "version", "protocol"],
         )
         for protocol, histogram in self.seconds.items():
@@ -112,7 +112,7 @@ class Metrics(Collector):
         yield batch
         flight = GaugeMetricFamily(
             "loopwright_predictions_in_flight",
-            "Requests that wait for a prediction of many rows, or are answered by KServe's own path.",
+            "Requests of many rows, and for explanations, that are worked on or wait.",
             labels=["loop", "version"],
         )
         flight.add_metric(self._bound, self.in_flight)

@@ -56,11 +56,11 @@ class Predictor(kserve.Model):  # type: ignore[misc]
             columns, count = self._columns(payload)
             if self._explain is None:
                 raise NotImplementedError(
-                    f"a model of {self._model.manifest.estimator} cannot be explained; lightgbm, logistic_regression "
-                    "and linear_regression can"
+                    f"this model of {self._model.manifest.estimator} cannot be explained; models of lightgbm (without "
+                    "linear_tree), logistic_regression and linear_regression can"
                 )
             identity = identify((headers or {}).get("x-request-id"))
-            explanations = self._explain(columns)
+            explanations = await self._scorer.in_thread(self._explain, columns)
         except InputError as error:
             raise InvalidInput(str(error)) from error
         except LoopwrightError as error:

@@ -4,8 +4,9 @@ Plain requests for predictions are answered from the message's fields (see `fast
 goes the way that KServe's servicer gives it.
 """
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from grpc import StatusCode, aio  # type: ignore[import-untyped]
@@ -43,10 +44,17 @@ MAX_CALLS = 1000
 
 
 def server(
-    plane: DataPlane, repository: ModelRepositoryExtension, metrics: Metrics, fast: Fast, name: str
+    plane: DataPlane,
+    repository: ModelRepositoryExtension,
+    metrics: Metrics,
+    fast: Fast,
+    name: str,
+    answering: asyncio.Event,
+    interceptors: Sequence[aio.ServerInterceptor] = (),
 ) -> aio.Server:
-    """A server with KServe's inference service, not yet bound to a port."""
+    """A server with KServe's inference service, not yet bound to a port; predictions wait while not `answering`."""
     made = aio.server(
+        interceptors=interceptors,
         maximum_concurrent_rpcs=MAX_CALLS,
         options=[
             ("grpc.max_send_message_length", MAX_BODY_BYTES),
@@ -55,7 +63,7 @@ def server(
             ("grpc.so_reuseport", 0),
         ],
     )
-    servicer = _Servicer(plane, repository, metrics, fast, name)
+    servicer = _Servicer(plane, repository, metrics, fast, name, answering)
     grpc_predict_v2_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, made)
     return made
 
@@ -74,20 +82,30 @@ def _guarded(method: Callable[..., Any]) -> Callable[..., Any]:
 
 class _Servicer(InferenceServicer):  # type: ignore[misc]
     def __init__(
-        self, plane: DataPlane, repository: ModelRepositoryExtension, metrics: Metrics, fast: Fast, name: str
+        self,
+        plane: DataPlane,
+        repository: ModelRepositoryExtension,
+        metrics: Metrics,
+        fast: Fast,
+        name: str,
+        answering: asyncio.Event | None = None,
     ) -> None:
         super().__init__(plane, repository)
-        self._metrics, self._fast, self._name = metrics, fast, name
+        self._metrics, self._fast, self._name, self._answering = metrics, fast, name, answering
 
     async def ModelInfer(self, request: Any, context: Any) -> Any:  # noqa: N802 - the service's own name
         """Answer a request for predictions, and count it."""
         started = time.perf_counter()
+        if self._answering is not None and not self._answering.is_set():
+            await self._answering.wait()
         try:
             plain = self._plain(request, context)
             if plain is None:
                 answer = await super().ModelInfer(request, context)
             else:
-                answer = await self._fast.message(plain, grpc_predict_v2_pb2.ModelInferResponse)
+                answer = await self._fast.message(
+                    plain, grpc_predict_v2_pb2.ModelInferResponse, raw=bool(request.raw_input_contents)
+                )
         except Exception as error:
             code = _code(error)
             outcome, kind = _COUNTED.get(code, ("error", "internal"))
@@ -114,7 +132,9 @@ class _Servicer(InferenceServicer):  # type: ignore[misc]
             return None
         identity = request.id
         if not identity:
-            identity = next((value for key, value in context.invocation_metadata() if key == "x-request-id"), "")
+            for key, value in context.invocation_metadata():
+                # The last one, as KServe's servicer has it.
+                identity = value if key == "x-request-id" else identity
         try:
             return self._fast.tensors(request.inputs, request.raw_input_contents, identity)
         except InputError:

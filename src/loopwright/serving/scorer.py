@@ -6,11 +6,11 @@ come again later. Every prediction is counted and handed to the events' queue he
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import urandom
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from kserve.errors import InvalidInput
 
@@ -18,6 +18,8 @@ from loopwright.errors import InputError
 from loopwright.models.columns import Array, Columns, Value
 from loopwright.models.model import Model
 from loopwright.serving.metrics import Metrics
+
+T = TypeVar("T")
 
 MAX_ROWS = 10_000
 MAX_ID_LENGTH = 200
@@ -78,22 +80,23 @@ class Scorer:
         if count <= ROWS_IN_LOOP:
             predictions = self.model.predict(columns)
         else:
-            predictions = await self._in_thread(columns)
+            predictions = await self.in_thread(self.model.predict, columns)
         ids = [identity] if count == 1 else [f"{identity}/{row}" for row in range(count)]
         self._metrics.predicted(count)
         if self._events is not None:
             self._events.add(ids, columns, predictions)
         return ids, predictions
 
-    async def _in_thread(self, columns: Columns) -> Array:
+    async def in_thread(self, work: Callable[[Columns], T], columns: Columns) -> T:
+        """What `work` makes of the columns, off the event loop. Raises what it raises, and Overloaded."""
         if self._metrics.in_flight >= self.limits.waiting:
             raise Overloaded(f"{self.limits.waiting} requests of many rows wait already; try again later")
         self._metrics.in_flight += 1
         try:
             async with asyncio.timeout(self.limits.seconds):
-                return await asyncio.get_running_loop().run_in_executor(self._pool, self.model.predict, columns)
+                return await asyncio.get_running_loop().run_in_executor(self._pool, work, columns)
         except TimeoutError as error:
-            raise Overloaded(f"it was not predicted within {self.limits.seconds:g} s; try again later") from error
+            raise Overloaded(f"it was not done within {self.limits.seconds:g} s; try again later") from error
         finally:
             self._metrics.in_flight -= 1
 

@@ -18,11 +18,11 @@ from kserve.errors import InvalidInput
 from kserve.protocol.dataplane import DataPlane
 from kserve.protocol.model_repository_extension import ModelRepositoryExtension
 
-from loopwright.serving import rest, rpc
+from loopwright.serving import rest, rpc, tracing
 from loopwright.serving.addresses import no_port
 from loopwright.serving.events import Events
 from loopwright.serving.fast import Fast
-from loopwright.serving.front import Front
+from loopwright.serving.front import App, Front
 from loopwright.serving.metrics import Metrics
 from loopwright.serving.predictor import Predictor
 from loopwright.serving.scorer import Scorer
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 # After SIGTERM the process answers for this long as before, but says that it is not ready and closes each connection
 # with its answer: requests that were on their way when the signal came are served.
 LINGER_SECONDS = 0.5
+HOLD_SECONDS = 0.05
 GRACE_SECONDS = 30
 EVENTS_SECONDS = 2.0
 
@@ -68,12 +69,17 @@ class PredictorServer(ModelServer):  # type: ignore[misc]
         if sender is not None:
             sender.add_done_callback(_report_end)
         name = self._predictor.name
-        grpc = rpc.server(self.dataplane, self.model_repository_extension, self._metrics, self._fast, name)
+        spans = tracing.provider()
+        repository = self.model_repository_extension
+        around = [tracing.Interceptor(spans, self._version)] if spans is not None else []
+        answering = asyncio.Event()
+        answering.set()
+        grpc = rpc.server(self.dataplane, repository, self._metrics, self._fast, name, answering, around)
         grpc_port = self._bind(grpc)
-        app = rest.application(self.dataplane, self.model_repository_extension)
+        app = rest.application(self.dataplane, repository)
         front = Front(app, name, self._version, self._metrics, self._fast, seconds=self._seconds)
         sweeper = asyncio.create_task(front.sweep())
-        server = _uvicorn(front)
+        server = _uvicorn(front if spans is None else tracing.traced(front, spans, self._version))
         await grpc.start()
         running = asyncio.create_task(server.serve(sockets=[http]))
         log.info(
@@ -88,10 +94,13 @@ class PredictorServer(ModelServer):  # type: ignore[misc]
         if not running.done():
             await asyncio.sleep(LINGER_SECONDS)
         server.should_exit = True
-        await asyncio.gather(grpc.stop(GRACE_SECONDS), running)
+        await asyncio.gather(_stop_grpc(grpc, answering), running)
         if self._events is not None and sender is not None:
             await self._events.close(sender, EVENTS_SECONDS)
         sweeper.cancel()
+        if spans is not None:
+            # What is left is sent, which takes as long as the exporter's own limit says.
+            await asyncio.to_thread(spans.shutdown)
         log.info("stopped")
 
     def _stop(self, stopping: asyncio.Event) -> None:
@@ -140,12 +149,23 @@ class _FixedRepository(ModelRepositoryExtension):  # type: ignore[misc]
     unload = load
 
 
+async def _stop_grpc(grpc: Any, answering: asyncio.Event) -> None:
+    # gRPC takes calls one by one from a queue of its own, and cancels those that are still in it when it stops. While
+    # answers are held back the queue runs empty, as clients wait for them; what comes later is sent elsewhere.
+    answering.clear()
+    await asyncio.sleep(HOLD_SECONDS)
+    stopped = asyncio.create_task(grpc.stop(GRACE_SECONDS))
+    await asyncio.sleep(HOLD_SECONDS)
+    answering.set()
+    await stopped
+
+
 def _report_end(sender: "asyncio.Task[None]") -> None:
     if not sender.cancelled() and sender.exception() is not None:
         log.error("events are no longer sent: %r", sender.exception())
 
 
-def _uvicorn(front: Front) -> uvicorn.Server:
+def _uvicorn(front: App) -> uvicorn.Server:
     config = uvicorn.Config(
         front,
         log_config=None,

@@ -42,13 +42,36 @@ def rows(request: InferRequest) -> int:
 
 
 def to_columns(request: InferRequest, inputs: Sequence[InputSpec], ignored: Sequence[str]) -> Columns:
-    """The raw columns of a request with one tensor a column. Raises InputError naming the tensor that is wrong."""
+    """The raw columns of a request with one tensor a column, or one of all columns (see `is_matrix`).
+
+    Raises InputError naming the tensor that is wrong.
+    """
     arrays: dict[str, Array] = {}
+    numbers = all(spec.kind == "number" for spec in inputs)
+    if len(request.inputs) == 1 and numbers:
+        only = request.inputs[0]
+        if is_matrix(only.name, only.shape, [spec.name for spec in inputs]):
+            return from_arrays(inputs, _matrix(only, inputs))
     for tensor in request.inputs:
         if tensor.name in arrays:
             raise InputError(f'input "{tensor.name}" occurs twice', expected="one tensor a column")
-        arrays[tensor.name] = _array(tensor)
+        arrays[tensor.name] = _array(tensor, inputs if numbers else ())
     return from_arrays(inputs, arrays, ignored)
+
+
+def is_matrix(name: str, shape: Sequence[int], names: Sequence[str]) -> bool:
+    """Whether the only tensor of a request carries all inputs as its columns, in their order: shape [n, inputs].
+
+    Clients that know tensors and no columns send this. The inputs have to be numbers, as a tensor has one datatype.
+    """
+    return isinstance(name, str) and len(shape) == 2 and shape[1] == len(names) > 1 and name not in names
+
+
+def split(values: Any, count: int, width: int) -> list[Any] | None:
+    """The columns of a matrix: a flat list or array by rows, or a list of rows; None for another number of values."""
+    if len(values) == count and all(isinstance(row, (list, tuple)) and len(row) == width for row in values):
+        return [[row[at] for row in values] for at in range(width)]
+    return [values[at::width] for at in range(width)] if len(values) == count * width else None
 
 
 def to_outputs(predictions: Array, classes: Sequence[str]) -> list[InferOutput]:
@@ -59,18 +82,43 @@ def to_outputs(predictions: Array, classes: Sequence[str]) -> list[InferOutput]:
     ]
 
 
-def _array(tensor: InferInput) -> Array:
+def _array(tensor: InferInput, together: Sequence[InputSpec]) -> Array:
+    """One column's values; `together` are the inputs that one tensor could carry, for what was expected."""
     shape = list(tensor.shape)
     if not (len(shape) == 1 or (len(shape) == 2 and shape[1] == 1)):
-        raise InputError(f'input "{tensor.name}" has the shape {shape}', expected="[n] or [n, 1]")
-    if to_np_dtype(tensor.datatype) is None:
+        names = ", ".join(spec.name for spec in together)
+        matrix = f"; or one tensor of another name, of the shape [n, {len(together)}], whose columns are {names}"
         raise InputError(
-            f'input "{tensor.name}" has the datatype {tensor.datatype}', expected="FP64, INT64, BOOL or BYTES"
+            f'input "{tensor.name}" has the shape {shape}',
+            expected="[n] or [n, 1]" + (matrix if len(together) > 1 else ""),
         )
+    _check_datatype(tensor)
     values = _raw(tensor) if tensor._raw_data is not None else _flat(tensor)
     if len(values) != shape[0]:
         raise InputError(f'input "{tensor.name}" has {len(values)} values', expected=f"{shape[0]}, as its shape says")
     return values
+
+
+def _matrix(tensor: InferInput, inputs: Sequence[InputSpec]) -> dict[str, Array]:
+    _check_datatype(tensor)
+    count, width = tensor.shape
+    values = _raw(tensor) if tensor._raw_data is not None else list(tensor.data or ())
+    columns = split(values, count, width)
+    if columns is None:
+        raise InputError(
+            f'input "{tensor.name}" has {len(values)} values',
+            expected=f"{count * width}, as its shape {[count, width]} says",
+        )
+    if isinstance(values, list):
+        columns = [_text(tensor.name, column) for column in columns]
+    return dict(zip((spec.name for spec in inputs), columns, strict=True))
+
+
+def _check_datatype(tensor: InferInput) -> None:
+    if to_np_dtype(tensor.datatype) is None:
+        raise InputError(
+            f'input "{tensor.name}" has the datatype {tensor.datatype}', expected="FP64, INT64, BOOL or BYTES"
+        )
 
 
 def _raw(tensor: InferInput) -> Array:

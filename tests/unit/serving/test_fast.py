@@ -1,18 +1,13 @@
 """Every request is asked twice, of the fast path and of KServe's: both must give the same answer."""
 
-import asyncio
 import itertools
 import json
 import struct
 
-import httpx
 import numpy as np
 import pytest
-from prometheus_client import CollectorRegistry
 
 from loopwright.loop import Column
-from loopwright.models import bundle, columns, features, fit, model
-from loopwright.serving.metrics import Metrics
 
 CONTRACT = {
     "plan": Column(type="string"),
@@ -33,19 +28,6 @@ ID = {"x-request-id": "order-1"}
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
 
-class Recorder:
-    """The rows that are handed over to be monitored."""
-
-    def __init__(self):
-        self.rows = []
-
-    def add(self, ids, raw, predictions):
-        self.rows += zip(ids, *(raw[name].tolist() for name in CONTRACT), predictions.tolist(), strict=True)
-
-    def add_row(self, identity, values, prediction):
-        self.rows.append((identity, *values, prediction))
-
-
 def random_rows(count, seed=5):
     random = np.random.default_rng(seed)
     return [
@@ -60,95 +42,20 @@ def random_rows(count, seed=5):
 
 
 @pytest.fixture(scope="module", params=["plain", "with feature code", "regression", "sklearn"])
-def loaded(request, tmp_path_factory):
-    inputs = columns.specs(CONTRACT)
-    raw = columns.from_rows(inputs, random_rows(300, seed=1))
-    code = FEATURES if request.param == "with feature code" else None
-    seen = features.load(code)(raw) if code else raw
-    specs = features.fit_spec(seen)
-    task = "regression" if request.param == "regression" else "classification"
-    target = (np.nan_to_num(raw["tenure"]) > 20).astype(float)
-    estimator = "logistic_regression" if request.param == "sklearn" else "lightgbm"
-    fitted = fit.fit(task, estimator, {}, 1, features.encode(specs, seen), specs, target)
-    manifest = bundle.Manifest(
-        loop="churn",
-        task=task,
-        estimator=estimator,
-        classes=("No", "Yes") if task == "classification" else (),
-        inputs=inputs,
-        features=specs,
-        ignored=("customer",),
+def loaded(request, make_model):
+    return make_model(
+        CONTRACT,
+        random_rows(300, seed=1),
+        "tenure",
+        task="regression" if request.param == "regression" else "classification",
+        estimator="logistic_regression" if request.param == "sklearn" else "lightgbm",
+        code=FEATURES if request.param == "with feature code" else None,
     )
-    folder = tmp_path_factory.mktemp("models") / "model"
-    bundle.write(folder, manifest, {**fitted.dump(), **({"features.py": code.encode()} if code else {})})
-    return model.load(folder)
-
-
-class Both:
-    """One predictor behind two fronts: one with the fast path and one without."""
-
-    def __init__(self, loaded):
-        from fastapi import FastAPI
-        from kserve import ModelServer
-        from kserve.protocol.model_repository_extension import ModelRepositoryExtension
-
-        from loopwright.serving import rest
-        from loopwright.serving.fast import Fast
-        from loopwright.serving.front import Front
-        from loopwright.serving.predictor import Predictor
-        from loopwright.serving.scorer import Scorer
-        from loopwright.serving.server import _DataPlane
-
-        metrics, self.recorder = Metrics("churn", "3", CollectorRegistry()), Recorder()
-        scorer = Scorer(loaded, metrics, self.recorder)
-        server = ModelServer(workers=1)
-        server.register_model(Predictor("churn", "3", scorer))
-        # KServe has one application a process; here each model has its own.
-        app = FastAPI()
-        plane = _DataPlane(server.registered_models)
-        rest._Rest(plane, ModelRepositoryExtension(server.registered_models)).register(app)
-        self.passed = 0
-
-        async def passed(scope, receive, send):
-            self.passed += 1
-            await app(scope, receive, send)
-
-        self.fast = Front(passed, "churn", "3", metrics, Fast(scorer, "churn", "3"))
-        self.slow = Front(app, "churn", "3", metrics)
-
-    def ask(self, front, path, body, headers=()):
-        """The answer, and the rows that were recorded."""
-
-        async def one():
-            async with httpx.AsyncClient(transport=httpx.ASGITransport(front), base_url="http://predictor") as client:
-                return await client.post(path, content=body, headers=dict(headers))
-
-        self.recorder.rows = []
-        return asyncio.run(one()), repr(self.recorder.rows)
-
-    def agree(self, path, body, headers=ID):
-        """Ask both: the answers and what was recorded are the same. Returns the answer, and whether it was fast."""
-        passed = self.passed
-        (fast, recorded), (slow, expected) = (self.ask(front, path, body, headers) for front in (self.fast, self.slow))
-        assert (fast.status_code, said(fast)) == (slow.status_code, said(slow))
-        for name in ("content-type", "x-model-version"):
-            assert fast.headers[name] == slow.headers[name], name
-        assert recorded == expected
-        return fast, self.passed == passed
 
 
 @pytest.fixture(scope="module")
-def both(loaded):
-    return Both(loaded)
-
-
-def said(answer):
-    """What an answer says: KServe's V2 answers have null for parameters where there are none."""
-    body = answer.json()
-    for part in (body, *body.get("outputs", ())):
-        if part.get("parameters", 0) is None:
-            del part["parameters"]
-    return body
+def both(loaded, ask_both):
+    return ask_both(loaded)
 
 
 def tensors(rows, *, flat=True, **changes):
@@ -246,6 +153,12 @@ ODD = [
     {"inputs": tensors([ROW, {**ROW, "tenure": "x"}])},
     {"inputs": tensors([ROW, {**ROW, "plan": " "}])},
     {"inputs": tensors([ROW], parameters={"content_type": "np"})},
+    {"inputs": tensors([ROW], parameters=5)},
+    {"inputs": tensors([{**ROW, "charges": 10**400}])},
+    {"inputs": tensors([ROW]), "parameters": 0},
+    {"inputs": tensors([ROW]), "outputs": ""},
+    {"inputs": [{"name": "input-0", "shape": [1, 4], "datatype": "FP64", "data": [1, 2, 3, 4]}]},
+    {"inputs": []},
     {"inputs": "abc"},
     {"inputs": [1, 2, 3, 4]},
 ]
@@ -283,3 +196,40 @@ def test_a_request_without_an_id_gets_a_new_one_each_time(both):
     first, second = (both.ask(front, PREDICT, json.dumps({"instances": [ROW]}))[0] for front in (both.fast, both.slow))
     assert first.json()["id"] != second.json()["id"]
     assert len(first.json()["id"]) == len(second.json()["id"]) == 32
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_predictions_are_asked_for_by_post_only(both, method):
+    answer, _ = both.agree(PREDICT, json.dumps({"instances": [ROW]}), method=method)
+    assert answer.status_code == 405
+
+
+@pytest.mark.parametrize(("path", "payload"), [(PREDICT, {"instances": [ROW]}), (INFER, {"inputs": tensors([ROW])})])
+def test_of_two_ids_in_headers_the_one_that_kserve_takes_counts(both, path, payload):
+    headers = [("x-request-id", "first"), ("x-request-id", "second")]
+    assert both.agree(path, json.dumps(payload), headers)[0].json()["id"] in ("first", "second")
+
+
+def test_one_row_in_binary_tensors_is_answered_fast_and_alike(both):
+    raw = {"plan": struct.pack("<I", 3) + b"pro", "tenure": struct.pack("<q", 3), "charges": struct.pack("<d", 80.5)}
+    raw["senior"] = b"\x01"
+
+    def ask(**sizes):
+        inputs = [
+            {
+                "name": name,
+                "shape": [1],
+                "datatype": kind,
+                "parameters": {"binary_data_size": sizes.get(name, len(raw[name]))},
+            }
+            for name, kind in KINDS.items()
+        ]
+        head = json.dumps({"inputs": inputs}).encode()
+        headers = {**ID, "inference-header-content-length": str(len(head))}
+        return both.agree(INFER, head + b"".join(raw.values()), headers)
+
+    answer, fast = ask()
+    assert (answer.status_code, fast) == (200, True)
+    assert answer.json() == both.agree(INFER, json.dumps({"inputs": tensors([ROW])}))[0].json()
+    for wrong in ({"charges": 7}, {"plan": 6}, {"senior": 0}, {"tenure": -1}):
+        assert ask(**wrong)[0].status_code == 400
