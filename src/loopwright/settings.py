@@ -15,6 +15,7 @@ from loopwright.durations import Clock
 from loopwright.errors import StateError
 
 PREFIX = "LOOPWRIGHT_"
+GATEWAYS = ("local", "kserve")
 
 # What may hold a password in a URI: what stands before the host, and parameters named for it. SQLAlchemy takes a
 # password with / ? and # in it. A path may hold an @ too, but the URI of a file has no host: `sqlite:////home/me@work/x`.
@@ -42,6 +43,15 @@ class Settings:
 
     clock: Clock = field(default_factory=Clock)
     """The loop's time. `LOOPWRIGHT_SPEED` and `LOOPWRIGHT_ORIGIN`, set by the demo."""
+
+    gateway: str = "local"
+    """The data plane of rollouts: `local` (`loopwright up`) or `kserve`. `LOOPWRIGHT_GATEWAY`."""
+
+    namespace: str = ""
+    """The Kubernetes namespace; by default the kubeconfig's, or the pod's own. `LOOPWRIGHT_NAMESPACE`."""
+
+    prometheus_url: str = ""
+    """Prometheus, for rollouts on a cluster and for declared queries; by default none. `LOOPWRIGHT_PROMETHEUS_URL`."""
 
     @property
     def snapshots(self) -> Path:
@@ -72,6 +82,9 @@ class Settings:
             f"{PREFIX}TOKEN": self.token,
             f"{PREFIX}SPEED": repr(self.clock.speed),
             f"{PREFIX}ORIGIN": repr(self.clock.origin),
+            f"{PREFIX}GATEWAY": self.gateway,
+            f"{PREFIX}NAMESPACE": self.namespace,
+            f"{PREFIX}PROMETHEUS_URL": self.prometheus_url,
         }
 
 
@@ -85,7 +98,17 @@ def read(loop: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         # A Secret made from a file often ends in a newline.
         token=environ.get(f"{PREFIX}TOKEN", "").strip(),
         clock=Clock(_number(environ, "SPEED", 1.0), _number(environ, "ORIGIN", time.time())),
+        gateway=_gateway(environ),
+        namespace=environ.get(f"{PREFIX}NAMESPACE", ""),
+        prometheus_url=environ.get(f"{PREFIX}PROMETHEUS_URL", "").rstrip("/"),
     )
+
+
+def _gateway(environ: Mapping[str, str]) -> str:
+    name = environ.get(f"{PREFIX}GATEWAY") or GATEWAYS[0]
+    if name not in GATEWAYS:
+        raise StateError(f"{PREFIX}GATEWAY is {name!r}", expected=" or ".join(GATEWAYS), do="correct or unset it")
+    return name
 
 
 def _number(environ: Mapping[str, str], name: str, default: float) -> float:

@@ -1,7 +1,7 @@
 """A stand-in for the processes of `loopwright up` but Envoy: answers as they do, computes nothing.
 
-As a predictor it says its version and process, over HTTP and gRPC, after `--work` milliseconds; it stops as uvicorn
-does, after the requests in flight. As monitor or trigger it is healthy, and has a child of its own.
+As a predictor it says its version and process, over HTTP and gRPC, after `--work` milliseconds, and what it was asked;
+it stops as uvicorn does, after the requests in flight. As monitor or trigger it is healthy, and has a child of its own.
 """
 
 import argparse
@@ -13,6 +13,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import uvicorn
+
+SEEN: list[list[str | None]] = []
+"""The id and the host of every request, over HTTP or gRPC; `GET /seen` tells them."""
 
 
 def main() -> None:
@@ -33,6 +36,9 @@ def main() -> None:
     async def app(scope, receive, send):
         if scope["type"] != "http":
             return
+        headers = {name.decode(): value.decode() for name, value in scope["headers"]}
+        if scope["path"] != "/seen":
+            SEEN.append([headers.get("x-request-id"), headers.get("host")])
         while (await receive()).get("more_body"):
             pass
         path, status = scope["path"], 200
@@ -47,6 +53,8 @@ def main() -> None:
             body = b'{"version":"1","features":{"age":{"distance":0.2,"score":1.5,"drifted":true}}}'
         if path == "/environment":
             body = json.dumps({"token": os.environ["LOOPWRIGHT_TOKEN"], "arguments": sys.argv}).encode()
+        if path == "/seen":
+            body = json.dumps(SEEN).encode()
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         await send({"type": "http.response.start", "status": status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
@@ -60,6 +68,8 @@ def grpc_server(port: int, version: str) -> None:
     class Answer(grpc.GenericRpcHandler):
         def service(self, details):
             def act(request, context):
+                metadata = dict(context.invocation_metadata())
+                SEEN.append([metadata.get("x-request-id"), None])
                 if request == b"fail":
                     context.abort(grpc.StatusCode.INTERNAL, "asked to fail")
                 return version.encode()

@@ -15,6 +15,7 @@ import pytest
 from loopwright import declaration, settings
 from loopwright.files import write_json
 from loopwright.registry import Registry
+from loopwright.rollout.states import FileStates
 from loopwright.steps.evaluate import evaluate
 from loopwright.steps.register import register
 from loopwright.steps.snapshot import snapshot
@@ -28,6 +29,8 @@ pytestmark = [pytest.mark.slow]
 
 ROW = {"age": 70, "spend": 12.5, "plan": "basic"}
 AGE = {"name": "age", "shape": [1], "datatype": "INT64", "data": [70]}
+SPEND = {"name": "spend", "shape": [1], "datatype": "FP64", "data": [12.5]}
+PLAN = {"name": "plan", "shape": [1], "datatype": "BYTES", "data": ["basic"]}
 
 
 def register_version(folder: Path, work: Path) -> int:
@@ -168,6 +171,107 @@ def test_a_killed_predictor_is_answered_503_and_told_by_status_and_comes_back(
     assert after["pid"] != before["pid"]
 
 
+@pytest.fixture(scope="module")
+def challenger(served: Up) -> int:
+    """A second version, registered."""
+    folder = served.loopwright.folder
+    return register_version(folder, folder.parent / "second")
+
+
+def waiting(served: Up, until: Callable[..., Any]) -> Any:
+    """A rollout that was started paused, in a process of its own; returns the process when it waits for a person."""
+    process = served.loopwright.start("rollout", "--paused")
+    states = FileStates(served.loopwright.folder / ".loopwright" / "live")
+
+    def waits() -> bool:
+        assert process.poll() is None, process.communicate()[0]
+        saved = states.load()
+        return saved is not None and saved.phase == "stepping"
+
+    until(waits, "the challenger is ready")
+    return process
+
+
+def test_a_rollout_is_seen_and_aborted_from_another_process(
+    served: Up, challenger: int, until: Callable[..., Any]
+) -> None:
+    assert served.loopwright.json("rollout", "status") is None
+    nothing = served.loopwright("rollout", "pause")
+    assert (nothing.returncode, "no rollout of small is under way" in nothing.stderr) == (10, True)
+    process = waiting(served, until)
+    found = served.loopwright.json("rollout", "status")
+    assert (found["version"], found["champion"], found["strategy"]) == (challenger, 1, "canary")
+    assert found["weights"] == {"1": 100, "2": 0}
+    assert found["paused"]["why"] == "started with --paused"
+    assert "paused by" in served.loopwright("status").stdout
+    second = served.loopwright("rollout")
+    assert (second.returncode, f"process {process.pid} is rolling out version 2" in second.stderr) == (10, True)
+    told = served.loopwright.json("rollout", "pause", "--reason", "lunch")
+    assert (told["done"], told["running"]) == (True, True)
+    ended = served.loopwright.json("rollout", "abort", "--reason", "not today")
+    assert ended["promoted"] is False
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 11, output
+    assert "aborted by" in output
+    assert "not today" in output
+    assert served.loopwright.json("rollout", "status") is None
+    assert [entry["kind"] for entry in served.loopwright.json("history")][-2:] == ["rollout", "rolled_back"]
+
+
+def test_a_rollout_that_nobody_runs_any_more_is_taken_over_to_be_aborted(
+    served: Up, challenger: int, until: Callable[..., Any]
+) -> None:
+    process = waiting(served, until)
+    process.kill()
+    process.communicate()
+    assert served.loopwright.json("rollout", "status")["running"] is False
+    told = served.loopwright.json("rollout", "resume")
+    assert (told["done"], told["running"]) == (False, False)
+    assert served.loopwright.json("rollout", "abort")["promoted"] is False
+    assert served.loopwright.json("status")["weights"] == {"1": 100}
+    assert served.loopwright.json("rollout", "status") is None
+
+
+SHADOW = """
+rollout:
+  strategy: shadow
+  bake: 1s
+  min_requests: 20
+  steps: [100]
+  analysis: {error_rate: {}, disagreement: {max: 0.2}}
+"""
+
+
+def test_a_shadow_rollout_pairs_the_answers_of_both_versions_to_one_request(
+    served: Up, challenger: int, until: Callable[..., Any]
+) -> None:
+    declared = served.loopwright.folder / declaration.FILE
+    before = declared.read_text()
+    declared.write_text(before + SHADOW)
+    process = served.loopwright.start("rollout")
+    try:
+        with httpx.Client(base_url=served.gateway, trust_env=False) as client:
+            while process.poll() is None:
+                assert client.post("/v1/models/small:predict", json={"instances": [ROW]}).is_success
+                infer = {"inputs": [AGE, SPEND, PLAN]}
+                assert client.post("/v2/models/small/infer", json=infer).is_success
+    finally:
+        process.kill()  # It has ended, unless a request failed.
+        output, _ = process.communicate()
+        declared.write_text(before)
+    assert process.returncode == 0, output
+    verdicts = [one["facts"] for one in served.loopwright.json("history") if one["kind"] == "verdict"]
+    mirrored = next(one for one in verdicts if one["weight"] == 0 and one["verdict"] == "promote")
+    found = mirrored["evidence"]["disagreement"]
+    # Each version's monitor events come in batches, so that the newest requests wait for their other answer.
+    assert found["pairs"] >= 20
+    assert found["pairs"] > 0.3 * mirrored["requests"]
+    assert (found["share"], mirrored["evidence"]["error_rate"]["challenger"]) == (0, 0)
+    status = served.loopwright.json("status")
+    assert (status["champion"], status["previous"], status["weights"]) == (2, 1, {"2": 100})
+    assert served.predict().json()["model_version"] == "2"
+
+
 def test_ctrl_c_ends_everything_and_the_ledger_says_so(served: Up, until: Callable[..., Any]) -> None:
     output = end(served.process)
     assert served.process.returncode == 0, output
@@ -177,4 +281,4 @@ def test_ctrl_c_ends_everything_and_the_ledger_says_so(served: Up, until: Callab
     assert [line for line in listing.splitlines() if folder in line] == []
     assert [entry["kind"] for entry in served.loopwright.json("history")][-2:] == ["promoted", "stopped"]
     status = served.loopwright.json("status")
-    assert (status["up"], status["champion"]) == (False, 1)
+    assert (status["up"], status["champion"]) == (False, 2)

@@ -5,6 +5,7 @@ import jsonschema
 import pytest
 import yaml
 
+import loopwright
 from loopwright.declaration import find, load, parse, schema
 from loopwright.errors import DeclarationError
 from loopwright.loop import Loop
@@ -59,11 +60,19 @@ DEFAULTS = {
         "min_requests": 100,
         "timeout": "1h",
         "false_rollbacks": 0.05,
+        "keep": "1h",
+        "ab": {
+            "header": None, "values": [], "cookie": None, "share": 50, "horizon": "7d", "min_labels": 100,
+            "alpha": 0.05, "win": "better",
+        },
+        "shadow": {"tolerance": 0.0},
         "analysis": {
             "error_rate": {"max": 0.01},
             "latency_p99": {"max": "50ms"},
             "prediction_shift": {"max": 0.5},
             "label_metric": None,
+            "disagreement": None,
+            "queries": [],
         },
     },
     "monitor": {
@@ -76,6 +85,38 @@ DEFAULTS = {
         "bins": 10,
     },
     "retrain": {"on": ["drift"], "cooldown": "1d", "min_new_rows": 0, "daily_cap": 4, "max_failures": 3},
+    "serving": {
+        "models": "",
+        "mode": "standard",
+        "gateway": "kserve/kserve-ingress-gateway",
+        "domain": "example.com",
+        "host": "",
+        "preview_host": "",
+        "replicas": {"min": 1, "max": 0},
+        "autoscaling": {"metric": "cpu", "target": 70},
+        "resources": {
+            "predictor": {
+                "requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"cpu": None, "memory": "1Gi"},
+            },
+            "monitor": {
+                "requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"cpu": None, "memory": "512Mi"},
+            },
+        },
+        "spread": ["kubernetes.io/hostname"],
+        "max_unavailable": 1,
+        "node_selector": {},
+        "tolerations": [],
+        "service_account": None,
+        "secret": "loopwright",
+        "alerts": "http://loopwright-trigger:8080/v1/alerts",
+        "images": {
+            "predictor": "loopwright/predictor",
+            "monitor": "loopwright/monitor",
+            "tag": loopwright.__version__,
+            "pull_policy": "IfNotPresent",
+        },
+        "scrape": "annotations",
+    },
 }  # fmt: skip
 
 
@@ -138,6 +179,21 @@ def test_a_columns_kind_follows_from_what_is_declared(declared, kind, numeric):
 def test_the_last_step_is_always_everything():
     assert parse(TEXT + "rollout: {steps: [10]}\n").rollout.steps == (10, 100)
     assert parse(TEXT + "rollout: {steps: [10, 100]}\n").rollout.steps == (10, 100)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{strategy: blue_green, keep: 2h}",
+        "{strategy: ab, ab: {header: x-group, values: [beta, inner circle], win: {no_worse_by: 0.01}}}",
+        "{strategy: ab, ab: {cookie: group, share: 20, horizon: 14d, alpha: 0.01}}",
+        "{strategy: shadow, shadow: {tolerance: 2.5}, analysis: {disagreement: {max: 0.05}}}",
+        "{analysis: {queries: [{name: queue, query: 'sum(up)', max: 5, hold: 2m}]}}",
+    ],
+)
+def test_every_strategy_is_read_as_it_was_written_as_json(text):
+    loop = parse(TEXT + f"rollout: {text}\n")
+    assert Loop.from_json(loop.to_json()) == loop
 
 
 def test_an_analysis_that_is_given_looks_at_what_it_names_only():
@@ -223,6 +279,23 @@ def test_what_is_wrong_is_told_with_its_line(name):
         (
             "rollout:\n  steps:\n    - 5\n    - 500",
             ":16: rollout.steps.1: found '500'; expected less than or equal to 100",
+        ),
+        ("rollout: {keep: 2h}", "`keep` is for the strategy blue_green, and the strategy is canary"),
+        ("rollout: {ab: {share: 10}}", "`ab` is for the strategy ab, and the strategy is canary"),
+        ("rollout: {strategy: ab, shadow: {tolerance: 1}}", "`shadow` is for the strategy shadow"),
+        ("rollout: {analysis: {disagreement: {}}}", "which only the strategy shadow has; the strategy is canary"),
+        ("rollout: {strategy: ab, ab: {header: x-group}}", "`header` and `values` belong together"),
+        ("rollout: {strategy: ab, ab: {values: [beta]}}", "`header` and `values` belong together"),
+        ("rollout: {strategy: ab, ab: {header: h, values: [b], share: 20}}", "leave `cookie` and `share` out"),
+        ("rollout: {strategy: ab, ab: {header: h, values: [b], cookie: c}}", "leave `cookie` and `share` out"),
+        ("rollout: {strategy: ab, ab: {cookie: 'a=b'}}", ":13: rollout.ab.cookie"),
+        ("rollout: {strategy: ab, ab: {horizon: 0s}}", "the horizon is above zero"),
+        ("rollout: {strategy: ab, ab: {share: 100}}", ":13: rollout.ab.share"),
+        ("rollout: {analysis: {queries: [{name: q, query: up}]}}", "the query q has no threshold"),
+        ("rollout: {analysis: {queries: [{name: q, query: up, min: 2, max: 1}]}}", "`min` above its `max`"),
+        (
+            "rollout: {analysis: {queries: [{name: error_rate, query: up, max: 1}]}}",
+            "two metrics are called error_rate",
         ),
         ("rollout: {bake: 10}", ":13: rollout.bake: found '10'; a duration is a number with its unit"),
         ("monitor: {false_alarms: 1 in 90d}", ":13: monitor.false_alarms: found '1 in 90d'; a budget is a number per"),
@@ -312,11 +385,11 @@ def test_the_schema_describes_every_setting():
     definitions = schema()["$defs"]
     bare = [
         f"{name}.{key}"
-        for name in ("Column", "Holdout", "Monitor", "Rollout")
+        for name in ("Column", "Holdout", "Monitor", "Rollout", "AB", "Shadow", "Query", "Disagreement")
         for key, value in definitions[name]["properties"].items()
         if "description" not in value
     ]
-    assert bare == ["Rollout.strategy", "Rollout.analysis"]
+    assert bare == []
 
 
 def test_a_folder_or_its_file_is_found(tmp_path, monkeypatch):

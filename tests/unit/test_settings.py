@@ -33,6 +33,9 @@ def test_every_setting_is_an_environment_variable(tmp_path):
             "LOOPWRIGHT_TOKEN": "a secret",
             "LOOPWRIGHT_SPEED": "86400",
             "LOOPWRIGHT_ORIGIN": "1735689600.5",
+            "LOOPWRIGHT_GATEWAY": "kserve",
+            "LOOPWRIGHT_NAMESPACE": "models",
+            "LOOPWRIGHT_PROMETHEUS_URL": "http://prometheus:9090/",
         },
     )
     assert settings == Settings(
@@ -41,6 +44,9 @@ def test_every_setting_is_an_environment_variable(tmp_path):
         registry_uri="http://mlflow:5000",
         token="a secret",
         clock=Clock(86400.0, 1735689600.5),
+        gateway="kserve",
+        namespace="models",
+        prometheus_url="http://prometheus:9090",
     )
 
 
@@ -48,8 +54,18 @@ def test_a_childs_environment_gives_the_same_settings(tmp_path):
     settings = read(tmp_path, {"LOOPWRIGHT_SPEED": "86400.1", "LOOPWRIGHT_ORIGIN": "1e9", "LOOPWRIGHT_TOKEN": "t"})
     assert read(Path("/nowhere"), settings.environment()) == settings
     assert set(settings.environment()) == {
-        f"LOOPWRIGHT_{name}" for name in ("STATE", "LEDGER_URL", "REGISTRY_URI", "TOKEN", "SPEED", "ORIGIN")
+        f"LOOPWRIGHT_{name}"
+        for name in (
+            *("STATE", "LEDGER_URL", "REGISTRY_URI", "TOKEN", "SPEED", "ORIGIN"),
+            *("GATEWAY", "NAMESPACE", "PROMETHEUS_URL"),
+        )
     }
+
+
+def test_a_gateway_that_there_is_not_is_refused(tmp_path):
+    assert read(tmp_path, {}).gateway == "local"
+    with pytest.raises(StateError, match="LOOPWRIGHT_GATEWAY is 'istio'; expected local or kserve"):
+        read(tmp_path, {"LOOPWRIGHT_GATEWAY": "istio"})
 
 
 def test_an_empty_variable_is_an_unset_one(tmp_path):

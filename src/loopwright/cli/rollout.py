@@ -1,49 +1,115 @@
 """rollout: a version goes live by the declared strategy, judged on live traffic, in the foreground."""
 
+import getpass
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from loopwright.cli.context import Context, on_loop
-from loopwright.errors import RolledBack, RolloutError
+from loopwright.errors import RegistryError, RolledBack, RolloutError
 
 if TYPE_CHECKING:
     from loopwright.rollout.controller import Look, Outcome
+    from loopwright.rollout.target import Target
+
+COMMANDS = ("status", "pause", "resume", "promote", "abort")
+"""The commands beside `start`; they are in steer.py."""
 
 
-@click.command(epilog="Example: loopwright rollout churn --version 7")
-@click.option("--version", type=int, help="The version; by default the newest registered one.")
-@on_loop
-def rollout(context: Context, version: int | None) -> None:
-    """Take a version live under `loopwright up`: step by step on verdicts, and back by itself when it is worse.
+class _Rollout(click.Group):
+    """A group whose default command is `start`: `loopwright rollout churn` starts."""
 
-    Killed, it goes on where it was when it is called again; Ctrl-C takes the challenger back. Exit codes: 10 when it
-    cannot start or go on, 11 when the version was judged worse and taken back.
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return ["start", *COMMANDS]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return super().get_command(ctx, cmd_name)
+        from loopwright.cli import steer
+
+        command: click.Command = getattr(steer, cmd_name)
+        return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or args[0] not in (*self.list_commands(ctx), "-h", "--help"):
+            args = ["start", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_Rollout, epilog="Example: loopwright rollout churn --version 7")
+def rollout() -> None:
+    """Take a version live step by step on verdicts, and back by itself when it is worse.
+
+    `loopwright rollout [LOOP] [--version N]` starts; see `loopwright rollout start --help`. Killed, it goes on where it
+    was when it is called again; Ctrl-C takes the challenger back. Exit codes: 10 when it cannot start or go on, 11 when
+    the version was judged worse and taken back.
     """
+
+
+def data_plane(function: Callable[..., Any]) -> Callable[..., Any]:
+    from loopwright.settings import GATEWAYS
+
+    return click.option("--on", type=click.Choice(GATEWAYS), help="The data plane; by default LOOPWRIGHT_GATEWAY.")(
+        function
+    )
+
+
+@rollout.command(epilog="Example: loopwright rollout churn --version 7")
+@click.option("--version", type=int, help="The version; by default the newest registered one.")
+@click.option("--paused", is_flag=True, help="Start without traffic, and wait for `loopwright rollout resume`.")
+@click.option("--other-inputs", is_flag=True, help="Roll out although it takes other columns than the champion.")
+@click.option("--workflow", is_flag=True, help="On KServe: hand it to the cluster as an Argo Workflow, and follow it.")
+@data_plane
+@on_loop
+def start(
+    context: Context, version: int | None, paused: bool, other_inputs: bool, workflow: bool, on: str | None
+) -> None:
+    """Start a rollout, or go on with one that was killed (the default command)."""
 
     def show(look: "Look") -> None:
         if look.changed:
             context.console.print(f"version {look.version} at {look.weight} %  {look.text}", markup=False)
 
+    context = on_plane(context, on)
     number = version if version is not None else context.registry.newest(context.loop.name).number
-    outcome = take_live(context, number, None, show)
+    if workflow:
+        return _submitted(context, number)
+    outcome = take_live(context, number, None, show, paused=paused, other_inputs=other_inputs)
     context.answer({"version": outcome.version, "promoted": outcome.promoted, "seconds": outcome.seconds})
     context.console.print(f"[bold green]version {number} is the champion[/] after {outcome.seconds:.1f} s")
 
 
+def _submitted(context: Context, version: int) -> None:
+    """Leave the rollout to the cluster; what its pods say is passed on. Ends as the Workflow ends."""
+    from loopwright.rollout import kserve, submission
+
+    cluster = kserve.connect(context.settings.namespace)
+    name = submission.submit(cluster, context.loop, version, context.settings)
+    context.console.print(f"the Workflow {name} takes version {version} live; Ctrl-C ends only the following of it")
+    submission.follow(cluster, name, lambda line: context.console.print(line, markup=False))
+    context.answer({"version": version, "promoted": True, "workflow": name})
+
+
 def take_live(
-    context: Context, number: int, cause: int | None, progress: Callable[["Look"], None] = lambda look: None
+    context: Context,
+    number: int,
+    cause: int | None,
+    progress: Callable[["Look"], None] = lambda look: None,
+    *,
+    paused: bool = False,
+    other_inputs: bool = False,
 ) -> "Outcome":
-    """Roll out a registered version on the local gateway.
+    """Roll out a registered version on the data plane that the settings name.
 
     `cause` is the ledger entry that led to it; by default the version's registration. Raises RolloutError when it may
     not start or go on, and RolledBack when the version was taken back.
     """
-    import httpx
-
-    from loopwright.rollout import controller, course
-    from loopwright.rollout.local import LocalGateway
+    from loopwright.rollout.resume import Paused
+    from loopwright.rollout.target import open_target
 
     loop, registry = context.loop, context.registry
     version = registry.get(loop.name, number)
@@ -55,30 +121,72 @@ def take_live(
         )
     bundle = str(registry.fetch(loop.name, version))
     cause = cause if cause is not None else registered(context, number)
-    # Straight to the loopback interface, whatever proxy the environment names.
-    with httpx.Client(trust_env=False) as client:
-        outcome = controller.run(
-            LocalGateway(loop, context.settings, client),
+    waits = Paused(getpass.getuser(), "started with --paused", time.time()) if paused else None
+    with open_target(loop, context.settings) as target:
+        if not other_inputs:
+            _same_inputs(context, target, number)
+        outcome = drive(context, target, number, bundle, version.digest, cause, progress, paused=waits)
+    return _ended(context, outcome)
+
+
+def drive(
+    context: Context, target: "Target", version: int, bundle: str, digest: str, cause: int | None,
+    progress: Callable[["Look"], None], **options: Any,
+) -> "Outcome":  # fmt: skip
+    import httpx
+
+    from loopwright.rollout import controller
+    from loopwright.rollout.queries import Prometheus
+
+    loop, settings, registry = context.loop, context.settings, context.registry
+    with httpx.Client() as client:
+        return controller.run(
+            target,
             loop,
-            number,
+            version,
             bundle,
-            version.digest,
+            digest,
             context.ledger,
-            context.settings,
+            settings,
             lambda promoted: registry.promote(loop.name, promoted),
             cause,
             progress,
+            ask=Prometheus(settings.prometheus_url, client).ask,
+            **options,
         )
-    if not outcome.promoted:
-        registry.demote(loop.name, number)
-        if outcome.reason == course.STOPPED:
-            raise KeyboardInterrupt
-        cost = "" if outcome.requests is None else f"; it answered {outcome.requests:,} requests"
-        raise RolledBack(
-            f"version {number} was taken back after {outcome.seconds:.1f} s: {outcome.reason}{cost}",
-            do=f"see the numbers with `loopwright history {context.shown}`",
-        )
-    return outcome
+
+
+def _ended(context: Context, outcome: "Outcome") -> "Outcome":
+    from loopwright.rollout.course import STOPPED
+
+    if outcome.promoted:
+        return outcome
+    context.registry.demote(context.loop.name, outcome.version)
+    if outcome.reason == STOPPED:
+        raise KeyboardInterrupt
+    cost = "" if outcome.requests is None else f"; it answered {outcome.requests:,} requests"
+    raise RolledBack(
+        f"version {outcome.version} was taken back after {outcome.seconds:.1f} s: {outcome.reason}{cost}",
+        do=f"see the numbers with `loopwright history {context.shown}`",
+    )
+
+
+def _same_inputs(context: Context, target: "Target", number: int) -> None:
+    """See that the challenger takes the champion's requests. One that the registry does not know cannot be asked."""
+    from loopwright.models import bundle
+    from loopwright.rollout import inputs
+
+    registry, name, champion = context.registry, context.loop.name, target.gateway.champion()
+    if champion is None or champion == number:
+        return
+    with suppress(RegistryError):
+        known = bundle.read(registry.fetch(name, registry.get(name, champion))).manifest.inputs
+        wanted = bundle.read(registry.fetch(name, registry.get(name, number))).manifest.inputs
+        inputs.check(number, wanted, champion, known)
+
+
+def on_plane(context: Context, on: str | None) -> Context:
+    return context if on is None else replace(context, settings=replace(context.settings, gateway=on))
 
 
 def registered(context: Context, number: int) -> int | None:

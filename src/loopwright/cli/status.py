@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from loopwright.cli.context import Context, on_loop
+from loopwright.errors import LoopwrightError
 from loopwright.ledger import Entry
 
 
@@ -48,6 +49,7 @@ def gather(context: Context) -> dict[str, Any]:
         if live
         else {},
         "problems": dict(live.problems) if live else {},
+        "rollout": _rollout(context),
         "drift": _drift(live.endpoints["monitor"]) if live else None,
         "last_run": None
         if not runs
@@ -88,6 +90,11 @@ def show(context: Context, found: dict[str, Any]) -> None:
         console.print(f"  {role:<13}{', '.join(parts)}")
     for what, problem in found["problems"].items():
         console.print(f"  [red]problem[/]      {escape(f'{what}: {problem}')}")
+    if found["rollout"]:
+        from loopwright.cli.steer import described
+
+        for number, line in enumerate(described(found["rollout"])):
+            console.print(f"  {'' if number else 'rollout':<13}{line}", markup=False)
     drift = found["drift"]
     if drift and not drift.get("features"):
         console.print(f"  drift        not looked at yet; a look needs {context.loop.monitor.min_events:,} predictions")
@@ -103,6 +110,15 @@ def show(context: Context, found: dict[str, Any]) -> None:
     for label, key in (("last alarm", "last_alarm"), ("last rollout", "last_rollout")):
         if found[key]:
             console.print(f"  {label:<13}{found[key]['text']} ({_ago(found[key]['at'])})", markup=False)
+
+
+def _rollout(context: Context) -> dict[str, Any] | None:
+    from loopwright.cli.steer import under_way
+
+    # What is there of it is shown where the rest of it can be: a cluster may be away.
+    with suppress(LoopwrightError):
+        return under_way(context)
+    return None
 
 
 def _entry(entry: Entry | None) -> dict[str, Any] | None:

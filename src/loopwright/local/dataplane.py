@@ -16,7 +16,7 @@ from loopwright import files
 from loopwright.rollout import counts, envoy, envoy_admin
 from loopwright.rollout.counts import Arm
 from loopwright.rollout.envoy import Upstream
-from loopwright.rollout.envoy_admin import Loaded
+from loopwright.rollout.envoy_admin import Loaded, Route
 
 BOOTSTRAP = "bootstrap.json"
 REFRESH = 1.0
@@ -36,8 +36,8 @@ class DataPlane:
         self._clusters: dict[str, Any] = {}
         self._routes: dict[str, Any] = {}
         self._written = self._observed = 0.0
-        self.weights: dict[int, int] = {}
-        """The weights that Envoy routes by; empty while it answers 503 itself or does not run."""
+        self.route = Route()
+        """What Envoy routes by; no weights while it answers 503 itself or does not run."""
         self.loaded: dict[int, Loaded] = {}
         """The versions whose clusters Envoy has."""
         self.settled = False
@@ -54,14 +54,24 @@ class DataPlane:
         self._write_routes(envoy.routes({}))
         return self._folder / BOOTSTRAP
 
+    @property
+    def weights(self) -> dict[int, int]:
+        """The weights that Envoy routes by."""
+        return dict(self.route.weights)
+
     async def converge(
-        self, upstreams: Mapping[int, Upstream], weights: Mapping[int, int], missing: str, *, closely: bool = False
+        self,
+        upstreams: Mapping[int, Upstream],
+        weights: Mapping[int, int],
+        routes: dict[str, Any],
+        *,
+        closely: bool = False,
     ) -> None:
-        """Take the next step towards these clusters and this route; `missing` is the text of the 503 without one.
+        """Take the next step towards these clusters and this route (envoy.routes), which has these weights.
 
         With `closely` Envoy is asked even when nothing is to change: somebody waits for requests in flight to end.
         """
-        clusters, routes = envoy.clusters(upstreams.values()), envoy.routes(weights, missing)
+        clusters = envoy.clusters(upstreams.values())
         if clusters != self._clusters:
             self._write_clusters(clusters)
         elif self.settled and routes == self._routes and not closely and time.monotonic() - self._observed < REFRESH:
@@ -75,6 +85,7 @@ class DataPlane:
         self.settled = (
             routes == self._routes
             and self.weights == dict(weights)
+            and self.route.version == routes["version_info"]
             and self.loaded.keys() == upstreams.keys()
             and self._has(upstreams)
         )
@@ -86,11 +97,11 @@ class DataPlane:
         """Read back what Envoy has."""
         self._observed = time.monotonic()
         try:
-            self.weights = envoy_admin.loaded_weights(await self._ask(envoy_admin.ROUTES_QUERY))
+            self.route = envoy_admin.loaded_route(await self._ask(envoy_admin.ROUTES_QUERY))
             self.loaded = envoy_admin.loaded_clusters(await self._ask(envoy_admin.CLUSTERS_QUERY))
             self.answering = True
         except UNREADABLE:
-            self.weights, self.loaded, self.answering = {}, {}, False
+            self.route, self.loaded, self.answering = Route(), {}, False
 
     async def traffic(self) -> dict[int, Arm]:
         """Each version's counts since Envoy started, but for latency; none while it does not answer."""

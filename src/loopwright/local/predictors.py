@@ -9,12 +9,14 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from loopwright.local import ports
 from loopwright.local.services import Service
+from loopwright.rollout import envoy
 from loopwright.rollout.envoy import Upstream
 from loopwright.rollout.envoy_admin import Loaded
-from loopwright.rollout.state import Placement, Predictor, Serving
+from loopwright.rollout.state import Placement, Predictor, Serving, preview_host
 
 SETTLE = 0.3
 """Seconds that a version waits after Envoy's main thread has a route without it; its workers have it by then."""
@@ -56,7 +58,7 @@ class Predictors:
 
     def tick(self, serving: Serving) -> None:
         """Have a predictor for each wanted version, and start those again that ended."""
-        placements = {one.version: one for one in (serving.stable, serving.canary) if one is not None}
+        placements = serving.placements()
         self._wanted = frozenset(placements)
         for version in [version for version, one in self._replicas.items() if one.stopping and one.stopping.done()]:
             del self._replicas[version]
@@ -122,10 +124,25 @@ class Predictors:
 
 @dataclass(frozen=True)
 class Route:
-    """What Envoy is to do with a request: split it by `weights`, or answer 503 with `missing` where there are none."""
+    """What Envoy is to do with a request: split it by `weights`, or answer 503 with `missing` where there are none.
+
+    `canary` is the challenger that can be reached by itself, and can have copies and clients of its own.
+    """
 
     weights: Mapping[int, int]
     missing: str = ""
+    canary: int | None = None
+
+    def content(self, loop: str, serving: Serving) -> dict[str, Any]:
+        """The content of Envoy's file of routes."""
+        return envoy.routes(
+            self.weights,
+            self.missing,
+            canary=self.canary,
+            mirror=serving.mirror,
+            split=serving.split if self.canary is not None else None,
+            preview=preview_host(loop),
+        )
 
 
 def route(loop: str, serving: Serving, entered: Mapping[int, bool]) -> Route:
@@ -142,7 +159,8 @@ def route(loop: str, serving: Serving, entered: Mapping[int, bool]) -> Route:
     waiting = [version for version, weight in wanted.items() if weight and not entered.get(version)]
     present = {version: weight for version, weight in wanted.items() if entered.get(version)}
     if not waiting:
-        return Route(present)
+        canary = None if serving.canary is None else serving.canary.version
+        return Route(present, canary=canary if canary in present else None)
     if serving.stable is not None and entered.get(serving.stable.version):
         return Route({version: 100 if version == serving.stable.version else 0 for version in present})
     names = " and ".join(str(version) for version in sorted(waiting))

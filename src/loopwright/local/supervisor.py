@@ -169,7 +169,8 @@ class Supervisor:
         self._predictors.tick(self._serving)
         target = route(self._loop.name, self._serving, self._predictors.entered())
         before, leaving = self._plane.weights, self._predictors.leaving
-        await self._plane.converge(self._predictors.upstreams(), target.weights, target.missing, closely=leaving)
+        routes = target.content(self._loop.name, self._serving)
+        await self._plane.converge(self._predictors.upstreams(), target.weights, routes, closely=leaving)
         if self._plane.answering:
             self._predictors.leave(self._plane.weights, self._plane.loaded)
         if self._plane.weights != before:
@@ -194,6 +195,8 @@ class Supervisor:
             endpoints=self._places.urls,
             predictors=self._predictors.observed(),
             weights=self._plane.weights,
+            mirrored=self._plane.route.mirrored,
+            split=self._plane.route.split,
             problems={name: problem for name, problem in problems.items() if problem},
         )
         self._status.write(status, {name: service.observed() for name, service in self._services.items()})

@@ -3,12 +3,10 @@
 import os
 import secrets
 from dataclasses import replace
-from pathlib import Path
 
 from loopwright.errors import StateError
+from loopwright.rollout.state import BEARER, stored_token
 from loopwright.settings import Settings
-
-FILE = "token"
 
 
 def issue(settings: Settings) -> Settings:
@@ -22,34 +20,22 @@ def issue(settings: Settings) -> Settings:
     made = replace(settings, token=secrets.token_urlsafe(32))
     try:
         # The mode is given when the file is made: there is no moment in which others could read it.
-        descriptor = os.open(settings.live / FILE, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(settings.live / BEARER, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(made.token)
     except OSError as error:
         raise StateError(
-            f"{settings.live / FILE} cannot be written: {error.strerror or error}", do="check the folder's permissions"
+            f"{settings.live / BEARER} cannot be written: {error.strerror or error}",
+            do="check the folder's permissions",
         ) from error
     return made
 
 
 def find(settings: Settings) -> str:
     """The token to use against what is up: the settings' own, or the stored one; empty where there is neither."""
-    return settings.token or _stored(settings.live / FILE)
+    return settings.token or stored_token(settings.live)
 
 
 def discard(settings: Settings) -> None:
     """Remove the stored token."""
-    (settings.live / FILE).unlink(missing_ok=True)
-
-
-def _stored(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except FileNotFoundError:
-        return ""
-    except OSError as error:
-        raise StateError(
-            f"{path} cannot be read: {error.strerror or error}",
-            expected="the token of a `loopwright up` of the same user",
-            do="run as that user, or give the token as LOOPWRIGHT_TOKEN",
-        ) from error
+    (settings.live / BEARER).unlink(missing_ok=True)

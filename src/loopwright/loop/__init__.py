@@ -21,6 +21,7 @@ from loopwright.loop.model import (
 )
 from loopwright.loop.operations import Monitor, Retrain
 from loopwright.loop.rollout import Rollout
+from loopwright.loop.serving import Serving
 
 __all__ = [
     "CLASSIFICATION_METRICS",
@@ -32,6 +33,7 @@ __all__ = [
     "Retrain",
     "Rollout",
     "Scalar",
+    "Serving",
 ]
 
 
@@ -57,6 +59,7 @@ class Loop(Declared):
     rollout: Rollout = Rollout()
     monitor: Monitor = Monitor()
     retrain: Retrain = Retrain()
+    serving: Serving = Serving()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

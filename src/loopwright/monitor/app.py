@@ -1,8 +1,9 @@
 """The monitor over HTTP, as one ASGI application with its background tasks.
 
 Whoever writes has the bearer token: profiles, events and labels decide what is an alarm and which version is taken
-back. Requests are checked and acknowledged, and counted by a task of their own in between; another task looks. All of
-it shares one event loop, so there are no locks. At shutdown what was acknowledged is still counted.
+back. So has whoever reads predictions by id. Requests are checked and acknowledged, and counted by a task of their own
+in between; another task looks. All of it shares one event loop, so there are no locks. At shutdown what was
+acknowledged is still counted.
 """
 
 import asyncio
@@ -118,6 +119,15 @@ class _Handlers:
             raise Refused(400, str(error)) from error
         return JSONResponse(asdict(joined))
 
+    async def answers(self, request: Request) -> Response:
+        # Predictions by id are somebody's; the counts that anybody may read are nobody's.
+        http.admit(request, self.token)
+        after, version = request.query_params.get("after", ""), request.path_params["version"]
+        found, cursor = self.monitor.answers.read(version, after)
+        return Response(
+            msgspec.json.encode({"version": version, "answers": found, "cursor": cursor}), media_type="application/json"
+        )
+
     async def metrics(self, request: Request) -> Response:
         outcomes = self.poster.outcomes if self.poster else Counter[str]()
         text = exposition.render(self.monitor.samples(outcomes))
@@ -201,6 +211,7 @@ def build(
             Route("/v1/profiles/{version}", handlers.profile, methods=["PUT"]),
             Route("/v1/events", handlers.events, methods=["POST"]),
             Route("/v1/labels", handlers.labels, methods=["POST"]),
+            Route("/v1/answers/{version}", handlers.answers),
             Route("/v1/drift", handlers.drift),
             Route("/metrics", handlers.metrics),
             Route("/healthz", handlers.health),

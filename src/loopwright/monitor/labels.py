@@ -1,8 +1,9 @@
 """Labels that come late, joined with the predictions they belong to.
 
 The newest `capacity` predictions are remembered by a 64-bit hash of their id, about 150 bytes each, in a ring; older
-ones are forgotten and their labels are unknown. A label counts once however often it is sent. Events may be late too:
-a label whose prediction is not known is kept for a while, and joined when the event comes.
+ones are forgotten and their labels are unknown. A label counts once however often it is sent, for every version that
+predicted the id: of a mirrored request that is two. Events may be late too: a label whose prediction is not known is
+kept for a while, and joined when the event comes.
 """
 
 import math
@@ -52,7 +53,7 @@ class Joined:
 
 
 class Labels:
-    """The join. A prediction sent twice with the same id is the newer one."""
+    """The join. A prediction that a version sent twice with the same id is the newer one."""
 
     def __init__(self, capacity: int = CAPACITY) -> None:
         self._slots: dict[int, int] = {}
@@ -72,7 +73,8 @@ class Labels:
             self._versions.append(version)
         capacity = len(self._keys)
         kept = np.flatnonzero(np.isfinite(predictions))[-capacity:]
-        keys = [hash(ids[row]) for row in kept.tolist()]
+        names = [ids[row] for row in kept.tolist()]
+        keys = [hash((version, name)) for name in names]
         slots = (self._next + np.arange(len(kept))) % capacity
         for old, slot in zip(self._keys[slots].tolist(), slots.tolist(), strict=True):
             if self._slots.get(old) == slot:
@@ -81,30 +83,36 @@ class Labels:
         self._keys[slots], self._predictions[slots] = keys, predictions[kept]
         self._numbers[slots], self._labelled[slots] = self._versions.index(version), False
         self._next = (self._next + len(kept)) % capacity
-        for early in [self._early.pop(key) for key in keys if key in self._early] if self._early else ():
+        # Kept until newer ones need the room: another version's prediction of the id may come yet.
+        for early in [self._early[name] for name in map(hash, names) if name in self._early] if self._early else ():
             with suppress(LabelError):  # whoever sent it was told, if the profile was known by then
                 self.join([early], {version: profile})
 
     def join(self, labels: Iterable[tuple[str, Any]], profiles: dict[str, Profile]) -> Joined:
         """Join (prediction id, label) pairs. Raises LabelError for a label the task does not have, joining none."""
-        unknown = repeated = 0
+        joined = unknown = repeated = 0
         found: dict[int, tuple[str, float]] = {}
         for identifier, label in labels:
-            slot = self._slots.get(hash(identifier))
-            version = None if slot is None else self._versions[self._numbers[slot]]
-            if slot is None or version not in profiles:
+            slots = [
+                (version, slot)
+                for version in self._versions
+                if version in profiles and (slot := self._slots.get(hash((version, identifier)))) is not None
+            ]
+            losses = [
+                (slot, version, _loss(profiles[version], identifier, label, float(self._predictions[slot])))
+                for version, slot in slots
+            ]
+            new = {slot: (name, loss) for slot, name, loss in losses if not (self._labelled[slot] or slot in found)}
+            found |= new
+            joined += bool(new)
+            repeated += bool(slots) and not new
+            if not slots:
                 unknown += 1
                 self._keep(identifier, label)
-                continue
-            value = _loss(profiles[version], identifier, label, float(self._predictions[slot]))
-            if self._labelled[slot] or slot in found:
-                repeated += 1
-            else:
-                found[slot] = (version, value)
         for slot, (version, value) in found.items():
             self._labelled[slot] = True
             self.losses[version].add(value)
-        return Joined(len(found), unknown, repeated)
+        return Joined(joined, unknown, repeated)
 
     def _keep(self, identifier: str, label: Any) -> None:
         if len(self._early) >= EARLY:

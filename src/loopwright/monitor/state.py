@@ -10,6 +10,7 @@ from loopwright.durations import Clock, format_duration
 from loopwright.loop import Loop
 from loopwright.monitor import exposition as metrics
 from loopwright.monitor.alerts import body
+from loopwright.monitor.answers import Answers
 from loopwright.monitor.counters import Counters, VersionCounts
 from loopwright.monitor.drift import Alarm, Look, Notice, Rule, Score, choose, evaluate
 from loopwright.monitor.events import Batch, EventQueue
@@ -35,6 +36,7 @@ class Monitor:
     ) -> None:
         self.loop, self.clock, self.rule = loop, clock, Rule.of(loop, clock)
         self.counters, self.labels, self.queue = Counters(self.rule.looks), Labels(remembered), EventQueue(waiting)
+        self.answers = Answers()
         self.rejected = Counter(dict.fromkeys(REASONS, 0))
         self._send = send
         self._version: str | None = None
@@ -56,6 +58,7 @@ class Monitor:
 
     def _count(self, batch: Batch, counts: VersionCounts, at: float) -> None:
         self.counters.add(batch.version, batch.columns, batch.predictions, at)
+        self.answers.add(batch.version, batch.ids, batch.predictions)
         self.labels.remember(batch.version, batch.ids, batch.predictions, counts.profile)
         counts.unknown_columns += batch.unknown
 

@@ -87,7 +87,8 @@ def rollouts(facts: Facts) -> str:
 def _rollout(facts: Facts, begin: Entry) -> str:
     following = _following(facts, begin)
     verdicts = [entry for entry in following if entry.kind == "verdict"]
-    end = next((entry for entry in following if entry.kind in ("promoted", "rolled_back")), None)
+    # The last: a version that was promoted may have been taken back while the former one was kept.
+    end = next((entry for entry in reversed(following) if entry.kind in ("promoted", "rolled_back")), None)
     version, champion = begin.facts.get("version"), begin.facts.get("champion")
     over = f" over version {champion}" if champion is not None else ""
     steps = " → ".join(f"{step} %" for step in begin.facts.get("steps") or ())
@@ -104,11 +105,14 @@ def _rollout(facts: Facts, begin: Entry) -> str:
     return f"<article>{head}{markup.note(f'{plan}.{reason}')}{table}</article>"
 
 
+_OF_A_ROLLOUT = ("shifted", "verdict", "paused", "intervened", "resumed", "promoted", "rolled_back")
+
+
 def _following(facts: Facts, begin: Entry) -> list[Entry]:
     """The entries that a rollout led to."""
     numbers, found = {begin.number}, []
     for entry in facts.entries:
-        if entry.cause in numbers and entry.kind in ("shifted", "verdict", "promoted", "rolled_back"):
+        if entry.cause in numbers and entry.kind in _OF_A_ROLLOUT:
             numbers.add(entry.number)
             found.append(entry)
     return found

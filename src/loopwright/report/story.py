@@ -103,9 +103,21 @@ def _verdict(facts: Mapping[str, Any]) -> str:
     return f"verdict on version {facts['version']} at {facts['weight']} %: {verdict}{reason}"
 
 
+def _shifted(facts: Mapping[str, Any]) -> str:
+    if not facts["weight"]:
+        return f"version {facts['version']} gets a copy of the traffic"
+    how = f", {facts['how']}" if facts.get("how") else ""
+    return f"version {facts['version']} takes {facts['weight']} % of the traffic{how}"
+
+
+def _why(facts: Mapping[str, Any]) -> str:
+    return f": {facts['why']}" if facts.get("why") else ""
+
+
 def _promoted(facts: Mapping[str, Any]) -> str:
     before = f" in place of version {facts['previous']}" if facts.get("previous") else ""
-    return f"version {facts['version']} became champion{before}"
+    why = f" ({facts['reason']})" if facts.get("by") else ""
+    return f"version {facts['version']} became champion{before}{why}"
 
 
 def _rolled_back(facts: Mapping[str, Any]) -> str:
@@ -128,8 +140,11 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "approved": lambda facts: f"version {facts['version']} was approved by {facts['by']}: {facts['reason']}",
     "run_ended": _run_ended,
     "rollout": lambda facts: f"rollout of version {facts['version']} began ({facts['strategy']})",
-    "shifted": lambda facts: f"version {facts['version']} takes {facts['weight']} % of the traffic",
+    "shifted": _shifted,
     "verdict": _verdict,
+    "paused": lambda facts: f"the rollout of version {facts['version']} was paused by {facts['who']}{_why(facts)}",
+    "resumed": lambda facts: f"the rollout of version {facts['version']} was resumed by {facts['who']}{_why(facts)}",
+    "intervened": lambda facts: f"the rollout of version {facts['version']} waits for a person{_why(facts)}",
     "promoted": _promoted,
     "rolled_back": _rolled_back,
     "rollout_failed": lambda facts: f"the rollout of version {facts['version']} could not go on: {facts['reason']}",

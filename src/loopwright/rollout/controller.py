@@ -14,28 +14,26 @@ ends a rollout takes the challenger's traffic away, as nobody watches it then, a
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 from loopwright.errors import RolloutError
 from loopwright.ledger import Ledger
 from loopwright.loop import Loop
-from loopwright.rollout import resume
 from loopwright.rollout.counts import UNKNOWN
 from loopwright.rollout.course import Course
 from loopwright.rollout.evidence import plan
-from loopwright.rollout.gateway import Gateway
+from loopwright.rollout.hands import Hands
 from loopwright.rollout.journal import Journal, Look, Outcome
-from loopwright.rollout.resume import Saved
+from loopwright.rollout.queries import Ask
+from loopwright.rollout.resume import Paused, Saved
+from loopwright.rollout.stage import Stage
+from loopwright.rollout.target import Target
 from loopwright.settings import Settings
 
-__all__ = ["FILE", "Look", "Outcome", "run"]
-
-FILE = "rollout.json"
-"""Where the state of a rollout is kept, in settings.live."""
+__all__ = ["Look", "Outcome", "run"]
 
 
 def run(
-    gateway: Gateway,
+    target: Target,
     loop: Loop,
     version: int,
     bundle: str,
@@ -45,19 +43,25 @@ def run(
     registry_promote: Callable[[int], None],
     cause: int | None = None,
     progress: Callable[[Look], None] = lambda look: None,
-    state_path: Path | None = None,
     *,
+    paused: Paused | None = None,
+    going_on: bool = False,
+    ask: Ask | None = None,
     now: Callable[[], float] = time.time,
     pause: Callable[[float], None] = time.sleep,
 ) -> Outcome:
     """Take a version live, or go on with doing so; return when it is the champion or was taken back.
 
-    `registry_promote` is called with the version when the gateway has made it the champion; `cause` is the ledger
-    entry that the rollout follows from. A rollout of another version that was left unfinished is ended first: taken
-    back, or promoted where that was decided. Raises RolloutError when another process rolls out, or when the version
-    serves already; GatewayLost (a RolloutError) when the data plane is not there.
+    `registry_promote` is called with the version when the gateway has made it the champion, and with the former one
+    when that comes back; `cause` is the ledger entry that the rollout follows from; `ask` answers declared queries. A
+    new rollout that is `paused` gives no traffic until a person resumes it. A rollout of another version that was left
+    unfinished is ended first: taken back, or promoted where that was decided. With `going_on` nothing begins: only what
+    is under way is gone on with, by the plan that it began with, for a person's command to it.
+
+    Raises Held when another process rolls out, RolloutError when the version serves already, GatewayLost (a
+    RolloutError) when the data plane is not there.
     """
-    path = state_path or settings.live / FILE
+    gateway, states = target.gateway, target.states
 
     def real_time() -> datetime:
         # The ledger is on the wall clock, however fast the loop's runs.
@@ -67,28 +71,39 @@ def run(
         champion = gateway.champion()
         if champion == version:
             raise RolloutError(f"version {version} of {loop.name} takes all the traffic already")
-        steps = _steps(champion, loop)
-        facts = {"version": version, "champion": champion, "strategy": loop.rollout.strategy, "steps": steps}
+        # What was told an earlier rollout is not for this one.
+        states.clear_command()
+        steps, strategy = _steps(champion, loop), loop.rollout.strategy
+        facts = {"version": version, "champion": champion, "strategy": strategy, "steps": steps}
         entry = ledger.append(loop.name, "rollout", facts, cause=cause, at=real_time()).number
         before = UNKNOWN if champion is None else gateway.counts().get(champion, UNKNOWN)
-        saved = Saved(version, bundle, digest, champion, steps, entry, entry, now(), before=before)
-        resume.save(path, saved)
+        saved = Saved(
+            version, bundle, digest, champion, steps, entry, entry, now(), strategy, before=before, paused=paused
+        )
+        states.save(saved)
         return saved
 
     def rollout(saved: Saved) -> Course:
-        journal = Journal(path, loop.name, ledger, progress, real_time, saved)
-        return Course(gateway, loop, settings, registry_promote, journal, now, pause)
+        journal = Journal(states, loop.name, ledger, progress, real_time, saved)
+        hands = Hands(gateway, states, journal, now)
+        stage = Stage(gateway, loop, settings.clock, journal, hands, ask, now, pause)
+        return Course(gateway, loop, registry_promote, journal, hands, stage, now, pause)
 
-    with resume.alone(path.with_suffix(".lock"), version):
-        saved = resume.load(path)
-        if saved is not None and not saved.same(version, digest, _steps(saved.champion, loop)):
+    def planned(saved: Saved) -> bool:
+        return saved.same(version, digest, loop.rollout.strategy, _steps(saved.champion, loop))
+
+    with states.alone(version):
+        saved = states.load()
+        if saved is None and going_on:
+            raise RolloutError(f"the rollout of version {version} of {loop.name} is over")
+        if saved is not None and not going_on and not planned(saved):
             rollout(saved).abandon(version)
             saved = None
         if saved is None:
             return rollout(begin()).run()
-        going_on = rollout(saved)
-        going_on.check()
-        return going_on.run()
+        course = rollout(saved)
+        course.check()
+        return course.run()
 
 
 def _steps(champion: int | None, loop: Loop) -> tuple[int, ...]:

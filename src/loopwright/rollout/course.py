@@ -1,31 +1,21 @@
-"""A rollout from where it is to its end: add, ready, one step after another, promote or withdraw.
+"""A rollout from where it is to its end: add, ready, one step after another, promote, keep or withdraw.
 
-At every look the counts of both versions go to `analysis.judge`; what it says is done and written down. The state is
-saved before each thing that is done, so that a rollout that was killed does it again and goes on.
+The state is saved before each thing that is done, so that a rollout that was killed does it again and goes on. What a
+step is, and its verdicts, are in stage.py; what people do meanwhile in hands.py.
 """
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime
 
-from loopwright.durations import format_duration
 from loopwright.errors import RolloutError
 from loopwright.loop import Loop
-from loopwright.rollout.analysis import Verdict, judge
-from loopwright.rollout.counts import UNKNOWN, Arm, latest, rebase
-from loopwright.rollout.evidence import Step
+from loopwright.rollout.counts import latest
 from loopwright.rollout.gateway import Gateway, GatewayLost, NotReady
+from loopwright.rollout.hands import BY_HAND, Decided, Hands
 from loopwright.rollout.journal import Journal, Outcome
 from loopwright.rollout.resume import Saved
-from loopwright.settings import Settings
-
-FASTEST, SLOWEST = 0.1, 2.0
-"""Seconds between two looks: a twentieth of the bake time within these."""
-PATIENCE = 60.0
-"""Real seconds that a step or a start is given at least where loop time runs faster: processes do not."""
-MISSED_LOOKS = 3
-"""The challenger is taken back when the data plane gives it less than it should have at so many looks in a row."""
+from loopwright.rollout.stage import SLOWEST, Stage
 
 STOPPED = "stopped with Ctrl-C"
 """The reason of a rollout that a person ended, which is no verdict on the version."""
@@ -38,18 +28,15 @@ class Course:
         self,
         gateway: Gateway,
         loop: Loop,
-        settings: Settings,
         registry_promote: Callable[[int], None],
         journal: Journal,
+        hands: Hands,
+        stage: Stage,
         now: Callable[[], float],
         pause: Callable[[float], None],
     ) -> None:
-        self._gateway, self._spec, self._clock = gateway, loop.rollout, settings.clock
-        self._registry_promote, self._journal, self._now, self._pause = registry_promote, journal, now, pause
-        # The newest known counts of the champion and the challenger.
-        self._last = (UNKNOWN, UNKNOWN)
-        # The step of which it is written down that it cannot be told.
-        self._written = 0
+        self._gateway, self._spec, self._registry_promote = gateway, loop.rollout, registry_promote
+        self._journal, self._hands, self._stage, self._now, self._pause = journal, hands, stage, now, pause
 
     @property
     def _at(self) -> Saved:
@@ -60,23 +47,25 @@ class Course:
         try:
             return self._go()
         except KeyboardInterrupt:
-            if self._at.phase == "promoting":
+            if self._at.phase in ("promoting", "keeping", "restoring"):
                 raise
             return self._roll_back(STOPPED)
         except GatewayLost:
             raise
         except Exception:
-            if self._at.phase == "stepping" and self._at.champion is not None:
+            by_hand = self._at.paused is not None and self._at.paused.found is not None
+            if self._at.phase == "stepping" and self._at.champion is not None and not by_hand:
                 with suppress(Exception):
+                    # Nobody asked for what comes now but this; the share is given again when it goes on.
+                    self._journal.save(asked=None, asking=None)
                     self._gateway.shift(self._at.version, 0)
             raise
 
     def check(self) -> None:
         """See that what was left can be gone on with."""
         at, serving = self._at, self._gateway.champion()
-        if serving == at.version and at.champion is not None:
-            # It was killed between the gateway's promotion and what follows it.
-            self._journal.save(phase="promoting")
+        if at.phase == "stepping" and serving == at.version and at.champion is not None:
+            self._journal.say(f"version {at.version} was made the champion by hand")
         elif serving not in (at.champion, at.version):
             raise RolloutError(
                 f"version {serving} serves, and the rollout of version {at.version} began with {at.champion}",
@@ -84,12 +73,16 @@ class Course:
                 do="roll another version out, which ends this rollout",
             )
         self._journal.say(f"going on with the rollout of version {at.version}")
+        if at.paused is not None:
+            self._journal.paused(at.paused)
 
     def abandon(self, other: int) -> None:
         """End a rollout that was left unfinished, as another one is wanted."""
         at = self._at
         if at.phase == "promoting":
-            self._promote()
+            self._promote(watch=False)
+        elif at.phase == "keeping":
+            self._let_go()
         elif at.version == other:
             self._roll_back("it was left unfinished, and the steps or the model are other ones now")
         else:
@@ -97,103 +90,125 @@ class Course:
 
     def _go(self) -> Outcome:
         at = self._at
-        if at.phase == "withdrawing":
-            return self._roll_back(at.reason)
-        if at.phase != "promoting":
-            try:
-                self._gateway.add(at.version, at.bundle, at.digest)
-                self._gateway.wait_ready(at.version, self._real(self._spec.timeout))
-                refusal = self._step_up()
-            except NotReady as error:
-                refusal = str(error)
-            if refusal:
-                return self._roll_back(refusal)
-            self._journal.save(phase="promoting")
+        match at.phase:
+            case "withdrawing" | "restoring":
+                return self._roll_back(at.reason)
+            case "keeping":
+                return self._keep()
+            case "promoting":
+                return self._promote()
+        try:
+            refusal = self._climb()
+        except NotReady as error:
+            refusal = str(error)
+        except Decided as decided:
+            if not decided.promote:
+                return self._roll_back(decided.reason, decided.who)
+            self._journal.save(phase="promoting", reason=decided.reason, by=decided.who, decided=self._now())
+            return self._promote()
+        if refusal:
+            return self._roll_back(refusal)
+        self._journal.save(phase="promoting")
         return self._promote()
 
-    def _step_up(self) -> str:
-        """Go through the steps; returns why to roll back, or nothing when the version is to be the champion."""
-        if self._at.phase == "adding":
-            self._journal.save(phase="stepping", begun=self._counts()[1])
+    def _climb(self) -> str:
+        """Add it and go through the steps; why to roll back, or nothing when the version is to be the champion."""
+        # What was told while nobody ran it comes first.
+        self._hands.see()
+        at = self._at
+        if at.paused is None or at.paused.found is None:
+            self._gateway.add(at.version, at.bundle, at.digest)
+            self._gateway.wait_ready(at.version, self._stage.real(self._spec.timeout))
+        if at.phase == "adding":
+            self._journal.save(phase="stepping", begun=self._stage.counts()[1])
+            preview = self._gateway.preview(at.version) if at.steps else None
+            self._journal.say(f"version {at.version} is ready{f'; preview: {preview}' if preview else ''}")
         while self._at.index < len(self._at.steps):
-            step, verdict = self._step(self._at.steps[self._at.index])
+            step, verdict = self._stage.run(self._at.steps[self._at.index])
             self._journal.judged(step, verdict)
             if verdict.kind == "roll_back":
                 return verdict.reason
-            self._journal.save(index=self._at.index + 1, base=None, done=(*self._at.done, step))
+            index = self._at.index + 1
+            if self._keeps and index == len(self._at.steps):
+                # The counts of the last step go on while the former version is kept.
+                self._journal.save(index=index, asked=None, reason=verdict.reason)
+            else:
+                done = (*self._at.done, step)
+                self._journal.save(index=index, base=None, done=done, beyond={}, asked=None, reason=verdict.reason)
         return ""
 
-    def _step(self, weight: int) -> tuple[Step, Verdict]:
-        """Give the challenger this share, and look until there is a verdict to promote or to roll back."""
-        version = self._at.version
-        if self._at.base is None or self._gateway.weights().get(version) != weight:
-            self._gateway.shift(version, weight)
-        if self._at.base is None:
-            # From here on both versions' counts are of the same time and the same shares.
-            self._journal.save(base=self._counts(), step_started=self._now())
-        self._journal.shifted(weight)
-        assert self._at.base is not None
-        self._last = latest(self._last[0], self._at.base[0]), latest(self._last[1], self._at.base[1])
-        missed, told = 0, ""
-        while True:
-            step, verdict = self._look(weight)
-            given = self._gateway.weights().get(version, weight)
-            missed = missed + 1 if given < weight else 0
-            if verdict.kind != "roll_back" and missed >= MISSED_LOOKS:
-                text = f"the data plane gives it {given} % of the traffic instead of {weight} %"
-                verdict = replace(verdict, kind="roll_back", reason=text)
-            self._journal.say(f"{weight} %: {verdict.reason}", changed=verdict.kind != told, verdict=verdict)
-            told = verdict.kind
-            if verdict.kind in ("promote", "roll_back"):
-                return step, verdict
-            self._pause(min(SLOWEST, max(FASTEST, self._clock.seconds(self._spec.bake) / 20)))
+    @property
+    def _keeps(self) -> bool:
+        return self._at.strategy == "blue_green" and self._at.champion is not None
 
-    def _look(self, weight: int) -> tuple[Step, Verdict]:
-        """What both did in this step so far, and what to make of it; a step has its time."""
-        counts, base = self._counts(), self._at.base
-        assert base is not None
-        moved = rebase(base[0], self._last[0], counts[0]), rebase(base[1], self._last[1], counts[1])
-        if repr(moved) != repr(base):  # by their text, as NaN differs from itself
-            self._journal.save(base=moved, begun=rebase(self._at.begun, self._last[1], counts[1]))
-        self._last = latest(self._last[0], counts[0]), latest(self._last[1], counts[1])
-        step = Step(weight, counts[0] - moved[0], counts[1] - moved[1])
-        elapsed = self._now() - self._at.step_started
-        baked = elapsed >= self._clock.seconds(self._spec.bake)
-        verdict = judge(self._spec, [*self._at.done, step], self._at.before, baked=baked)
-        if verdict.kind == "cannot_tell" and baked and self._written != weight:
-            self._journal.judged(step, verdict)
-            self._written = weight
-        if verdict.kind in ("wait", "cannot_tell") and elapsed >= self._real(self._spec.timeout):
-            reason = f"no verdict after {format_duration(self._spec.timeout)}: {verdict.reason}"
-            verdict = replace(verdict, kind="roll_back", reason=reason)
-        return step, verdict
+    def _promote(self, *, watch: bool = True) -> Outcome:
+        at, keep = self._at, self._keeps and watch
+        try:
+            self._gateway.promote(at.version, keep=keep)
+        except NotReady as error:
+            if self._gateway.champion() != at.version:
+                return self._roll_back(str(error))
+            raise
+        self._registry_promote(at.version)
+        total = latest(self._stage.last[1], self._stage.counts()[1]) - at.begun
+        if not keep:
+            return self._journal.over(self._journal.promoted(total, self._now() - at.started))
+        # A moment that is the same when this is done again.
+        until = at.kept_until or self._now() + self._stage.seconds(self._spec.keep)
+        self._journal.save(kept_until=until, asked=0, asking=None)
+        self._journal.promoted(total, self._now() - at.started, datetime.fromtimestamp(until, UTC))
+        self._journal.save(phase="keeping", base=self._at.base or self._stage.counts(), paused=None)
+        return self._keep()
 
-    def _promote(self) -> Outcome:
-        total = latest(self._last[1], self._counts()[1]) - self._at.begun
-        self._gateway.promote(self._at.version)
-        self._registry_promote(self._at.version)
-        return self._journal.promoted(total, self._now() - self._at.started)
+    def _keep(self) -> Outcome:
+        """The former version stays warm: it comes back at once when a person or the evidence says so."""
+        at = self._at
+        self._journal.say(f"version {at.champion} is kept warm; `loopwright rollout abort` goes back to it at once")
+        try:
+            while True:
+                paused = self._hands.see()
+                if self._at.asked is None:
+                    # Taken over after somebody's hand.
+                    self._gateway.shift(at.champion or 0, 0)
+                    self._journal.save(asked=0)
+                if paused is None or paused.found is None:
+                    step, verdict = self._stage.look(100)
+                    if verdict.kind == "roll_back":
+                        self._journal.judged(step, verdict)
+                        return self._roll_back(verdict.reason)
+                if paused is None and self._now() >= at.kept_until:
+                    return self._let_go()
+                self._pause(SLOWEST)
+        except Decided as decided:
+            return self._roll_back(decided.reason, decided.who)
 
-    def _roll_back(self, reason: str) -> Outcome:
-        if self._at.phase != "withdrawing":
-            begun = self._counts()[1] if self._at.phase == "adding" else self._at.begun
-            self._journal.save(phase="withdrawing", reason=reason, decided=self._now(), begun=begun)
+    def _let_go(self) -> Outcome:
+        at = self._at
+        total = latest(self._stage.last[1], self._stage.counts()[1]) - at.begun
+        if at.champion is not None and self._gateway.champion() != at.champion:
+            self._gateway.withdraw(at.champion)
+        self._journal.say(f"version {at.champion} is no longer kept")
+        return self._journal.over(self._journal.promoted(total, self._now() - at.started))
+
+    def _roll_back(self, reason: str, by: str = "") -> Outcome:
+        if self._at.phase not in ("withdrawing", "restoring"):
+            begun = self._stage.counts()[1] if self._at.phase == "adding" else self._at.begun
+            phase = "restoring" if self._at.phase == "keeping" else "withdrawing"
+            self._journal.save(phase=phase, reason=reason, by=by, decided=self._now(), begun=begun, paused=None)
             self._journal.say(f"taking version {self._at.version} back: {reason}")
         at = self._at
-        if at.champion is not None:
+        if at.phase == "withdrawing" and at.champion is not None and self._gateway.champion() == at.version:
+            # Somebody made it the champion meanwhile, and nothing would serve without it.
+            self._journal.save(phase="promoting", reason="it was made the champion by hand", by=BY_HAND)
+            return self._promote(watch=False)
+        if at.phase == "restoring" and at.champion is not None:
+            self._gateway.restore(at.champion)
+            self._registry_promote(at.champion)
+        elif at.champion is not None:
             # Where the data plane refuses even this, withdrawing does it.
             with suppress(NotReady):
                 self._gateway.shift(at.version, 0)
         to_zero = self._now() - at.decided
-        total = latest(self._last[1], self._counts()[1]) - at.begun
+        total = latest(self._stage.last[1], self._stage.counts()[1]) - at.begun
         self._gateway.withdraw(at.version)
-        return self._journal.rolled_back(total, self._now() - at.started, to_zero)
-
-    def _counts(self) -> tuple[Arm, Arm]:
-        counts = self._gateway.counts()
-        champion = UNKNOWN if self._at.champion is None else counts.get(self._at.champion, UNKNOWN)
-        return champion, counts.get(self._at.version, UNKNOWN)
-
-    def _real(self, duration: timedelta) -> float:
-        seconds = self._clock.seconds(duration)
-        return seconds if self._clock.speed <= 1 else max(seconds, PATIENCE)
+        return self._journal.over(self._journal.rolled_back(total, self._now() - at.started, to_zero))

@@ -11,10 +11,13 @@ answered 503 at once, and a busy predictor that misses a check must not lose the
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from loopwright.rollout.state import Split
 
 CLUSTERS_FILE = Path("clusters/cds.json")
 ROUTES_FILE = Path("routes/rds.json")
@@ -29,6 +32,12 @@ IDLE = "3s"
 """Envoy closes an idle upstream connection before uvicorn does (after 5 s or more), so that they never cross."""
 
 BUCKETS_MS = (1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1000.0, 2500.0, 5000.0, 10000.0, 30000.0, 60000.0)
+
+MAIN = "loop"
+"""The virtual host for every host but the preview's."""
+KINDS = ((GRPC_SERVICE, "-grpc"), ("/", ""))
+"""The paths of the two protocols, and what their clusters' names end in."""
+_BEARING: Mapping[str, Any] = {"timeout": TIMEOUT, "retry_policy": {"retry_on": RETRY_ON, "num_retries": 3}}
 
 _TYPE = "type.googleapis.com/envoy."
 
@@ -79,23 +88,58 @@ def clusters(upstreams: Iterable[Upstream]) -> dict[str, Any]:
     )
 
 
-def routes(weights: Mapping[int, int], missing: str = "no version is ready") -> dict[str, Any]:
+def routes(
+    weights: Mapping[int, int],
+    missing: str = "no version is ready",
+    *,
+    canary: int | None = None,
+    mirror: bool = False,
+    split: Split | None = None,
+    preview: str = "",
+) -> dict[str, Any]:
     """The content of ROUTES_FILE: the traffic split by these weights; where they sum to 0, 503 saying what is missing.
 
-    A version with weight 0 stays in the route, so that its weight can be observed.
+    A version with weight 0 stays in the route, so that its weight can be observed. The `canary` gets copies of the
+    requests with `mirror`; with `split` some clients have their version; requests to the host `preview` are its own.
     """
+    hosts: list[dict[str, Any]] = []
     if sum(weights.values()) > 0:
-        rules = [
-            {"match": {"prefix": GRPC_SERVICE}, "route": _split(weights, "-grpc")},
-            {"match": {"prefix": "/"}, "route": _split(weights, "")},
+        rules = [] if split is None or canary is None else _sticky(weights, canary, split)
+        rules += [
+            _rule(prefix, _weighted(weights, suffix, canary if mirror else None, split)) for prefix, suffix in KINDS
         ]
+        if preview and canary is not None:
+            own = [_rule(prefix, _to(canary, suffix)) for prefix, suffix in KINDS]
+            hosts = [{"name": "preview", "domains": [preview], "routes": own}]
     else:
         # Envoy takes at most 4 KiB here.
         rules = [
             {"match": {"prefix": "/"}, "direct_response": {"status": 503, "body": {"inline_string": missing[:999]}}}
         ]
     route = {"@type": f"{_TYPE}config.route.v3.RouteConfiguration", "name": "loop"}
-    return _response([route | {"virtual_hosts": [{"name": "loop", "domains": ["*"], "routes": rules}]}])
+    hosts.append({"name": MAIN, "domains": ["*"], "routes": rules})
+    return _response([route | {"ignore_port_in_host_matching": True, "virtual_hosts": hosts}])
+
+
+def _sticky(weights: Mapping[int, int], canary: int, split: Split) -> list[dict[str, Any]]:
+    """The rules for the clients that have a version: by the header's values, or by the cookie of either version."""
+    if split.header:
+        has = [(canary, {"name": split.header, "string_match": {"exact": value}}) for value in split.values]
+    else:
+        # One cookie among others (RFC 6265, 4.2.1): name=value pairs, parted by `; `.
+        name = re.escape(split.cookie)
+        has = [
+            (version, {"name": "cookie", "string_match": {"safe_regex": {"regex": f"(.*; ?)?{name}={version}(;.*)?"}}})
+            for version, weight in sorted(weights.items())
+            if weight > 0
+        ]
+    return [
+        _rule(prefix, _to(version, suffix), headers=[header]) for version, header in has for prefix, suffix in KINDS
+    ]
+
+
+def _rule(prefix: str, action: dict[str, Any], headers: list[dict[str, Any]] | None = None) -> dict[str, Any]:
+    return {"match": {"prefix": prefix} | ({"headers": headers} if headers else {}), "route": action}
 
 
 def _connection_limit() -> dict[str, Any]:
@@ -167,13 +211,26 @@ def _cluster(name: str, port: int, *, http2: bool) -> dict[str, Any]:
     }
 
 
-def _split(weights: Mapping[int, int], suffix: str) -> dict[str, Any]:
-    shares = [{"name": f"version-{version}{suffix}", "weight": weight} for version, weight in sorted(weights.items())]
-    return {
-        "weighted_clusters": {"clusters": shares},
-        "timeout": TIMEOUT,
-        "retry_policy": {"retry_on": RETRY_ON, "num_retries": 3},
-    }
+def _weighted(weights: Mapping[int, int], suffix: str, copies: int | None, split: Split | None) -> dict[str, Any]:
+    shares: list[dict[str, Any]] = []
+    for version, weight in sorted(weights.items()):
+        share: dict[str, Any] = {"name": f"version-{version}{suffix}", "weight": weight}
+        if split is not None and split.cookie:
+            text = f"{split.cookie}={version}; Path=/; Max-Age={split.seconds}; HttpOnly; SameSite=Lax"
+            header = {"header": {"key": "set-cookie", "value": text}, "append_action": "APPEND_IF_EXISTS_OR_ADD"}
+            share["response_headers_to_add"] = [header]
+        shares.append(share)
+    action: dict[str, Any] = {"weighted_clusters": {"clusters": shares}, **_BEARING}
+    if copies is not None:
+        # The copy is the request as it came: with its id, and to the host that it named.
+        action["request_mirror_policies"] = [
+            {"cluster": f"version-{copies}{suffix}", "disable_shadow_host_suffix_append": True}
+        ]
+    return action
+
+
+def _to(version: int, suffix: str) -> dict[str, Any]:
+    return {"cluster": f"version-{version}{suffix}", **_BEARING}
 
 
 def _address(host: str, port: int) -> dict[str, Any]:

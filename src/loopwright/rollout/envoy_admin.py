@@ -6,14 +6,15 @@ came to is read from the exposition that STATS_QUERY gives, by counts.read_traff
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from loopwright.rollout.envoy import Upstream
+from loopwright.rollout.envoy import MAIN, Upstream
 
 CLUSTERS_QUERY = "/clusters?format=json"
 ROUTES_QUERY = "/config_dump?resource=dynamic_route_configs"
 STATS_QUERY = "/stats/prometheus?usedonly&filter=^cluster.version-[^.]*[.](upstream_rq_|grpc)"
-"""Paths on the admin port, for `loaded_clusters`, `loaded_weights` and counts.read_traffic."""
+"""Paths on the admin port, for `loaded_clusters`, `loaded_route` and counts.read_traffic."""
 
 SERVER_FAULTS = frozenset({"2", "4", "13", "14", "15"})
 """gRPC codes that are the server's fault, as 5xx are: unknown, deadline exceeded, internal, unavailable, data loss."""
@@ -29,15 +30,40 @@ class Loaded:
     active: int
 
 
-def loaded_weights(dump: str) -> dict[int, int]:
-    """The weights in the route that Envoy has, from the answer to ROUTES_QUERY; empty where it answers 503 itself."""
+@dataclass(frozen=True)
+class Route:
+    """The route that Envoy has."""
+
+    weights: Mapping[int, int] = field(default_factory=dict)
+    """Of the requests that no header and no cookie decides on; empty where Envoy answers 503 itself."""
+    mirrored: int | None = None
+    """The version that gets copies."""
+    split: bool = False
+    """Whether a header or a cookie decides."""
+    version: str = ""
+    """The version of the file that it was loaded from."""
+
+
+def loaded_route(dump: str) -> Route:
+    """The route that Envoy has, from the answer to ROUTES_QUERY."""
     for config in json.loads(dump).get("configs", []):
         for virtual_host in config.get("route_config", {}).get("virtual_hosts", []):
-            # The last rule is HTTP's; gRPC's comes before it in the same file, with the same weights.
-            split = virtual_host["routes"][-1].get("route", {}).get("weighted_clusters", {}).get("clusters", [])
+            if virtual_host["name"] != MAIN:
+                continue
+            # The last rule is HTTP's for everybody; those before it, in the same file, say the same of gRPC, or are
+            # for the clients that have a version.
+            rules = virtual_host["routes"]
+            action = rules[-1].get("route", {})
+            weighted = action.get("weighted_clusters", {}).get("clusters", [])
+            copies = [_number(one["cluster"]) for one in action.get("request_mirror_policies", [])]
             # JSON of protobuf leaves zeros out.
-            return {int(one["name"].removeprefix("version-")): int(one.get("weight", 0)) for one in split}
-    return {}
+            weights = {_number(one["name"]): int(one.get("weight", 0)) for one in weighted}
+            return Route(weights, next(iter(copies), None), len(rules) > 2, config.get("version_info", ""))
+    return Route()
+
+
+def _number(cluster: str) -> int:
+    return int(cluster.removeprefix("version-"))
 
 
 def loaded_clusters(listing: str) -> dict[int, Loaded]:

@@ -36,7 +36,10 @@ _GREATEST = 1e12  # e-values beyond it say nothing more, and JSON has no infinit
 
 @dataclass(frozen=True)
 class Step:
-    """What both versions did in one step, in which the challenger was to get `weight` percent of the traffic."""
+    """What both versions did in one step, in which the challenger was to get `weight` percent of the traffic.
+
+    At weight 0 it got a copy of the champion's.
+    """
 
     weight: int
     champion: Arm
@@ -49,8 +52,18 @@ class Step:
 
 
 def plan(rollout: Rollout) -> tuple[int, ...]:
-    """The shares of the traffic that the challenger gets, in percent; blue/green switches at once."""
-    return (100,) if rollout.strategy == "blue_green" else rollout.steps
+    """The shares of the traffic that the challenger gets, in percent; 0 stands for a copy of the champion's.
+
+    Blue/green switches at once; an A/B test has one step, its split.
+    """
+    match rollout.strategy:
+        case "blue_green":
+            return (100,)
+        case "ab":
+            return (rollout.ab.share,)
+        case "shadow":
+            return (0, *rollout.steps)
+    return rollout.steps
 
 
 def _bad(metric: str, arm: Arm, *, both: bool) -> tuple[float, float]:
@@ -114,9 +127,21 @@ def _compared(metric: str, rollout: Rollout, steps: Sequence[Step], limit: float
         other_bad, other_total = _bad(metric, step.champion, both=True)
         absolute.append(log_e_rate(bad, total, limit))
         share = total / (total + other_total) if total + other_total else 0.0
-        relative.append(log_e_allocation(bad + other_bad, bad, share, step.weight / 100))
+        relative.append(log_e_allocation(bad + other_bad, bad, share, _routed(rollout, step, share)))
     planned = sum(weight < 100 for weight in plan(rollout))
     return min(log_e_steps(absolute, planned), log_e_steps(relative, planned))
+
+
+def _routed(rollout: Rollout, step: Step, share: float) -> float:
+    """The chance that a request of the step goes to the challenger.
+
+    Mirrored requests go to both: of two equal versions' bad answers half are the challenger's, and a request that both
+    answer badly is one of each, which is less evidence than a draw would give. In an A/B test who asks how often
+    decides, so the observed share stands in.
+    """
+    if rollout.strategy == "ab":
+        return share
+    return step.weight / 100 or 0.5
 
 
 def _champion_before(metric: str, steps: Sequence[Step], before: Arm) -> tuple[float, float]:

@@ -1,20 +1,24 @@
-"""What a rollout needs to go on after it was killed, and the lock that keeps two rollouts apart."""
+"""What a rollout needs to go on after it was killed: plain values, and the same as JSON."""
 
-import json
-import os
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal, Self
 
-from loopwright import processes
-from loopwright.errors import RolloutError, StateError
 from loopwright.rollout.counts import UNKNOWN, Arm
 from loopwright.rollout.evidence import Step
-from loopwright.rollout.state import write_json
+from loopwright.rollout.pairs import NONE, Pairs
 
-Phase = Literal["adding", "stepping", "promoting", "withdrawing"]
+Phase = Literal["adding", "stepping", "promoting", "keeping", "restoring", "withdrawing"]
+
+
+@dataclass(frozen=True)
+class Paused:
+    """Why a rollout does not go on by itself, and since when."""
+
+    who: str
+    why: str
+    since: float
+    found: int | None = None
+    """The challenger's share that somebody set by hand (-1: it was taken away); None where the rollout was told."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +30,12 @@ class Saved:
     digest: str
     champion: int | None
     steps: tuple[int, ...]
+    """Shares in percent; 0 is the mirrored stage of a shadow rollout."""
     rollout_entry: int
     """The ledger entry of the rollout, and below the newest one: what comes next is caused by it."""
     entry: int
     started: float
+    strategy: str = "canary"
     phase: Phase = "adding"
     index: int = 0
     """Which of `steps` it is in."""
@@ -42,20 +48,41 @@ class Saved:
     """The champion's and the challenger's counts when the step began; none until it has begun."""
     done: tuple[Step, ...] = ()
     """What both did in the steps that are over."""
+    pairs: Pairs = NONE
+    """Of a shadow rollout: how often the two answered the same request differently, and what was read."""
+    beyond: dict[str, tuple[float, int]] = field(default_factory=dict)
+    """Of each query that is beyond its threshold now: since when, and at how many looks."""
+    asked: int | None = None
+    """The challenger's share that this rollout had last, and `asking` the one that it was about to ask for."""
+    asking: int | None = None
+    paused: Paused | None = None
+    kept_until: float = 0.0
     reason: str = ""
-    """Why it is withdrawn, and below since when."""
+    """Why it is withdrawn or promoted, and below since when and whose decision that was (empty: a verdict)."""
     decided: float = 0.0
+    by: str = ""
 
-    def same(self, version: int, digest: str, steps: tuple[int, ...]) -> bool:
+    def same(self, version: int, digest: str, strategy: str, steps: tuple[int, ...]) -> bool:
         """Whether this is a rollout of that version by that plan."""
-        return (self.version, self.digest, self.steps) == (version, digest, steps)
+        return (self.version, self.digest, self.strategy, self.steps) == (version, digest, strategy, steps)
 
+    def to_json(self) -> dict[str, Any]:
+        """The state as JSON has it; unknown counts are null."""
+        return asdict(self) | {
+            "before": self.before.to_json(),
+            "begun": self.begun.to_json(),
+            "base": None if self.base is None else [arm.to_json() for arm in self.base],
+            "done": [
+                {"weight": step.weight, "champion": step.champion.to_json(), "challenger": step.challenger.to_json()}
+                for step in self.done
+            ],
+        }
 
-def load(path: Path) -> Saved | None:
-    """The rollout that was under way, if one was. Raises StateError for a damaged file."""
-    try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return Saved(
+    @classmethod
+    def from_json(cls, found: dict[str, Any]) -> Self:
+        """Read what `to_json` gave. Raises ValueError, KeyError, TypeError or AttributeError for anything else."""
+        paused = found.get("paused")
+        return cls(
             **found
             | {
                 "steps": tuple(found["steps"]),
@@ -66,48 +93,8 @@ def load(path: Path) -> Saved | None:
                     Step(one["weight"], Arm.from_json(one["champion"]), Arm.from_json(one["challenger"]))
                     for one in found["done"]
                 ),
+                "pairs": Pairs(**found.get("pairs", {})),
+                "beyond": {name: (float(one[0]), int(one[1])) for name, one in found.get("beyond", {}).items()},
+                "paused": None if paused is None else Paused(**paused),
             }
         )
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise StateError(
-            f"{path} cannot be read: {error}",
-            expected="the state of the rollout that was under way",
-            do="remove the file; the next rollout withdraws the challenger that was left",
-        ) from error
-
-
-def save(path: Path, saved: Saved) -> None:
-    """Write the state, so that a crash finds this one or the one before."""
-    content = asdict(saved) | {
-        "before": saved.before.to_json(),
-        "begun": saved.begun.to_json(),
-        "base": None if saved.base is None else [arm.to_json() for arm in saved.base],
-        "done": [
-            {"weight": step.weight, "champion": step.champion.to_json(), "challenger": step.challenger.to_json()}
-            for step in saved.done
-        ],
-    }
-    write_json(path, content, durable=True)
-
-
-@contextmanager
-def alone(path: Path, version: int) -> Iterator[None]:
-    """Hold the lock of a loop's rollouts. Raises RolloutError naming the process that has it."""
-    with ExitStack() as stack:
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            holder = stack.enter_context(processes.locked(path, f"{os.getpid()} {version}"))
-        except OSError as error:
-            raise StateError(
-                f"{path} cannot be opened: {error.strerror or error}", do="check its permissions"
-            ) from error
-        if holder is not None:
-            pid, _, other = holder.partition(" ")
-            raise RolloutError(
-                f"process {pid or '?'} is rolling out version {other or '?'}",
-                expected="one rollout of a loop at a time",
-                do="wait until it is over; Ctrl-C in that process takes its challenger back",
-            )
-        yield

@@ -16,6 +16,8 @@ from loopwright.errors import StateError
 
 SERVING = "serving.json"
 STATUS = "status.json"
+BEARER = "token"
+"""Holds the bearer token of one `loopwright up`, for the same user's other commands."""
 
 
 @dataclass(frozen=True)
@@ -29,16 +31,39 @@ class Placement:
 
 
 @dataclass(frozen=True)
+class Split:
+    """How clients keep their version: by a header's values, or by a cookie with the version's number in it."""
+
+    header: str = ""
+    values: tuple[str, ...] = ()
+    cookie: str = ""
+    seconds: int = 0
+    """How long the cookie lasts."""
+
+
+@dataclass(frozen=True)
 class Serving:
     """What is wanted: the stable version takes what the canary does not."""
 
     stable: Placement | None = None
     canary: Placement | None = None
+    kept: Placement | None = None
+    """The former stable version, which runs without traffic."""
+    mirror: bool = False
+    """The canary gets a copy of the stable version's requests."""
+    split: Split | None = None
+    """The canary's weight is of the clients that no header and no cookie gives a version."""
 
     def weights(self) -> dict[int, int]:
         """The wanted share of the traffic of each version, in percent."""
-        weights = {} if self.stable is None else {self.stable.version: 100 - (self.canary.weight if self.canary else 0)}
+        weights = {} if self.kept is None else {self.kept.version: 0}
+        if self.stable is not None:
+            weights[self.stable.version] = 100 - (self.canary.weight if self.canary else 0)
         return weights if self.canary is None else weights | {self.canary.version: self.canary.weight}
+
+    def placements(self) -> dict[int, Placement]:
+        """Every version that is to be served."""
+        return {one.version: one for one in (self.stable, self.canary, self.kept) if one is not None}
 
 
 @dataclass(frozen=True)
@@ -67,6 +92,10 @@ class Status:
     """The share of the traffic of each version in percent, as Envoy has loaded it."""
     problems: Mapping[str, str] = field(default_factory=dict)
     """A text for each process that does not do what it should, such as `predictor 2`."""
+    mirrored: int | None = None
+    """The version that gets a copy of the traffic, as Envoy has loaded it."""
+    split: bool = False
+    """Whether Envoy keeps clients with their version."""
 
 
 def read_serving(live: Path) -> Serving:
@@ -75,18 +104,52 @@ def read_serving(live: Path) -> Serving:
     if found is None:
         return Serving()
     try:
-        return Serving(**{name: Placement(**found[name]) if found.get(name) else None for name in ("stable", "canary")})
-    except (AttributeError, TypeError) as error:
+        split = found.get("split")
+        return Serving(
+            **{name: _placement(found[name]) if found.get(name) else None for name in ("stable", "canary", "kept")},
+            mirror=bool(found.get("mirror")),
+            split=Split(**split | {"values": tuple(split["values"])}) if split else None,
+        )
+    except (AttributeError, TypeError, KeyError, ValueError) as error:
         raise _damaged(live / SERVING, error) from error
 
 
 def write_serving(live: Path, serving: Serving) -> None:
     """Say what is wanted."""
     wanted: dict[str, Any] = asdict(serving)
-    if wanted["stable"]:
-        # The stable version's weight follows from the canary's; two places could disagree.
-        del wanted["stable"]["weight"]
+    for name in ("stable", "kept"):
+        if wanted[name]:
+            # The stable version's weight follows from the canary's; two places could disagree.
+            del wanted[name]["weight"]
+    # What there seldom is stands there only when it is.
+    wanted = {name: value for name, value in wanted.items() if value or name in ("stable", "canary")}
     write_json(live / SERVING, wanted, durable=True)
+
+
+def preview_host(loop: str) -> str:
+    """The host whose requests the canary gets, whatever its weight."""
+    return f"preview.{loop}"
+
+
+def stored_token(live: Path) -> str:
+    """The bearer token that `up` stored; empty where there is none. Raises StateError where it cannot be read."""
+    try:
+        return (live / BEARER).read_text().strip()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise StateError(
+            f"{live / BEARER} cannot be read: {error.strerror or error}",
+            expected="the token of a `loopwright up` of the same user",
+            do="run as that user, or give the token as LOOPWRIGHT_TOKEN",
+        ) from error
+
+
+def _placement(found: Mapping[str, Any]) -> Placement:
+    placement = Placement(**found)
+    if not (isinstance(placement.weight, int) and 0 <= placement.weight <= 100):
+        raise ValueError(f"version {placement.version} has the weight {placement.weight}; expected 0 to 100")
+    return placement
 
 
 def read_status(live: Path) -> Status | None:
@@ -101,6 +164,8 @@ def read_status(live: Path) -> Status | None:
             endpoints=dict(found.get("endpoints") or {}),
             predictors={int(version): Predictor(**one) for version, one in (found.get("predictors") or {}).items()},
             weights={int(version): int(weight) for version, weight in (found.get("weights") or {}).items()},
+            mirrored=found.get("mirrored"),
+            split=bool(found.get("split")),
             problems=dict(found.get("problems") or {}),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -7,7 +7,11 @@ import pytest
 from loopwright.local.dataplane import DataPlane
 from loopwright.rollout.envoy_admin import CLUSTERS_QUERY, ROUTES_QUERY
 
-ROUTED = {"virtual_hosts": [{"routes": [{"route": {"weighted_clusters": {"clusters": [{"name": "version-1"}]}}}]}]}
+ROUTED = {
+    "virtual_hosts": [
+        {"name": "loop", "routes": [{"route": {"weighted_clusters": {"clusters": [{"name": "version-1"}]}}}]}
+    ]
+}
 GOOD = json.dumps({"configs": [{"route_config": ROUTED}]})
 
 
@@ -37,7 +41,8 @@ def test_what_envoy_has_is_read_back(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["<html>not Envoy</html>", "[]", "3", '{"configs": [{"route_config": {"virtual_hosts": [{}]}}]}']
+    "text",
+    ["<html>not Envoy</html>", "[]", "3", '{"configs": [{"route_config": {"virtual_hosts": [{"name": "loop"}]}}]}'],
 )
 def test_an_answer_that_is_not_envoys_is_no_answer(tmp_path, text):
     plane = ask(tmp_path, [GOOD, text])

@@ -280,3 +280,20 @@ def test_between_looks_it_is_asked_again_and_again_whether_an_alarm_is_to_be_rep
     monkeypatch.setattr(served.monitor, "repeat", asked.append)
     served.call("GET", "/healthz", until=lambda: len(asked) >= 3)
     assert set(asked) == {1000.0}
+
+
+def test_predictions_by_id_are_for_whoever_has_the_token(loop, profile, message):
+    served = Served(loop, token="secret")
+    bearer = {"authorization": "Bearer secret"}
+    served.call("PUT", "/v1/profiles/1", content=profile.to_json(), headers=bearer)
+    sent = message()
+    served.call(
+        "POST", "/v1/events", content=msgspec.msgpack.encode(sent), headers=bearer,
+        until=lambda: not served.monitor.queue.batches,
+    )  # fmt: skip
+    assert served.call("GET", "/v1/answers/1").status_code == 401
+    found = served.call("GET", "/v1/answers/1", headers=bearer).json()
+    assert found["answers"] == [[name, value] for name, value in zip(sent["ids"], sent["predictions"], strict=True)]
+    again = served.call("GET", "/v1/answers/1", params={"after": found["cursor"]}, headers=bearer).json()
+    assert again == {"version": "1", "answers": [], "cursor": found["cursor"]}
+    assert served.call("GET", "/v1/answers/other", headers=bearer).json()["answers"] == []

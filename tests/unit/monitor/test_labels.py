@@ -52,10 +52,28 @@ def test_of_a_batch_larger_than_the_memory_the_newest_are_kept(labels, profile):
     assert labels.losses["1"].total == pytest.approx(0.49 + 0.64 + 0.81 + 1)
 
 
-def test_a_prediction_sent_again_is_the_newer_one(labels, profile):
+def test_a_prediction_that_a_version_sent_again_is_the_newer_one(labels, profile):
+    labels.remember("1", ["a"], np.array([0.0]), profile)
+    assert labels.join([("a", "No")], {"1": profile}) == Joined(1, 0, 0)
+    assert (labels.losses["1"].count, labels.losses["1"].total) == (1, 0)
+
+
+def test_the_label_of_a_mirrored_request_counts_for_both_versions_that_answered_it(labels, profile):
     labels.remember("2", ["a"], np.array([0.0]), profile)
-    assert labels.join([("a", "No")], {"1": profile, "2": profile}) == Joined(1, 0, 0)
-    assert (labels.losses["1"].count, labels.losses["2"].count, labels.losses["2"].total) == (0, 1, 0)
+    known = {"1": profile, "2": profile}
+    assert labels.join([("a", "No")], known) == Joined(1, 0, 0)
+    assert labels.join([("a", "No")], known) == Joined(0, 0, 1)
+    assert [labels.losses[version].count for version in known] == [1, 1]
+    assert labels.losses["1"].total == pytest.approx(0.81)
+    assert labels.losses["2"].total == 0
+
+
+def test_a_label_that_came_before_both_predictions_of_an_id_counts_for_both(profile):
+    labels = Labels(capacity=4)
+    assert labels.join([("z", "Yes")], {"1": profile}) == Joined(0, 1, 0)
+    labels.remember("1", ["z"], np.array([0.9]), profile)
+    labels.remember("2", ["z"], np.array([0.8]), profile)
+    assert [labels.losses[version].count for version in ("1", "2")] == [1, 1]
 
 
 def test_one_label_the_task_does_not_have_joins_none(labels, profile):

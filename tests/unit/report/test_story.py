@@ -31,6 +31,21 @@ def test_every_entry_of_a_whole_life_has_a_sentence_of_its_own_kind(ledger):
             "drift alarm on version 1: latency is high",
         ),
         (entry("decision", action="no", reason="a run is in flight"), "no run: a run is in flight"),
+        (entry("shifted", version=2, weight=0, how="mirrored"), "version 2 gets a copy of the traffic"),
+        (
+            entry("shifted", version=2, weight=50, how="by the cookie group"),
+            "version 2 takes 50 % of the traffic, by the cookie group",
+        ),
+        (entry("paused", version=2, who="ada", why="lunch"), "the rollout of version 2 was paused by ada: lunch"),
+        (entry("resumed", version=2, who="ada", why=""), "the rollout of version 2 was resumed by ada"),
+        (
+            entry("intervened", version=2, who="somebody", why="it was given 30 %", found=30, asked=5),
+            "the rollout of version 2 waits for a person: it was given 30 %",
+        ),
+        (
+            entry("promoted", version=2, previous=1, seconds=3.0, by="ada", reason="promoted by ada: seen"),
+            "version 2 became champion in place of version 1 (promoted by ada: seen)",
+        ),
         (entry("decision", action="start", reason="age drifted"), "a run was decided: age drifted"),
         (
             entry("validated", rows=7043, kept=7000, set_aside=43),

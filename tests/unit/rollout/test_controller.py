@@ -1,192 +1,16 @@
 import fcntl
 import json
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-import numpy as np
 import pytest
+from tests.unit.rollout.conftest import METRICS, Behaviour, InMemoryGateway, Killed, gateway, kill_at
 
 from loopwright.durations import Clock
 from loopwright.errors import RolloutError
-from loopwright.ledger import Ledger
-from loopwright.loop import Loop
-from loopwright.rollout import controller, course
-from loopwright.rollout.counts import ANSWERS, UNKNOWN, ZERO, Arm
-from loopwright.rollout.gateway import GatewayLost, NotReady
-from loopwright.settings import Settings
-
-DECLARED = {
-    "apiVersion": "loopwright/v1",
-    "kind": "Loop",
-    "metadata": {"name": "churn"},
-    "data": {"source": "data.csv", "label": {"column": "y"}, "contract": {"x": {"type": "number"}}},
-    "model": {"task": "classification"},
-}
-METRICS = {
-    "error_rate": {"max": 0.01},
-    "latency_p99": {"max": "50ms"},
-    "prediction_shift": {"max": 0.5},
-    "label_metric": {"max_increase": 0.01, "min_labels": 50},
-}
-
-
-class Killed(BaseException):
-    """Stands for kill -9: nothing in the rollout may run after it, so the tests forbid the gateway then."""
-
-
-@dataclass
-class Behaviour:
-    """What a version does with a request."""
-
-    errors: float = 0.001
-    slow: float = 0.001
-    loss: float = 0.1
-    shift: int = 0
-
-
-@dataclass
-class InMemoryGateway:
-    """A stand-in for a data plane: requests come as its clock runs, and are routed by weight at random."""
-
-    behaviours: dict[int, Behaviour]
-    stable: int | None = 1
-    canary: int | None = None
-    weight: int = 0
-    rate: float = 50.0
-    never_ready: bool = False
-    blind: bool = False
-    ceiling: int = 100
-    clock: float = 1000.0
-    events: dict[float, object] = field(default_factory=dict)
-    calls: list[tuple] = field(default_factory=list)
-    arms: dict[int, Arm] = field(default_factory=dict)
-    dead: bool = False
-
-    def __post_init__(self):
-        self.generator = np.random.default_rng(17)
-
-    def now(self):
-        return self.clock
-
-    def pause(self, seconds):
-        assert 0 < seconds <= 2
-        self.clock += seconds
-        for version, weight in self.weights().items():
-            self.serve(version, self.generator.poisson(self.rate * seconds * weight / 100))
-        for at in [at for at in self.events if at <= self.clock]:
-            happened = self.events.pop(at)
-            if isinstance(happened, BaseException):
-                raise happened
-            happened(self)
-
-    def serve(self, version, n):
-        does, draw = self.behaviours[version], self.generator
-        loss = draw.beta(2, 18, n) + does.loss - 0.1
-        bins = np.roll(draw.multinomial(n, [0.4, 0.3, 0.2, 0.1] + [0.0] * 16), does.shift)
-        self.arms[version] = self.arms.get(version, ZERO) + Arm(
-            n,
-            draw.binomial(n, does.errors),
-            0,
-            n,
-            draw.binomial(n, does.slow),
-            tuple(bins.astype(float)),
-            n,
-            loss.sum(),
-            (loss**2).sum(),
-        )
-
-    def told(self, *call):
-        assert not self.dead, f"a killed process called {call}"
-        self.calls.append(call)
-
-    def champion(self):
-        return self.stable
-
-    def add(self, version, bundle, digest):
-        self.told("add", version)
-        if self.stable is None:
-            self.stable = version
-        elif self.stable != version:
-            self.canary = version
-
-    def wait_ready(self, version, timeout_s):
-        if self.never_ready:
-            self.clock += timeout_s
-            raise NotReady(f"version {version} was not ready within {timeout_s:.0f} s")
-
-    def weights(self):
-        weights = {} if self.stable is None else {self.stable: 100 - min(self.weight, self.ceiling)}
-        return weights if self.canary is None else weights | {self.canary: min(self.weight, self.ceiling)}
-
-    def shift(self, version, percent):
-        self.told("shift", version, percent)
-        if version == self.canary:
-            self.weight = percent
-            self.clock += 0.25
-
-    def promote(self, version):
-        self.told("promote", version)
-        self.stable, self.canary, self.weight = version, None, 0
-
-    def withdraw(self, version):
-        self.told("withdraw", version)
-        if version == self.canary:
-            assert self.weight == 0, "a challenger with traffic was withdrawn"
-            self.canary = None
-        elif version == self.stable:
-            self.stable = None
-
-    def counts(self):
-        if self.blind:
-            return dict.fromkeys(self.weights(), UNKNOWN)
-        return {version: self.arms.get(version, ZERO) for version in self.weights()}
-
-    def kill(self):
-        self.dead = True
-        raise Killed
-
-
-@pytest.fixture
-def world(tmp_path):
-    return World(tmp_path)
-
-
-class World:
-    """A ledger, a registry and a state folder that outlive the processes in which rollouts run."""
-
-    def __init__(self, folder):
-        self.ledger = Ledger(f"sqlite:///{folder / 'ledger.db'}")
-        self.settings = Settings(folder, "", "", clock=Clock())
-        self.path = folder / "live" / "rollout.json"
-        self.promoted, self.looks = [], []
-
-    def run(self, gateway, version=2, *, metrics=METRICS, cause=None, **rollout):
-        spec = {"steps": [5, 25, 50], "bake": "30s", "timeout": "5m", "analysis": metrics} | rollout
-        return controller.run(
-            gateway,
-            Loop.model_validate(DECLARED | {"rollout": spec}),
-            version,
-            f"/bundles/{version}",
-            f"digest {version}",
-            self.ledger,
-            self.settings,
-            self.promoted.append,
-            cause,
-            self.looks.append,
-            self.path,
-            now=gateway.now,
-            pause=gateway.pause,
-        )
-
-    def entries(self, *kinds):
-        return [entry for entry in self.ledger.entries("churn") if not kinds or entry.kind in kinds]
-
-    def story(self):
-        return [(entry.kind, entry.facts.get("weight"), entry.facts.get("verdict")) for entry in self.entries()]
-
-
-def gateway(**challenger):
-    return InMemoryGateway({1: Behaviour(), 2: Behaviour(**challenger), 3: Behaviour()})
+from loopwright.rollout import stage
+from loopwright.rollout.counts import ANSWERS, UNKNOWN, ZERO
+from loopwright.rollout.gateway import GatewayLost
 
 
 def test_an_equal_challenger_takes_one_step_after_another_and_becomes_the_champion(world):
@@ -324,7 +148,11 @@ def test_blue_green_switches_once_and_keeps_the_old_colour_until_the_verdict(wor
     for _ in range(60):
         plane.pause(1.0)
     assert world.run(plane, strategy="blue_green").promoted
-    assert [call for call in plane.calls if call[0] != "add"] == [("shift", 2, 100), ("promote", 2)]
+    assert [call for call in plane.calls if call[0] != "add"] == [
+        ("shift", 2, 100),
+        ("promote", 2),
+        ("withdraw", 1),
+    ]
     plane = gateway(errors=0.5)
     plane.pause(2.0)
     assert not world.run(plane, strategy="blue_green", metrics={"error_rate": {}}).promoted
@@ -349,19 +177,6 @@ def test_a_rollout_that_is_killed_goes_on_where_it_was(world, after):
     assert len(world.entries("shifted")) == len(world.entries("verdict")) == 4
     assert outcome.seconds < 4 * 35, "steps that were over were not done again"
     assert world.ledger.causes(outcome.entry)[0].kind == "rollout"
-
-
-def kill_at(plane, method):
-    """Kill the process right after the gateway did something, before the rollout knows."""
-    real = getattr(plane, method)
-
-    def killed(*arguments):
-        real(*arguments)
-        if not plane.dead and len(plane.calls) > 1:
-            setattr(plane, method, real)
-            plane.kill()
-
-    setattr(plane, method, killed)
 
 
 @pytest.mark.parametrize("method", ["shift", "promote"])
@@ -401,7 +216,7 @@ def test_counters_that_begin_again_from_zero_lose_only_what_no_look_saw(world):
     plane.events[1110.0] = restart
     outcome = world.run(plane)
     assert outcome.promoted
-    unseen = 2 * plane.rate * course.SLOWEST
+    unseen = 2 * plane.rate * stage.SLOWEST
     assert counted[0] > 2 * unseen
     assert counted[0] + plane.arms[2].requests - unseen < outcome.requests <= counted[0] + plane.arms[2].requests
 

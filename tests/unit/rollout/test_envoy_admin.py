@@ -2,7 +2,7 @@ import json
 
 from loopwright.rollout import envoy
 from loopwright.rollout.envoy import Upstream
-from loopwright.rollout.envoy_admin import Loaded, loaded_clusters, loaded_weights
+from loopwright.rollout.envoy_admin import Loaded, Route, loaded_clusters, loaded_route
 
 
 def dump(weights, missing="nothing"):
@@ -24,18 +24,18 @@ def listing(*clusters):
 
 
 def test_the_weights_are_read_from_the_route_that_was_loaded():
-    assert loaded_weights(dump({1: 95, 2: 5})) == {1: 95, 2: 5}
+    assert loaded_route(dump({1: 95, 2: 5})).weights == {1: 95, 2: 5}
 
 
 def test_a_weight_that_envoy_leaves_out_is_zero():
     text = dump({1: 100, 2: 0}).replace(', "weight": 0', "")
     assert '"weight": 0' not in text
-    assert loaded_weights(text) == {1: 100, 2: 0}
+    assert loaded_route(text).weights == {1: 100, 2: 0}
 
 
 def test_there_are_no_weights_where_envoy_answers_itself_or_has_no_route():
-    assert loaded_weights(dump({})) == {}
-    assert loaded_weights("{}") == {}
+    assert loaded_route(dump({})).weights == {}
+    assert loaded_route("{}") == Route()
 
 
 def test_a_version_is_loaded_with_both_clusters_and_its_requests_in_flight_are_added_up():
