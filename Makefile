@@ -52,6 +52,7 @@ generate: setup  ## Write what is generated: pipelines, the schema, the referenc
 	$(BIN)/loopwright schema > loop.schema.json
 	$(BIN)/python docs/generate_loop_reference.py
 	$(BIN)/python manifests/generate.py
+	$(BIN)/python serving/generate.py
 
 check-generated: generate  ## What is generated is what is committed
 	git diff --exit-code -- components pipelines loop.schema.json docs helm manifests serving

@@ -1,7 +1,8 @@
 """Write what chart, kustomize base and serving example hold of other files (`make generate`).
 
 The churn example's declaration is copied into the chart and the base, as neither may read outside its own folder, and
-into serving/loop.yaml as the JSON that the monitor reads. The chart's README has a table of values.yaml.
+into serving/loop.yaml as the JSON that the monitor reads. The chart's README has a table of values.yaml. The component
+`rollouts` has the WorkflowTemplate that Loopwright makes; a test compares the chart's with it.
 """
 
 import re
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import yaml
 
-from loopwright import declaration
+from loopwright import __version__, declaration
+from loopwright.rollout import workflow
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE, CHART, BASE = ROOT / "examples" / "churn", ROOT / "helm" / "loopwright", ROOT / "manifests" / "base"
@@ -28,6 +30,7 @@ def files() -> dict[Path, str]:
         BASE / "loop.yaml": declaration,
         BASE / "features.py": features,
         ROOT / "serving" / "loop.yaml": monitor_config(),
+        BASE.parent / "components" / "rollouts" / "workflowtemplate.yaml": rollouts(),
         CHART / "README.md": table,
     }
 
@@ -44,6 +47,21 @@ def monitor_config() -> str:
         "data": {"loop.json": declaration.load(EXAMPLE).to_json()},
     }
     return about + yaml.safe_dump(config, sort_keys=False, width=120)
+
+
+def rollouts() -> str:
+    """The WorkflowTemplate of rollouts, as the chart makes it for a release named `loopwright`."""
+    about = "# What src/loopwright/rollout/workflow.py makes; `make generate` writes this file.\n"
+    labels = {
+        "app.kubernetes.io/name": "loopwright",
+        "app.kubernetes.io/instance": "loopwright",
+        "app.kubernetes.io/component": "rollout",
+        "app.kubernetes.io/version": __version__,
+        "app.kubernetes.io/part-of": "loopwright",
+    }
+    content = workflow.template(workflow.Place(f"loopwright/trigger:{__version__}", labels=labels))
+    ordered = {key: content[key] for key in ("apiVersion", "kind", "metadata", "spec")}
+    return about + yaml.safe_dump(ordered, sort_keys=False, width=120)
 
 
 def values(text: str) -> list[tuple[str, str, str]]:

@@ -30,6 +30,11 @@ def normal(objects: Any) -> Any:
             for volume in template["spec"]["volumes"]:
                 if "configMap" in volume:
                     volume["configMap"]["name"] = HASH.sub("", volume["configMap"]["name"])
+        if kind == "WorkflowTemplate":
+            for label in ("app.kubernetes.io/managed-by", "helm.sh/chart"):
+                one["spec"]["podMetadata"]["labels"].pop(label, None)
+            config = one["spec"]["volumes"][0]["configMap"]
+            config["name"] = HASH.sub("", config["name"])
         found[kind, name] = one
     return found
 
@@ -43,9 +48,12 @@ def test_chart_and_base_are_the_same_trigger(helm: Any, kustomize: Any) -> None:
 
 def test_chart_and_components_are_the_same(helm: Any, kustomize: Any) -> None:
     values = "networkPolicy.enabled=true,persistence.enabled=true,data.existingClaim=loopwright-data"
+    values += ",rollouts.enabled=true"
     chart = normal(helm.template("--set", values))
     base = normal(kustomize("overlays/production"))
     assert chart["NetworkPolicy", "loopwright-trigger"] == base["NetworkPolicy", "loopwright-trigger"]
+    for kind in ("WorkflowTemplate", "Role", "RoleBinding", "ServiceAccount"):
+        assert chart[kind, "loopwright-rollout"] == base[kind, "loopwright-rollout"]
     claim = chart["PersistentVolumeClaim", "loopwright-state"]
     del claim["metadata"]["annotations"]
     assert claim == base["PersistentVolumeClaim", "loopwright-state"]
@@ -63,9 +71,12 @@ def test_chart_and_components_are_the_same(helm: Any, kustomize: Any) -> None:
 def test_an_overlay_has_every_object_once_and_what_its_pod_needs(kustomize: Any, overlay: str) -> None:
     objects = kustomize(f"overlays/{overlay}")
     spec = objects["Deployment", "loopwright-trigger"]["spec"]["template"]["spec"]
-    configs = {volume["configMap"]["name"] for volume in spec["volumes"] if "configMap" in volume}
+    volumes = list(spec["volumes"])
+    for (kind, _), one in objects.items():
+        volumes += one["spec"]["volumes"] if kind == "WorkflowTemplate" else []
+    configs = {volume["configMap"]["name"] for volume in volumes if "configMap" in volume}
     assert configs == {name for kind, name in objects if kind == "ConfigMap"}
-    mounted = [volume["persistentVolumeClaim"] for volume in spec["volumes"] if "persistentVolumeClaim" in volume]
+    mounted = [volume["persistentVolumeClaim"] for volume in volumes if "persistentVolumeClaim" in volume]
     claims = {claim["claimName"] for claim in mounted}
     there = {name for kind, name in objects if kind == "PersistentVolumeClaim"}
     # In production the rows are on a claim of the user's, as the overlay says.
@@ -81,7 +92,7 @@ def test_the_kind_overlay_is_for_a_restricted_namespace(kustomize: Any) -> None:
 def test_only_current_fields_are_used(path: Any) -> None:
     fields = set(yaml.safe_load(path.read_text()))
     known = {"apiVersion", "kind", "namespace", "resources", "components", "configMapGenerator", "secretGenerator"}
-    assert fields <= known | {"labels", "patches"}
+    assert fields <= known | {"labels", "patches", "configurations"}
 
 
 def test_every_component_is_used_by_an_overlay() -> None:

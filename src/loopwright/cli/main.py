@@ -17,6 +17,8 @@ COMMANDS = {
     "run": ("loopwright.cli.run", "Run the pipeline once: snapshot to registered version."),
     "serve": ("loopwright.cli.serve", "Serve one version on HTTP and gRPC."),
     "up": ("loopwright.cli.up", "Run everything: gateway, predictors, monitor, trigger, MLflow."),
+    "render": ("loopwright.cli.render", "Write the KServe objects of a loop as manifests."),
+    "deploy": ("loopwright.cli.render", "Serve a version on KServe."),
     "rollout": ("loopwright.cli.rollout", "Take a version live, judged on live traffic."),
     "approve": ("loopwright.cli.approve", "Approve a version that waits for a person."),
     "trigger": ("loopwright.cli.trigger", "Ask the running loop for a pipeline run."),

@@ -1,0 +1,128 @@
+"""render and deploy: a loop's objects on KServe, as files to read and commit, or applied at once."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from loopwright.cli.context import Context, on_loop
+
+if TYPE_CHECKING:
+    from loopwright.loop import Loop
+    from loopwright.registry import ModelVersion
+    from loopwright.serving.resources.steps import Change
+
+
+@click.command(epilog="Example: loopwright render churn --to manifests/churn --strategy-steps")
+@click.option("--to", "folder", type=click.Path(file_okay=False, path_type=Path), required=True, help="The folder.")
+@click.option("--version", type=int, help="The version; by default the champion, else the newest.")
+@click.option("--namespace", default="default", show_default=True, help="The namespace, which is part of host names.")
+@click.option("--strategy-steps", is_flag=True, help="Also a rollout of --version from the champion, step by step.")
+@on_loop
+def render(context: Context, folder: Path, version: int | None, namespace: str, strategy_steps: bool) -> None:
+    """Write the KServe objects of a loop as plain manifests: to read, to commit, and to `kubectl apply`.
+
+    With --strategy-steps there is a folder for each strategy, with one file a step, for taking --version live by
+    hand. The service itself is then written with the champion.
+    """
+    from loopwright.errors import StateError
+    from loopwright.serving.resources.steps import Change
+
+    served, challenger = _pair(context, version, strategy_steps)
+    change = None
+    if strategy_steps:
+        digests = (served.digest, challenger.digest)
+        change = Change(context.loop, served.number, challenger.number, namespace, digests)
+    try:
+        names = write(context.loop, folder, served.number, served.digest, change)
+    except OSError as error:
+        raise StateError(f"{error.filename} cannot be written: {error.strerror}", do="check the folder") from error
+    context.answer({"version": served.number, "files": [str(folder / name) for name in names]})
+    for name in names:
+        context.console.print(str(folder / name), markup=False)
+
+
+def write(
+    loop: "Loop", folder: Path, version: int, digest: str | None = None, change: "Change | None" = None
+) -> list[str]:
+    """Write the manifests of a version, and the steps of a change; returns the files' names in the folder."""
+    from loopwright.files import write_text
+
+    texts = files(loop, version, digest, change, str(folder))
+    for name, text in texts.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(path, text)
+    return list(texts)
+
+
+def files(
+    loop: "Loop", version: int, digest: str | None = None, change: "Change | None" = None, folder: str = "."
+) -> dict[str, str]:
+    """The manifests of a version, and the steps of a change, by their names in the folder."""
+    from loopwright.serving.resources import service, steps
+
+    texts = {
+        name: steps.document(manifest, steps.about(loop, name))
+        for name, manifest in service.manifests(loop, version, digest).items()
+    }
+    if change is not None:
+        for strategy in steps.STRATEGIES:
+            for step in steps.steps(change, strategy):
+                texts[f"{strategy}/{step.name}"] = step.text(loop, f"{folder}/{strategy}")
+    return texts
+
+
+@click.command(epilog="Example: loopwright deploy churn --version 1 --namespace models")
+@click.option("--version", type=int, help="The version; by default the champion, else the newest.")
+@click.option(
+    "--namespace", default="", envvar="LOOPWRIGHT_NAMESPACE", help="The namespace; by default your kubeconfig's."
+)
+@click.option("--timeout", default=300, show_default=True, help="Seconds to wait until it serves.")
+@click.option("--force", is_flag=True, help="Overwrite fields that somebody else has set.")
+@on_loop
+def deploy(context: Context, version: int | None, namespace: str, timeout: int, force: bool) -> None:
+    """Serve a version on KServe: apply its objects server-side, and wait until it answers.
+
+    This is for the first version, and for changes of loop.yaml. Another version takes the place of one that serves by
+    `loopwright rollout --on kserve`. Exit codes: 9 when the cluster lacks something or the pods do not start, 10 when
+    the API server or a rollout under way does not let it.
+    """
+    from loopwright.errors import RolloutError
+    from loopwright.rollout import kserve
+    from loopwright.rollout.kserve.deploy import deploy as apply
+
+    served, _ = _pair(context, version, False)
+    if not served.approved:
+        raise RolloutError(
+            f"version {served.number} of {context.loop.name} is not approved",
+            expected="an approved version, as `gates.approval` is `required`",
+            do=f'approve it with `loopwright approve {context.shown} --version {served.number} --reason "..."`',
+        )
+    cluster = kserve.connect(namespace)
+    say = context.console.print
+    url = apply(
+        context.loop, served.number, served.digest, cluster, lambda text: say(text, markup=False), timeout_s=timeout,
+        force=force,
+    )  # fmt: skip
+    context.answer({"version": served.number, "namespace": cluster.namespace, "url": url})
+    say(f"[bold green]version {served.number} serves[/] at {url}")
+
+
+def _pair(context: Context, version: int | None, both: bool) -> "tuple[ModelVersion, ModelVersion]":
+    """The version that is served, and the one that a rollout is for: the same one unless both are asked for."""
+    from loopwright.errors import RegistryError
+
+    registry, loop = context.registry, context.loop.name
+    champion = registry.champion(loop)
+    newest = registry.newest(loop) if version is None else registry.get(loop, version)
+    if not both:
+        served = newest if version is not None or champion is None else champion
+        return served, served
+    if champion is None or champion.number == newest.number:
+        raise RegistryError(
+            f"version {newest.number} of {loop} has no champion beside it to take the place of",
+            expected="a champion, and another version for --version",
+            do="leave --strategy-steps away, or name a challenger",
+        )
+    return champion, newest

@@ -1,0 +1,112 @@
+"""A rollout on KServe: its gateway, its state on the cluster, and what is needed to reach them."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from loopwright.errors import RolloutError
+from loopwright.loop import Loop
+from loopwright.settings import Settings
+
+if TYPE_CHECKING:
+    import httpx
+
+    from loopwright.rollout.counts import Arm
+    from loopwright.rollout.kserve.cluster import Cluster
+    from loopwright.rollout.target import Target
+
+_POD_NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+
+HISTORY = 3600.0
+"""Seconds of the champion's past that are counted, too: at 100 % a challenger is held to what it did before."""
+
+
+@contextmanager
+def open_target(loop: Loop, settings: Settings) -> Iterator["Target"]:
+    """The loop's InferenceService as a rollout's target.
+
+    Raises ServingError where KServe is absent or too old for `spec.canary`, RolloutError where there is no cluster.
+    """
+    import httpx
+
+    from loopwright.rollout.kserve import checks
+    from loopwright.rollout.kserve.answers import PodAnswers
+    from loopwright.rollout.kserve.gateway import KServeGateway
+    from loopwright.rollout.kserve.states import KServeStates
+    from loopwright.rollout.target import Target
+
+    cluster = connect(settings.namespace)
+    checks.kserve(cluster)
+    checks.gateway_api(cluster, loop)
+    with httpx.Client(trust_env=False) as client:
+        answers = PodAnswers(cluster, loop.name, client, settings.token)
+        gateway = KServeGateway(loop, cluster, _arms(loop, settings, cluster, client), answers)
+        yield Target(gateway, KServeStates(loop.name, cluster), "kserve")
+
+
+def _arms(
+    loop: Loop, settings: Settings, cluster: "Cluster", client: "httpx.Client"
+) -> "Callable[[list[int]], Mapping[int, Arm]]":
+    """Where the counts come from: Prometheus where it is named, else the pods."""
+    import time
+
+    from loopwright.rollout.kserve.notes import Notes
+    from loopwright.rollout.kserve.scrape import PodArms
+    from loopwright.rollout.prometheus import PrometheusArms
+
+    limit = loop.rollout.analysis.latency_p99
+    slow_s = float("inf") if limit is None else limit.max.total_seconds()
+    if not settings.prometheus_url:
+        return PodArms(cluster, loop.name, slow_s)
+    made: list[PrometheusArms] = []
+
+    def arms(versions: list[int]) -> "Mapping[int, Arm]":
+        if not made:
+            made.append(
+                PrometheusArms(client, settings.prometheus_url, loop.name, cluster.namespace, slow_s, _origin())
+            )
+        return made[0](versions)
+
+    def _origin() -> float:
+        # The same for every process of one rollout, as the differences of its counts are kept.
+        notes = Notes(loop.name, cluster)
+        known = notes.read()
+        if "state" in known and "origin" in known:
+            return float(known["origin"])
+        origin = time.time() - HISTORY
+        notes.write(origin=repr(origin))
+        return origin
+
+    return arms
+
+
+def connect(namespace: str = "") -> "Cluster":
+    """The cluster of the kubeconfig, or of the pod that this runs in; its namespace unless one is named.
+
+    Raises RolloutError where there is neither.
+    """
+    from pathlib import Path
+
+    from kubernetes import client, config
+
+    from loopwright.rollout.kserve.cluster import Cluster
+
+    settings = client.Configuration()
+    try:
+        config.load_incluster_config(client_configuration=settings)
+        own = Path(_POD_NAMESPACE).read_text(encoding="utf-8").strip()
+    except config.ConfigException:
+        try:
+            config.load_kube_config(client_configuration=settings)
+            _, active = config.list_kube_config_contexts()
+            own = active["context"].get("namespace", "default")
+        except (config.ConfigException, OSError) as error:
+            raise RolloutError(
+                f"there is no cluster to talk to: {error}",
+                expected="a kubeconfig (KUBECONFIG, or ~/.kube/config), or a pod's service account",
+                do="see that `kubectl get namespaces` answers",
+            ) from error
+    # A request that fails is not tried again and again: the caller waits and says so.
+    settings.retries = 2
+    return Cluster(client.ApiClient(settings), namespace or own)

@@ -1,0 +1,208 @@
+from typing import Any
+
+import pytest
+
+from loopwright.errors import RolloutError
+from loopwright.loop import Loop
+from loopwright.loop.rollout import AB
+from loopwright.rollout.gateway import GatewayLost, NotReady
+from loopwright.rollout.kserve.cluster import Cluster
+from loopwright.rollout.kserve.gateway import KServeGateway
+from loopwright.serving.resources import names, service
+
+STATUS = {"parents": [{"conditions": [{"type": "Accepted", "status": "True", "observedGeneration": 1}]}]}
+
+
+class Controller:
+    """A stand-in of KServe's controller on the stand-in API: Deployments and the route follow the InferenceService."""
+
+    def __init__(self, api: Any) -> None:
+        self.api, self.ready, self.routes, self.seen = api, True, True, list[dict[int, int]]()
+        api.after = self.reconcile
+
+    def reconcile(self, method: str, plural: str) -> None:
+        if plural == "httproutes":
+            for (kind, _), one in self.api.objects.items():
+                if kind == "httproutes":
+                    one["status"] = STATUS
+        found = self.api.objects.get(("inferenceservices", "churn"))
+        if plural != "inferenceservices" or found is None:
+            return
+        spec = found["spec"]
+        canaries = spec.get("canary") or []
+        wanted = [spec["predictor"], *(one["predictor"] for one in canaries)]
+        for one in wanted:
+            count = one.get("minReplicas", 1)
+            available = count if self.ready or one is spec["predictor"] else 0
+            self.api.put("deployments", {
+                "metadata": {"name": f"churn-{one['name']}-predictor"}, "spec": {"replicas": count},
+                "status": {"observedGeneration": 1, "updatedReplicas": count, "availableReplicas": available},
+            })  # fmt: skip
+        found["status"] = {
+            "conditions": [{"type": "PredictorReady", "status": "True"}],
+            "canaryStatuses": [{"name": one["predictor"]["name"], "ready": self.ready} for one in canaries],
+        }
+        if self.routes:
+            self._route(spec["predictor"], canaries if self.ready else [])
+
+    def _route(self, predictor: Any, canaries: list[Any]) -> None:
+        rest = 100 - sum(one["trafficPercent"] for one in canaries)
+        backends = [{"name": f"churn-{predictor['name']}-predictor", "weight": rest}]
+        for one in canaries:
+            name = f"churn-{one['predictor']['name']}-predictor"
+            backends.append({"name": name, "weight": one["trafficPercent"]})
+        self.seen.append({names.version(one["name"].split("-")[1]) or 0: one["weight"] for one in backends})
+        route = {"hostnames": ["churn-models.example.com"], "parentRefs": [{"name": "gateway"}]}
+        route["rules"] = [{"backendRefs": backends}]  # type: ignore[list-item]
+        self.api.put("httproutes", {"metadata": {"name": "churn"}, "spec": route, "status": STATUS})
+
+
+@pytest.fixture
+def controller(api: Any) -> Controller:
+    return Controller(api)
+
+
+@pytest.fixture
+def gateway(churn_loop: Loop, cluster: Cluster, api: Any, controller: Controller) -> KServeGateway:
+    api.put("inferenceservices", service.inference_service(churn_loop, 1, "d1"))
+    controller.reconcile("PATCH", "inferenceservices")
+    return KServeGateway(churn_loop, cluster, lambda versions: {}, pause=lambda seconds: None, patience=0.05)
+
+
+def rolled(gateway: KServeGateway, percent: int) -> None:
+    gateway.add(2, "", "d2")
+    gateway.wait_ready(2, 1)
+    gateway.shift(2, percent)
+
+
+def test_the_first_version_gets_all_the_traffic(churn_loop: Loop, cluster: Cluster, controller: Controller) -> None:
+    gateway = KServeGateway(churn_loop, cluster, lambda versions: {}, pause=lambda seconds: None)
+    assert gateway.champion() is None
+    gateway.add(1, "", "d1")
+    gateway.wait_ready(1, 1)
+    assert (gateway.champion(), gateway.weights(), gateway.wanted()) == (1, {1: 100}, {1: 100})
+
+
+def test_promotion_goes_by_100_percent_before_the_champion_leaves(
+    gateway: KServeGateway, controller: Controller
+) -> None:
+    rolled(gateway, 25)
+    gateway.promote(2)
+    assert controller.seen[-3:] == [{1: 75, 2: 25}, {1: 0, 2: 100}, {2: 100}]
+    assert (gateway.champion(), gateway.kept(), gateway.weights()) == (2, None, {2: 100})
+
+
+def test_a_withdrawal_goes_by_0_percent(gateway: KServeGateway, controller: Controller) -> None:
+    rolled(gateway, 25)
+    gateway.withdraw(2)
+    assert controller.seen[-3:] == [{1: 75, 2: 25}, {1: 100, 2: 0}, {1: 100}]
+    gateway.withdraw(2)
+    assert gateway.champion() == 1
+
+
+def test_a_kept_champion_comes_back_and_the_other_can_go(gateway: KServeGateway) -> None:
+    rolled(gateway, 100)
+    gateway.promote(2, keep=True)
+    assert (gateway.champion(), gateway.kept(), gateway.weights()) == (2, 1, {1: 0, 2: 100})
+    gateway.restore(1)
+    assert (gateway.champion(), gateway.kept(), gateway.weights()) == (1, None, {1: 100, 2: 0})
+    gateway.withdraw(2)
+    assert gateway.weights() == {1: 100}
+
+
+def test_what_is_not_kept_cannot_be_restored(gateway: KServeGateway) -> None:
+    with pytest.raises(RolloutError, match="version 3 is not kept beside version 1"):
+        gateway.restore(3)
+
+
+def test_every_step_may_be_repeated(gateway: KServeGateway) -> None:
+    for _ in range(2):
+        rolled(gateway, 50)
+    for _ in range(2):
+        gateway.promote(2)
+    assert gateway.weights() == {2: 100}
+
+
+def test_a_weight_set_by_hand_is_seen(gateway: KServeGateway, api: Any) -> None:
+    rolled(gateway, 25)
+    api.objects["inferenceservices", "churn"]["spec"]["canary"][0]["trafficPercent"] = 60
+    assert gateway.wanted() == {1: 40, 2: 60}
+    assert gateway.weights() == {1: 75, 2: 25}
+
+
+def test_a_split_is_a_route_of_its_own_until_the_next_shift(gateway: KServeGateway, api: Any) -> None:
+    rolled(gateway, 0)
+    gateway.split(2, AB(share=30))
+    assert gateway.weights() == gateway.wanted() == {1: 70, 2: 30}
+    gateway.split(2, AB(header="x-group", values=("beta",)))
+    assert gateway.weights() == gateway.wanted() == {1: 100, 2: 0}
+    assert api.objects["httproutes", "churn-ab"]["spec"]["hostnames"] == ["churn-models.example.com"]
+    gateway.shift(2, 0)
+    assert ("httproutes", "churn-ab") not in api.objects
+
+
+def test_a_mirror_and_a_preview_go_with_the_challenger(gateway: KServeGateway, api: Any) -> None:
+    rolled(gateway, 0)
+    gateway.mirror(2, True)
+    assert gateway.preview(2) == "http://churn-preview-models.example.com"
+    assert {name for kind, name in api.objects if kind == "httproutes"} == {"churn", "churn-shadow", "churn-preview"}
+    gateway.withdraw(2)
+    assert {name for kind, name in api.objects if kind == "httproutes"} == {"churn"}
+
+
+def test_a_challenger_that_is_not_ready_gets_nothing(gateway: KServeGateway, controller: Controller) -> None:
+    controller.ready = False
+    gateway.add(2, "", "d2")
+    with pytest.raises(NotReady, match="version 2 was not ready within 0 s: it has no pods"):
+        gateway.wait_ready(2, 0)
+    with pytest.raises(NotReady, match="KServe gives version 2 no traffic"):
+        gateway.shift(2, 5)
+    assert gateway.weights() == {1: 100, 2: 0}
+
+
+def test_the_way_back_is_open_while_kserve_is_away(gateway: KServeGateway, api: Any) -> None:
+    rolled(gateway, 50)
+    api.errors["PATCH", "inferenceservices"] = 500, "failed calling webhook"
+    with pytest.raises(GatewayLost, match="failed calling webhook"):
+        gateway.shift(2, 0)
+    assert gateway.weights() == {1: 100, 2: 0}
+    del api.errors["PATCH", "inferenceservices"]
+    gateway.shift(2, 0)
+    assert ("httproutes", "churn-hold") not in api.objects
+    assert gateway.weights() == {1: 100, 2: 0}
+
+
+def test_a_route_that_is_not_written_is_a_lost_gateway(gateway: KServeGateway, controller: Controller) -> None:
+    rolled(gateway, 5)
+    controller.routes = False
+    with pytest.raises(GatewayLost, match=r"has \{1: 95, 2: 5\} after 0 s, not 25 % for version 2"):
+        gateway.shift(2, 25)
+
+
+def test_a_patch_is_made_again_of_what_somebody_else_wrote(gateway: KServeGateway, api: Any) -> None:
+    rolled(gateway, 5)
+    spoiled = iter([True, True])
+    call, put = api.call_api, api.put
+
+    def meanwhile(path: str, method: str, **given: Any) -> Any:
+        if method == "PATCH" and next(spoiled, False):
+            found = api.objects["inferenceservices", "churn"]
+            put("inferenceservices", found | {"metadata": found["metadata"] | {"labels": {"team": "growth"}}})
+        return call(path, method, **given)
+
+    api.call_api = meanwhile
+    gateway.shift(2, 25)
+    assert gateway.weights() == {1: 75, 2: 25}
+    assert api.objects["inferenceservices", "churn"]["metadata"]["labels"] == {"team": "growth"}
+
+
+def test_another_challenger_that_was_left_is_withdrawn_first(gateway: KServeGateway, controller: Controller) -> None:
+    rolled(gateway, 25)
+    gateway.add(3, "", "d3")
+    assert controller.seen[-2:] == [{1: 100}, {1: 100, 3: 0}]
+
+
+def test_no_service_is_a_lost_gateway(churn_loop: Loop, cluster: Cluster) -> None:
+    gateway = KServeGateway(churn_loop, cluster, lambda versions: {})
+    with pytest.raises(GatewayLost, match="there is no InferenceService churn in the namespace models"):
+        gateway.weights()
