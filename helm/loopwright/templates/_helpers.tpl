@@ -31,6 +31,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
+{{/* Rollouts as Argo Workflows: the template, the service account and the Role have one name. */}}
+{{- define "loopwright.rollout" -}}
+{{- printf "%s-rollout" (include "loopwright.fullname" .) -}}
+{{- end -}}
+
+{{- define "loopwright.rolloutLabels" -}}
+{{- include "loopwright.labels" . | replace "component: trigger" "component: rollout" -}}
+{{- end -}}
+
 {{- define "loopwright.secret" -}}
 {{- default (include "loopwright.fullname" .) .Values.existingSecret -}}
 {{- end -}}
@@ -70,4 +79,42 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- else -}}
 {{- default (.Files.Get "files/features.py") .Values.loop.features -}}
 {{- end -}}
+{{- end -}}
+
+{{/* What the containers of a rollout have in common. */}}
+{{- define "loopwright.rolloutEnv" -}}
+- name: LOOPWRIGHT_STATE
+  value: /state
+- name: LOOPWRIGHT_NAMESPACE
+  value: {{ "'{{workflow.namespace}}'" }}
+- name: LOOPWRIGHT_TOKEN
+  valueFrom:
+    secretKeyRef: {name: {{ include "loopwright.secret" . }}, key: token}
+{{- range list (list "LEDGER_URL" "ledger-url") (list "REGISTRY_URI" "registry-uri") (list "PROMETHEUS_URL" "prometheus-url") }}
+- name: LOOPWRIGHT_{{ index . 0 }}
+  valueFrom:
+    secretKeyRef: {name: {{ include "loopwright.secret" $ }}, key: {{ index . 1 }}, optional: true}
+{{- end }}
+{{- with .Values.extraEnv }}
+{{- toYaml . | nindent 0 }}
+{{- end }}
+{{- end -}}
+
+{{- define "loopwright.rolloutContainer" -}}
+name: main
+image: {{ include "loopwright.image" . }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+command: [loopwright]
+resources: {{- toYaml .Values.rollouts.resources | nindent 2 }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities: {drop: [ALL]}
+volumeMounts:
+  - {name: loop, mountPath: /loop/loop.yaml, subPath: loop.yaml, readOnly: true}
+  {{- if include "loopwright.features" . }}
+  - {name: loop, mountPath: /loop/{{ .Values.loop.featuresFile }}, subPath: {{ .Values.loop.featuresFile }}, readOnly: true}
+  {{- end }}
+  - {name: state, mountPath: /state}
+  - {name: tmp, mountPath: /tmp}
 {{- end -}}
