@@ -28,7 +28,7 @@ demo: setup  ## Watch the loop close on the churn example, in about three minute
 	@$(BIN)/python examples/churn/demo.py --seed $(or $(SEED),7)
 
 test: setup  ## Pass the tests
-	@$(BIN)/python -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder tests/integration tests/unit
+	@$(BIN)/python -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder -m "not long" tests/integration tests/unit
 
 bench: setup  ## Measure the predictor beside other model servers, in about eleven minutes
 	@$(BIN)/python -m bench.serving
@@ -58,6 +58,7 @@ check-generated: generate  ## What is generated is what is committed
 	git diff --exit-code -- components pipelines loop.schema.json docs helm manifests serving
 
 ci: lint types layers check-generated  ## The slower checks; with a cluster in KUBECONFIG the end-to-end tests too
+	@$(BIN)/python -m pytest -q -n 2 --dist loadscope -m long tests/integration
 	@$(BIN)/python -m pytest -q tests/package tests/manifests tests/e2e
 
 # docker or buildah; for buildah as root without user namespaces: BUILD_FLAGS="--isolation chroot --network host".

@@ -33,7 +33,7 @@ EXAMPLES = 40
 
 CONFORMANCE = ("status_code", "content_type", "response_schema", "response_headers")
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")]
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")]
 
 
 def conforms(body, name):

@@ -44,7 +44,7 @@ def scored(loop: Loop, valid: pd.DataFrame, folder: Path) -> tuple[float, str]:
     return metrics.classification(truth, predicted)["roc_auc"], facts["digest"]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_churn_reaches_its_auc_over_five_seeds_and_the_same_twice(real_data: Path, tmp_path: Path) -> None:
     command, folder = declare(tmp_path, real_data / "churn.csv", "Churn")
     checked = command("check", "real")
@@ -58,7 +58,7 @@ def test_churn_reaches_its_auc_over_five_seeds_and_the_same_twice(real_data: Pat
     assert scored(seeded[0], valid, tmp_path / "again") == found[0]
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_serve_answers_the_files_own_rows_as_mlflows_loaded_model_does(
     real_data: Path, tmp_path: Path, until: Callable[..., Any], ending: Callable[..., str]
 ) -> None:
@@ -96,7 +96,7 @@ def test_serve_answers_the_files_own_rows_as_mlflows_loaded_model_does(
     assert np.abs(np.array(probabilities) - expected).max() <= 1e-12
 
 
-@pytest.mark.slow
+@pytest.mark.long
 def test_bike_hire_is_a_regression_split_by_time(real_data: Path, tmp_path: Path) -> None:
     command, folder = declare(tmp_path, real_data / "bike.csv", "cnt")
     loop = declaration.load(folder)

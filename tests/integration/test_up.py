@@ -192,6 +192,7 @@ def waiting(served: Up, until: Callable[..., Any]) -> Any:
     return process
 
 
+@pytest.mark.long
 def test_a_rollout_is_seen_and_aborted_from_another_process(
     served: Up, challenger: int, until: Callable[..., Any]
 ) -> None:
@@ -218,6 +219,7 @@ def test_a_rollout_is_seen_and_aborted_from_another_process(
     assert [entry["kind"] for entry in served.loopwright.json("history")][-2:] == ["rollout", "rolled_back"]
 
 
+@pytest.mark.long
 def test_a_rollout_that_nobody_runs_any_more_is_taken_over_to_be_aborted(
     served: Up, challenger: int, until: Callable[..., Any]
 ) -> None:
@@ -242,6 +244,7 @@ rollout:
 """
 
 
+@pytest.mark.long
 def test_a_shadow_rollout_pairs_the_answers_of_both_versions_to_one_request(
     served: Up, challenger: int, until: Callable[..., Any]
 ) -> None:
