@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE =
 export UV_PYTHON_DOWNLOADS = never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint format types layers generate check-generated ci images clean
+.PHONY: help setup demo test bench bench-verdicts lint format types layers generate check-generated ci images clean
 
 help:  ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,9 @@ test: setup  ## Pass the tests
 
 bench: setup  ## Measure the predictor beside other model servers, in about eleven minutes
 	@$(BIN)/python -m bench.serving
+
+bench-verdicts: setup  ## Simulate rollouts: false alarms and detection delay beside other rules, in about ten minutes
+	@$(BIN)/python -m bench.verdicts
 
 lint: setup  ## Style
 	$(BIN)/ruff check .
