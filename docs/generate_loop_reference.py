@@ -35,6 +35,16 @@ DESCRIPTIONS = {
     "ErrorRate.max": "The share of failed requests that is accepted.",
     "LatencyP99.max": "How long a request may take, in real time.",
     "Retrain.on": "What starts a run by itself.",
+    "Autoscaling.metric": "What the autoscaler looks at.",
+    "Amount.cpu": "Processors, such as `250m` for a quarter of one.",
+    "Amount.memory": "Memory, such as `512Mi`.",
+    "Toleration.key": "The taint's key; none tolerates every taint, with `operator: Exists`.",
+    "Toleration.operator": "Whether the value has to be equal.",
+    "Toleration.value": "The taint's value.",
+    "Toleration.effect": "The taint's effect; none is every one.",
+    "Images.predictor": "The predictor's repository.",
+    "Images.monitor": "The monitor's repository.",
+    "Images.pull_policy": "When the node pulls them.",
 }
 
 
