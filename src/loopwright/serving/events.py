@@ -10,8 +10,9 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 import msgspec
@@ -44,17 +45,18 @@ class _Batch:
 
     def encoded(self, inputs: Sequence[InputSpec]) -> dict[str, bytes | list[Value]]:
         """The columns as the message has them."""
-        if self.columns is not None:
-            arrays = [self.columns[spec.name] for spec in inputs]
-        else:
-            arrays = [np.array(values, dtype=object) for values in zip(*self.rows, strict=True)]
+        # Single rows give tuples here, which are packed without an array of objects in between.
+        columns = self.columns
+        every: Iterable[Any] = (
+            zip(*self.rows, strict=True) if columns is None else (columns[spec.name] for spec in inputs)
+        )
         return {
-            spec.name: _packed(array) if spec.kind == "number" else array.tolist()
-            for spec, array in zip(inputs, arrays, strict=True)
+            spec.name: _packed(values) if spec.kind == "number" else list(values)
+            for spec, values in zip(inputs, every, strict=True)
         }
 
 
-def _packed(numbers: Array | list[float]) -> bytes:
+def _packed(numbers: Array | Sequence[Value]) -> bytes:
     """Numbers as a message carries them: float64, little-endian, NaN where one is missing."""
     return np.asarray(numbers, dtype="<f8").tobytes()
 
