@@ -7,6 +7,8 @@ from loopwright.rollout.kserve.cluster import Object
 from loopwright.rollout.kserve.spec import Spec
 from loopwright.serving.resources import service
 
+from .conftest import merged
+
 DECLARATION = """
 apiVersion: loopwright/v1
 kind: Loop
@@ -24,19 +26,6 @@ def served(declared: Loop, version: int = 1) -> Object:
     found = service.inference_service(declared, version, "d1")
     found["metadata"]["resourceVersion"] = "7"
     return found
-
-
-def merged(found: Object, patch: Object) -> Object:
-    """What a merge patch makes of an object (RFC 7386)."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(found) if isinstance(found, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = merged(result.get(key, {}), value)
-    return result
 
 
 def test_a_challenger_comes_without_traffic_and_with_a_pod() -> None:
