@@ -29,8 +29,9 @@ Evidence = dict[str, Any]
 SLOW_SHARE = 0.01
 """A p99 above the limit: more than this share of the requests takes longer."""
 SLOW_TOGETHER = 5
-"""One stall (a collection, a busy core) slows the requests that are in flight together, so this many slow requests
-count as one piece of evidence. The root of an e-value is an e-value, by Jensen's inequality."""
+"""One stall (a collection, a busy core) slows the requests that are in flight together, so this many requests count as
+one. That is the likelihood ratio's fifth root, whose expected value stays below 1 however five requests depend on each
+other (Hoelder's inequality); the mixture is made of the roots, as a root of the mixture would not stay there."""
 _GREATEST = 1e12  # e-values beyond it say nothing more, and JSON has no infinity
 
 
@@ -73,6 +74,11 @@ def _bad(metric: str, arm: Arm, *, both: bool) -> tuple[float, float]:
     return arm.errors + (arm.rejected if both else 0.0), arm.requests
 
 
+def _together(metric: str) -> int:
+    """How many requests count as one."""
+    return SLOW_TOGETHER if metric == "latency_p99" else 1
+
+
 def _counted(metric: str, arm: Arm) -> bool:
     return all(math.isfinite(count) for count in _bad(metric, arm, both=True))
 
@@ -81,7 +87,6 @@ def rate(metric: str, rollout: Rollout, steps: Sequence[Step], before: Arm, alph
     """Errors (`error_rate`) or slow requests (`latency_p99`): above the limit, and worse than the champion's."""
     step, cap = steps[-1], rollout.analysis.error_rate
     limit = SLOW_SHARE if metric == "latency_p99" or cap is None else cap.max
-    root = SLOW_TOGETHER if metric == "latency_p99" else 1
     bad, total = _bad(metric, step.challenger, both=step.both)
     champion_bad, champion_total = _bad(metric, step.champion, both=step.both)
     if not step.both:
@@ -98,13 +103,14 @@ def rate(metric: str, rollout: Rollout, steps: Sequence[Step], before: Arm, alph
         return facts | {"detail": f"the challenger's {what} are not known"}
     if step.both and not (_counted(metric, step.champion) and champion_total > 0):
         return facts | {"detail": f"the champion's {what} are not known"}
+    together = _together(metric)
     if step.both:
-        log_e, needed = _compared(metric, rollout, steps, limit) / root, 2 / alpha
+        log_e, needed = _compared(metric, rollout, steps, limit), 2 / alpha
     else:
         allowed = limit
         if champion_total > 0:
-            allowed = max(limit, rate_upper_bound(champion_bad, champion_total, alpha / 4))
-        log_e, needed = log_e_rate(bad, total, allowed) / root, 4 / alpha
+            allowed = max(limit, rate_upper_bound(champion_bad / together, champion_total / together, alpha / 4))
+        log_e, needed = log_e_rate(bad / together, total / together, allowed), 4 / alpha
         facts["allowed"] = round(allowed, 6)
     verb = f"took longer than {_milliseconds(rollout)}" if metric == "latency_p99" else "failed"
     champion = "" if facts["champion"] is None else f", {facts['champion']:.2%} of the champion's"
@@ -119,15 +125,16 @@ def rate(metric: str, rollout: Rollout, steps: Sequence[Step], before: Arm, alph
 
 def _compared(metric: str, rollout: Rollout, steps: Sequence[Step], limit: float) -> float:
     """log of the e-value for: above the limit, and more often than the champion, in the steps with both."""
-    absolute, relative = [], []
+    absolute, relative, together = [], [], _together(metric)
     for step in steps:
         if not (step.both and _counted(metric, step.champion) and _counted(metric, step.challenger)):
             continue
         bad, total = _bad(metric, step.challenger, both=True)
         other_bad, other_total = _bad(metric, step.champion, both=True)
-        absolute.append(log_e_rate(bad, total, limit))
+        absolute.append(log_e_rate(bad / together, total / together, limit))
         share = total / (total + other_total) if total + other_total else 0.0
-        relative.append(log_e_allocation(bad + other_bad, bad, share, _routed(rollout, step, share)))
+        both = (bad + other_bad) / together
+        relative.append(log_e_allocation(both, bad / together, share, _routed(rollout, step, share)))
     planned = sum(weight < 100 for weight in plan(rollout))
     return min(log_e_steps(absolute, planned), log_e_steps(relative, planned))
 

@@ -82,6 +82,16 @@ def test_one_stall_of_the_challenger_is_not_called_slow_and_many_are():
     assert verdict(spec("latency_p99"), arm(3000, slow=10 * stall), arm(9000)).kind == "roll_back"
 
 
+def test_stalls_of_five_requests_are_no_more_evidence_than_their_number():
+    # Each of n groups of five requests is slow with the greatest chance allowed: an e-value is 1 on average at most.
+    n, rollout = 60, spec("latency_p99")
+    chances = [math.comb(n, k) * 0.01**k * 0.99 ** (n - k) for k in range(20)]
+    values = [
+        verdict(rollout, arm(5 * n, slow=5 * k), ZERO, weight=100).evidence["latency_p99"]["e_value"] for k in range(20)
+    ]
+    assert sum(chance * value for chance, value in zip(chances, values, strict=True)) <= 1.001  # rounded values
+
+
 @pytest.mark.parametrize("gone", [UNKNOWN, replace(ZERO, requests=math.nan)])
 def test_counts_that_are_nan_cannot_tell_and_never_promote(gone):
     assert verdict(spec(), gone, arm(1500)).kind == "cannot_tell"
