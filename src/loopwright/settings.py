@@ -53,6 +53,12 @@ class Settings:
     prometheus_url: str = ""
     """Prometheus, for rollouts on a cluster and for declared queries; by default none. `LOOPWRIGHT_PROMETHEUS_URL`."""
 
+    models: Path | None = None
+    """Where the claim of `serving.models` is mounted for this process; by default nowhere. `LOOPWRIGHT_MODELS`."""
+
+    workflows: bool = False
+    """Whether the trigger hands rollouts to the cluster as Argo Workflows. `LOOPWRIGHT_WORKFLOWS`: true or false."""
+
     @property
     def snapshots(self) -> Path:
         """Immutable copies of data, each named by its content."""
@@ -85,6 +91,8 @@ class Settings:
             f"{PREFIX}GATEWAY": self.gateway,
             f"{PREFIX}NAMESPACE": self.namespace,
             f"{PREFIX}PROMETHEUS_URL": self.prometheus_url,
+            f"{PREFIX}MODELS": str(self.models or ""),
+            f"{PREFIX}WORKFLOWS": "true" if self.workflows else "",
         }
 
 
@@ -101,7 +109,16 @@ def read(loop: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         gateway=_gateway(environ),
         namespace=environ.get(f"{PREFIX}NAMESPACE", ""),
         prometheus_url=environ.get(f"{PREFIX}PROMETHEUS_URL", "").rstrip("/"),
+        models=Path(environ[f"{PREFIX}MODELS"]) if environ.get(f"{PREFIX}MODELS") else None,
+        workflows=_flag(environ, "WORKFLOWS"),
     )
+
+
+def _flag(environ: Mapping[str, str], name: str) -> bool:
+    text = environ.get(PREFIX + name) or "false"
+    if text not in ("true", "false"):
+        raise StateError(f"{PREFIX}{name} is {text!r}", expected="true or false", do="correct or unset it")
+    return text == "true"
 
 
 def _gateway(environ: Mapping[str, str]) -> str:

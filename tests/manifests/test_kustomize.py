@@ -63,7 +63,9 @@ def test_chart_and_components_are_the_same(helm: Any, kustomize: Any) -> None:
         listed = spec["volumes"] if what == "volumes" else spec["containers"][0][what]
         return sorted(listed, key=lambda one: (one["name"], one.get("mountPath", "")))
 
-    for what in ("volumes", "volumeMounts"):
+    for kind in ("Role", "RoleBinding"):
+        assert chart[kind, "loopwright-trigger"] == base[kind, "loopwright-trigger"]
+    for what in ("volumes", "volumeMounts", "env"):
         assert by_name(chart, what) == by_name(base, what)
 
 

@@ -36,6 +36,8 @@ def test_every_setting_is_an_environment_variable(tmp_path):
             "LOOPWRIGHT_GATEWAY": "kserve",
             "LOOPWRIGHT_NAMESPACE": "models",
             "LOOPWRIGHT_PROMETHEUS_URL": "http://prometheus:9090/",
+            "LOOPWRIGHT_MODELS": "/models",
+            "LOOPWRIGHT_WORKFLOWS": "true",
         },
     )
     assert settings == Settings(
@@ -47,6 +49,8 @@ def test_every_setting_is_an_environment_variable(tmp_path):
         gateway="kserve",
         namespace="models",
         prometheus_url="http://prometheus:9090",
+        models=Path("/models"),
+        workflows=True,
     )
 
 
@@ -57,7 +61,7 @@ def test_a_childs_environment_gives_the_same_settings(tmp_path):
         f"LOOPWRIGHT_{name}"
         for name in (
             *("STATE", "LEDGER_URL", "REGISTRY_URI", "TOKEN", "SPEED", "ORIGIN"),
-            *("GATEWAY", "NAMESPACE", "PROMETHEUS_URL"),
+            *("GATEWAY", "NAMESPACE", "PROMETHEUS_URL", "MODELS", "WORKFLOWS"),
         )
     }
 
@@ -66,6 +70,12 @@ def test_a_gateway_that_there_is_not_is_refused(tmp_path):
     assert read(tmp_path, {}).gateway == "local"
     with pytest.raises(StateError, match="LOOPWRIGHT_GATEWAY is 'istio'; expected local or kserve"):
         read(tmp_path, {"LOOPWRIGHT_GATEWAY": "istio"})
+
+
+def test_a_flag_is_true_or_false(tmp_path):
+    assert not read(tmp_path, {}).workflows
+    with pytest.raises(StateError, match="LOOPWRIGHT_WORKFLOWS is 'yes'; expected true or false"):
+        read(tmp_path, {"LOOPWRIGHT_WORKFLOWS": "yes"})
 
 
 def test_an_empty_variable_is_an_unset_one(tmp_path):

@@ -95,6 +95,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
   valueFrom:
     secretKeyRef: {name: {{ include "loopwright.secret" $ }}, key: {{ index . 1 }}, optional: true}
 {{- end }}
+{{- if .Values.rollouts.modelsClaim }}
+- name: LOOPWRIGHT_MODELS
+  value: /models
+{{- end }}
 {{- with .Values.extraEnv }}
 {{- toYaml . | nindent 0 }}
 {{- end }}
@@ -117,4 +121,7 @@ volumeMounts:
   {{- end }}
   - {name: state, mountPath: /state}
   - {name: tmp, mountPath: /tmp}
+  {{- if .Values.rollouts.modelsClaim }}
+  - {name: models, mountPath: /models}
+  {{- end }}
 {{- end -}}

@@ -18,6 +18,7 @@ COMMANDS = {
     "serve": ("loopwright.cli.serve", "Serve one version on HTTP and gRPC."),
     "up": ("loopwright.cli.up", "Run everything: gateway, predictors, monitor, trigger, MLflow."),
     "render": ("loopwright.cli.render", "Write the KServe objects of a loop as manifests."),
+    "publish": ("loopwright.cli.render", "Put a version's bundle where KServe reads it."),
     "deploy": ("loopwright.cli.render", "Serve a version on KServe."),
     "rollout": ("loopwright.cli.rollout", "Take a version live, judged on live traffic."),
     "approve": ("loopwright.cli.approve", "Approve a version that waits for a person."),

@@ -13,8 +13,13 @@ if TYPE_CHECKING:
     from loopwright.serving.resources.steps import Change
 
 
+STDOUT = "-"
+
+
 @click.command(epilog="Example: loopwright render churn --to manifests/churn --strategy-steps")
-@click.option("--to", "folder", type=click.Path(file_okay=False, path_type=Path), required=True, help="The folder.")
+@click.option(
+    "--to", "folder", type=click.Path(file_okay=False, path_type=Path), required=True, help="The folder; - prints."
+)
 @click.option("--version", type=int, help="The version; by default the champion, else the newest.")
 @click.option("--namespace", default="default", show_default=True, help="The namespace, which is part of host names.")
 @click.option("--strategy-steps", is_flag=True, help="Also a rollout of --version from the champion, step by step.")
@@ -23,7 +28,8 @@ def render(context: Context, folder: Path, version: int | None, namespace: str, 
     """Write the KServe objects of a loop as plain manifests: to read, to commit, and to `kubectl apply`.
 
     With --strategy-steps there is a folder for each strategy, with one file a step, for taking --version live by
-    hand. The service itself is then written with the champion.
+    hand. The service itself is then written with the champion. `--to -` prints the service as one document after
+    another, for `kubectl apply -f -`.
     """
     from loopwright.errors import StateError
     from loopwright.serving.resources.steps import Change
@@ -33,6 +39,11 @@ def render(context: Context, folder: Path, version: int | None, namespace: str, 
     if strategy_steps:
         digests = (served.digest, challenger.digest)
         change = Change(context.loop, served.number, challenger.number, namespace, digests)
+    if str(folder) == STDOUT:
+        if strategy_steps or context.json:
+            raise click.UsageError("`--to -` prints the service alone: leave --strategy-steps and --json away")
+        click.echo("---\n".join(files(context.loop, served.number, served.digest).values()), nl=False)
+        return
     try:
         names = write(context.loop, folder, served.number, served.digest, change)
     except OSError as error:
@@ -88,6 +99,7 @@ def deploy(context: Context, version: int | None, namespace: str, timeout: int, 
     `loopwright rollout --on kserve`. Exit codes: 9 when the cluster lacks something or the pods do not start, 10 when
     the API server or a rollout under way does not let it.
     """
+    from loopwright.cli.rollout import adopt
     from loopwright.errors import RolloutError
     from loopwright.rollout import kserve
     from loopwright.rollout.kserve.deploy import deploy as apply
@@ -101,12 +113,47 @@ def deploy(context: Context, version: int | None, namespace: str, timeout: int, 
         )
     cluster = kserve.connect(namespace)
     say = context.console.print
+    if not _published(context, served):
+        uri = context.loop.serving.storage_uri(context.loop.name, served.number)
+        say(f"the bundle has to lie at {uri}, which is mounted nowhere here", markup=False)
     url = apply(
         context.loop, served.number, served.digest, cluster, lambda text: say(text, markup=False), timeout_s=timeout,
         force=force,
     )  # fmt: skip
+    if context.registry.champion(context.loop.name) is None:
+        adopt(context, served.number)
     context.answer({"version": served.number, "namespace": cluster.namespace, "url": url})
     say(f"[bold green]version {served.number} serves[/] at {url}")
+
+
+@click.command(epilog="Example: loopwright publish churn --version 2")
+@click.option("--version", type=int, help="The version; by default the champion, else the newest.")
+@on_loop
+def publish(context: Context, version: int | None) -> None:
+    """Put a version's bundle where KServe reads it: `serving.models` of the loop.
+
+    `deploy` and `rollout --on kserve` do it themselves; this is for manifests that are applied by hand or from Git. A
+    claim is written where it is mounted: LOOPWRIGHT_MODELS names the folder. Exit code 9 when it cannot be written.
+    """
+    from loopwright.errors import ServingError
+
+    served, _ = _pair(context, version, False)
+    uri = context.loop.serving.storage_uri(context.loop.name, served.number)
+    if not _published(context, served):
+        raise ServingError(
+            f"{uri} is a claim, which is mounted nowhere here",
+            expected="LOOPWRIGHT_MODELS to name the folder where it is",
+            do="run this in a pod that has it (`kubectl exec`), or copy the bundle with `kubectl cp`",
+        )
+    context.answer({"version": served.number, "uri": uri})
+    context.console.print(f"version {served.number} lies at {uri}", markup=False)
+
+
+def _published(context: Context, version: "ModelVersion") -> bool:
+    from loopwright.models import places
+
+    loop, folder = context.loop, context.registry.fetch(context.loop.name, version)
+    return places.publish(folder, loop.serving.storage_uri(loop.name, version.number), context.settings.models)
 
 
 def _pair(context: Context, version: int | None, both: bool) -> "tuple[ModelVersion, ModelVersion]":

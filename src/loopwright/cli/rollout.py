@@ -77,21 +77,23 @@ def start(
     context = on_plane(context, on)
     number = version if version is not None else context.registry.newest(context.loop.name).number
     if workflow:
-        return _submitted(context, number)
+        name = submitted(context, number, lambda line: context.console.print(line, markup=False))
+        context.answer({"version": number, "promoted": True, "workflow": name})
+        return
     outcome = take_live(context, number, None, show, paused=paused, other_inputs=other_inputs)
     context.answer({"version": outcome.version, "promoted": outcome.promoted, "seconds": outcome.seconds})
     context.console.print(f"[bold green]version {number} is the champion[/] after {outcome.seconds:.1f} s")
 
 
-def _submitted(context: Context, version: int) -> None:
-    """Leave the rollout to the cluster; what its pods say is passed on. Ends as the Workflow ends."""
+def submitted(context: Context, version: int, progress: Callable[[str], None]) -> str:
+    """Leave the rollout to the cluster, pass on what its pods say, and end as the Workflow ends; returns its name."""
     from loopwright.rollout import kserve, submission
 
     cluster = kserve.connect(context.settings.namespace)
     name = submission.submit(cluster, context.loop, version, context.settings)
-    context.console.print(f"the Workflow {name} takes version {version} live; Ctrl-C ends only the following of it")
-    submission.follow(cluster, name, lambda line: context.console.print(line, markup=False))
-    context.answer({"version": version, "promoted": True, "workflow": name})
+    progress(f"the Workflow {name} takes version {version} live; what ends here is only the following of it")
+    submission.follow(cluster, name, progress)
+    return name
 
 
 def take_live(
@@ -123,6 +125,8 @@ def take_live(
     cause = cause if cause is not None else registered(context, number)
     waits = Paused(getpass.getuser(), "started with --paused", time.time()) if paused else None
     with open_target(loop, context.settings) as target:
+        if _serves_unknown(context, target, number):
+            return adopt(context, number)
         if not other_inputs:
             _same_inputs(context, target, number)
         outcome = drive(context, target, number, bundle, version.digest, cause, progress, paused=waits)
@@ -169,6 +173,24 @@ def _ended(context: Context, outcome: "Outcome") -> "Outcome":
         f"version {outcome.version} was taken back after {outcome.seconds:.1f} s: {outcome.reason}{cost}",
         do=f"see the numbers with `loopwright history {context.shown}`",
     )
+
+
+def _serves_unknown(context: Context, target: "Target", number: int) -> bool:
+    """Whether the version serves, by manifests that somebody applied, while the registry has no champion."""
+    if context.registry.champion(context.loop.name) is not None or target.states.load() is not None:
+        return False
+    return target.gateway.champion() == number
+
+
+def adopt(context: Context, number: int) -> "Outcome":
+    """Make the first version that serves the champion by registry and ledger, too."""
+    from loopwright.rollout.journal import Outcome
+
+    context.registry.promote(context.loop.name, number)
+    reason = "it was deployed, and nothing was served before"
+    facts = {"version": number, "previous": None, "seconds": 0.0, "by": getpass.getuser(), "reason": reason}
+    entry = context.ledger.append(context.loop.name, "promoted", facts, cause=registered(context, number))
+    return Outcome(number, True, reason, None, None, None, 0.0, None, entry.number)
 
 
 def _same_inputs(context: Context, target: "Target", number: int) -> None:

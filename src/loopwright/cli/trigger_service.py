@@ -57,10 +57,13 @@ def build(context: Context) -> Trigger:
         return RunResult("failed", error=INTERRUPTED) if was_killed(status) else result(status)
 
     def roll_out(version: int, *, cause: int) -> None:
-        from loopwright.cli.rollout import take_live
+        from loopwright.cli.rollout import submitted, take_live
 
         try:
-            take_live(context, version, cause)
+            if context.settings.workflows:
+                submitted(context, version, log.info)
+            else:
+                take_live(context, version, cause)
         except RolledBack as error:
             log.warning("%s", error)
         except KeyboardInterrupt:

@@ -53,13 +53,15 @@ def judge(
     before: Arm,
     *,
     baked: bool,
+    late: bool = False,
     pairs: Pairs = NONE,
     queries: Mapping[str, Evidence] = NO_QUERIES,
 ) -> Verdict:
     """The verdict on the last of `steps`, after `before`: the champion's counts when the rollout began.
 
     `promote` means: on to the next step, and after the last one, the challenger is the champion. `baked` says
-    whether the step has lasted long enough. `pairs` are the mirrored stage's, `queries` what the declared queries show.
+    whether the step has lasted long enough, `late` whether as long as it may: evidence that leans to worse, and shows
+    nothing, holds a step back until then. `pairs` are the mirrored stage's, `queries` what the declared queries show.
     """
     step = steps[-1]
     # At 100 % after steps that compared both, only what needs no comparison.
@@ -90,7 +92,7 @@ def judge(
         unknown = ["the challenger has had no requests in this step"]
     if unknown:
         return Verdict("cannot_tell", "; ".join(unknown), evidence)
-    waiting = _waiting(rollout, step, evidence, baked=baked)
+    waiting = _waiting(rollout, step, evidence, baked=baked, late=late)
     if waiting:
         return Verdict("wait", "waiting for " + " and ".join(waiting), evidence)
     return Verdict("promote", "enough was seen, and nothing is worse", evidence)
@@ -102,8 +104,10 @@ def declared(rollout: Rollout) -> list[str]:
     return [name for name in names if getattr(rollout.analysis, name) is not None]
 
 
-def _waiting(rollout: Rollout, step: Step, evidence: Mapping[str, Evidence], *, baked: bool) -> list[str]:
+def _waiting(rollout: Rollout, step: Step, evidence: Mapping[str, Evidence], *, baked: bool, late: bool) -> list[str]:
     waiting = [f"{name} to come back ({one['detail']})" for name, one in evidence.items() if one.get("beyond")]
+    leaning = [f"{name} to show more ({one['detail']})" for name, one in evidence.items() if one.get("leans")]
+    waiting += [] if late else leaning
     if step.challenger.requests < rollout.min_requests:
         waiting.append(f"{step.challenger.requests:.0f} of {rollout.min_requests} requests")
     least = least_labels(rollout)

@@ -32,6 +32,10 @@ SLOW_TOGETHER = 5
 """One stall (a collection, a busy core) slows the requests that are in flight together, so this many requests count as
 one. That is the likelihood ratio's fifth root, whose expected value stays below 1 however five requests depend on each
 other (Hoelder's inequality); the mixture is made of the roots, as a root of the mixture would not stay there."""
+LEANS = 4.0
+"""An e-value from which a step is not passed yet, though nothing is shown: three failures of the first fifteen requests
+are no proof, and no reason to go on to a greater share either. Of equal versions fewer than one in four ever get here,
+and they leave it again as requests come."""
 _GREATEST = 1e12  # e-values beyond it say nothing more, and JSON has no infinity
 
 
@@ -119,6 +123,7 @@ def rate(metric: str, rollout: Rollout, steps: Sequence[Step], before: Arm, alph
         "needed": round(needed, 1),
         "known": True,
         "worse": log_e >= math.log(needed),
+        "leans": log_e >= math.log(LEANS),
         "detail": f"{bad:.0f} of {total:.0f} requests {verb} ({bad / total:.2%}{champion}; limit {limit:.2%})",
     }
 

@@ -137,7 +137,9 @@ class Stage:
             self._pair()
         asked = self._queries()
         steps = [*self._at.done, step]
-        verdict = judge(self._spec, steps, self._at.before, baked=baked, pairs=self._at.pairs, queries=asked)
+        most = self.real(self._spec.timeout) + (self.seconds(least) if self._at.strategy == "ab" else 0)
+        late = elapsed >= most
+        verdict = judge(self._spec, steps, self._at.before, baked=baked, late=late, pairs=self._at.pairs, queries=asked)
         # The test is made once, so not while its outcome would wait for a person.
         if verdict.kind == "promote" and self._at.strategy == "ab" and self._at.paused is None:
             verdict = abtest.conclude(self._spec, step, verdict)
@@ -147,8 +149,7 @@ class Stage:
         if verdict.kind == "cannot_tell" and baked and self._written != weight:
             self._journal.judged(step, verdict)
             self._written = weight
-        most = self.real(self._spec.timeout) + (self.seconds(least) if self._at.strategy == "ab" else 0)
-        if verdict.kind in ("wait", "cannot_tell") and elapsed >= most:
+        if verdict.kind in ("wait", "cannot_tell") and late:
             reason = f"no verdict after {format_duration(self._spec.timeout)}: {verdict.reason}"
             verdict = replace(verdict, kind="roll_back", reason=reason)
         return step, verdict

@@ -59,6 +59,8 @@ class Place:
     """The Secret with `token`, and `ledger-url` and `registry-uri` where ledger and registry are servers."""
     claim: str = ""
     """The trigger's claim, where ledger and registry are files on it."""
+    models: str = ""
+    """The claim that `serving.models` of the loop names, if it is one."""
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -135,15 +137,16 @@ def _spec(place: Place) -> Object:
         "podSpecPatch": EXECUTOR,
         "volumes": [
             {"name": "loop", "configMap": {"name": place.config}},
-            {"name": "state", **_state(place)},
+            {"name": "state", **(_claim(place.claim) if place.claim else {"emptyDir": {}})},
             {"name": "tmp", "emptyDir": {}},
+            *([{"name": "models", **_claim(place.models)}] if place.models else []),
         ],
         "templates": [*_steps(), *_pods(place)],
     }
 
 
-def _state(place: Place) -> Object:
-    return {"persistentVolumeClaim": {"claimName": place.claim}} if place.claim else {"emptyDir": {}}
+def _claim(name: str) -> Object:
+    return {"persistentVolumeClaim": {"claimName": name}}
 
 
 def _steps() -> list[Object]:
@@ -217,6 +220,7 @@ def _pod(place: Place, name: str, arguments: list[str]) -> Object:
         path, key = f"/loop/{place.features}", place.features
         mounts.append({"name": "loop", "mountPath": path, "subPath": key, "readOnly": True})
     mounts += [{"name": "state", "mountPath": "/state"}, {"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 a volume
+    mounts += [{"name": "models", "mountPath": "/models"}] if place.models else []
     return {
         "name": name,
         "container": {
@@ -232,6 +236,7 @@ def _pod(place: Place, name: str, arguments: list[str]) -> Object:
                 _secret(place, "LEDGER_URL", "ledger-url", optional=True),
                 _secret(place, "REGISTRY_URI", "registry-uri", optional=True),
                 _secret(place, "PROMETHEUS_URL", "prometheus-url", optional=True),
+                *([{"name": "LOOPWRIGHT_MODELS", "value": "/models"}] if place.models else []),
             ],
             "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
             "securityContext": {

@@ -1,6 +1,7 @@
 """What the trigger's process makes of the local engine's answers, and of a rollout that a person had stopped."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -90,3 +91,15 @@ def test_a_rollout_that_cannot_go_on_is_the_triggers_to_try_again(trigger, monke
     monkeypatch.setattr("loopwright.cli.rollout.take_live", take_live)
     with pytest.raises(RolloutError, match="process 7"):
         trigger._rollouts._rollout(2, cause=1)
+
+
+def test_on_a_cluster_a_rollout_is_handed_over_as_a_workflow(context, monkeypatch):
+    handed = []
+
+    def submitted(context, version, progress):
+        handed.append(version)
+
+    monkeypatch.setattr("loopwright.cli.rollout.submitted", submitted)
+    elsewhere = replace(context, settings=replace(context.settings, workflows=True))
+    trigger_service.build(elsewhere)._rollouts._rollout(2, cause=1)
+    assert handed == [2]

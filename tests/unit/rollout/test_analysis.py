@@ -82,6 +82,19 @@ def test_one_stall_of_the_challenger_is_not_called_slow_and_many_are():
     assert verdict(spec("latency_p99"), arm(3000, slow=10 * stall), arm(9000)).kind == "roll_back"
 
 
+def test_evidence_that_leans_to_worse_holds_a_step_back_until_it_is_late():
+    rollout = spec("error_rate", min_requests=15)
+    few, champion = arm(15, errors=3), arm(60)
+    found = verdict(rollout, few, champion)
+    assert found.kind == "wait"
+    assert found.reason.startswith("waiting for error_rate to show more (3 of 15 requests failed")
+    step = Step(25, champion, few)
+    assert judge(rollout, [step], ZERO, baked=True, late=True).kind == "promote"
+    # More requests show it one way or the other.
+    assert verdict(rollout, arm(60, errors=12), arm(240)).kind == "roll_back"
+    assert verdict(rollout, arm(600, errors=3), arm(2400)).kind == "promote"
+
+
 def test_stalls_of_five_requests_are_no_more_evidence_than_their_number():
     # Each of n groups of five requests is slow with the greatest chance allowed: an e-value is 1 on average at most.
     n, rollout = 60, spec("latency_p99")

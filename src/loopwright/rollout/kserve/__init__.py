@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING
 
 from loopwright.errors import RolloutError
@@ -41,8 +42,17 @@ def open_target(loop: Loop, settings: Settings) -> Iterator["Target"]:
     checks.gateway_api(cluster, loop)
     with httpx.Client(trust_env=False) as client:
         answers = PodAnswers(cluster, loop.name, client, settings.token)
-        gateway = KServeGateway(loop, cluster, _arms(loop, settings, cluster, client), answers)
+        arms = _arms(loop, settings, cluster, client)
+        gateway = KServeGateway(loop, cluster, arms, answers, publish=partial(_publish, loop, settings))
         yield Target(gateway, KServeStates(loop.name, cluster), "kserve")
+
+
+def _publish(loop: Loop, settings: Settings, version: int, bundle: str) -> None:
+    from pathlib import Path
+
+    from loopwright.models.places import publish
+
+    publish(Path(bundle), loop.serving.storage_uri(loop.name, version), settings.models)
 
 
 def _arms(

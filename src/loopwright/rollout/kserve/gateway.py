@@ -40,7 +40,8 @@ Answers = tuple[Sequence[tuple[str, float]], str]
 class KServeGateway:
     """One loop's InferenceService; see `Gateway` for the methods.
 
-    `arms` gives the cumulative counts of the versions that it is asked for, and `answers` a version's predictions.
+    `arms` gives the cumulative counts of the versions that it is asked for, and `answers` a version's predictions;
+    `publish` puts a version's bundle where KServe reads it.
     """
 
     def __init__(
@@ -50,11 +51,12 @@ class KServeGateway:
         arms: Callable[[list[int]], Mapping[int, Arm]],
         answers: Callable[[int, str], Answers] = lambda version, after: ((), after),
         *,
+        publish: Callable[[int, str], None] = lambda version, bundle: None,
         pause: Callable[[float], None] = time.sleep,
         patience: float = PATIENCE,
     ) -> None:
         self._loop, self._cluster, self._arms, self._answers = loop, cluster, arms, answers
-        self._pause, self._patience = pause, patience
+        self._publish, self._pause, self._patience = publish, pause, patience
         self._routes, self._notes = Routes(loop, cluster), Notes(loop.name, cluster)
 
     def champion(self) -> int | None:
@@ -62,6 +64,7 @@ class KServeGateway:
         return None if found is None else Spec(self._loop, found).champion
 
     def add(self, version: int, bundle: str, digest: str) -> None:
+        self._publish(version, bundle)
         found = self._cluster.get(SERVICE, self._loop.name)
         if found is None:
             for manifest in service.manifests(self._loop, version, digest or None).values():

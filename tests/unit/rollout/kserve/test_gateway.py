@@ -83,6 +83,18 @@ def test_the_first_version_gets_all_the_traffic(churn_loop: Loop, cluster: Clust
     assert (gateway.champion(), gateway.weights(), gateway.wanted()) == (1, {1: 100}, {1: 100})
 
 
+def test_a_version_s_bundle_lies_where_kserve_reads_it_before_anything_names_it(
+    churn_loop: Loop, cluster: Cluster, controller: Controller
+) -> None:
+    def publish(version: int, bundle: str) -> None:
+        published.append((version, bundle, list(controller.seen)))
+
+    published: list[Any] = []
+    gateway = KServeGateway(churn_loop, cluster, lambda versions: {}, pause=lambda seconds: None, publish=publish)
+    gateway.add(1, "/bundle", "d1")
+    assert published == [(1, "/bundle", [])]
+
+
 def test_promotion_goes_by_100_percent_before_the_champion_leaves(
     gateway: KServeGateway, controller: Controller
 ) -> None:
