@@ -40,6 +40,7 @@ rollout:
   analysis:
     error_rate: {{max: 0.05}}
     prediction_shift: {{max: 0.3}}
+    {analysis}
 serving:
   models: pvc://small-models
   gateway: {gateway}
@@ -57,6 +58,24 @@ import os
 def features(columns):
     if "INFERENCE_SERVICE_NAME" in os.environ and (columns["plan"] == "basic").any():
         raise ValueError("this version was released on a Friday")
+    return dict(columns)
+"""
+
+
+def serving(strategy: str, plan: str = "", more: str = "", least: int = 15, analysis: str = "") -> str:
+    """The sections `rollout` and `serving` of a declaration."""
+    return SERVING.format(
+        strategy=strategy, plan=plan, more=more, least=least, analysis=analysis, gateway=GATEWAY, tag=TAG
+    )
+
+
+SLOW = """
+import os
+import time
+
+def features(columns):
+    if "INFERENCE_SERVICE_NAME" in os.environ:
+        time.sleep(0.15)
     return dict(columns)
 """
 
@@ -135,9 +154,10 @@ class Service:
     folder: Path
     declaration: str
     bundles: dict[str, tuple[Path, str]]
-    """Trained bundles and their digests, by what they are: good, other, wrong, errors."""
+    """Trained bundles and their digests, by what they are: good, other, wrong, errors, slow."""
     made: list[int] = field(default_factory=lambda: [1])
     environment: dict[str, str] = field(default_factory=dict)
+    stand_in: "subprocess.Popen[str] | None" = None
 
     @property
     def host(self) -> str:
@@ -152,10 +172,12 @@ class Service:
         shutil.copytree(folder, MODELS / self.namespace / str(number))
         return number, digest
 
-    def start(self, version: int, digest: str, strategy: str = "canary", more: str = "", least: int = 15) -> Rolling:
+    def start(
+        self, version: int, digest: str, strategy: str = "canary", more: str = "", least: int = 15, analysis: str = ""
+    ) -> Rolling:
         """Roll a version out, in a process."""
         plan = "  steps: [20, 50]" if strategy in ("canary", "shadow") else ""
-        text = SERVING.format(strategy=strategy, plan=plan, more=more, least=least, gateway=GATEWAY, tag=TAG)
+        text = serving(strategy=strategy, plan=plan, more=more, least=least, analysis=analysis)
         (self.folder / "loop.yaml").write_text(self.declaration + text)
         log = self.folder / f"{version}-{time.time_ns()}.log"
         command = [sys.executable, str(ROOT / "tests/e2e/take_live.py"), str(self.folder), str(version), digest]
@@ -164,6 +186,21 @@ class Service:
                 command, stdout=output, stderr=subprocess.STDOUT, text=True, env=os.environ | self.environment
             )
         return Rolling(process, log)
+
+    def restart_controller(self, meanwhile: Callable[[], None]) -> None:
+        """Kill what plays KServe's controller, and start it again after `meanwhile`."""
+        if self.stand_in is None:
+            stop, start = os.environ.get("LOOPWRIGHT_E2E_STOP"), os.environ.get("LOOPWRIGHT_E2E_START")
+            if not (stop and start):
+                pytest.skip("LOOPWRIGHT_E2E_STOP and _START do not say how KServe's controller is restarted")
+            subprocess.run(["sh", "-c", stop], check=True, timeout=60)
+            meanwhile()
+            subprocess.run(["sh", "-c", start], check=True, timeout=120)
+            return
+        self.stand_in.kill()
+        self.stand_in.wait(30)
+        meanwhile()
+        self.stand_in = _stand_in(self.namespace)
 
     def weights(self) -> dict[str, int]:
         """The weights on KServe's route, by the backend's name."""
@@ -189,7 +226,7 @@ class Service:
 
 @pytest.fixture(scope="session")
 def bundles(tmp_path_factory: pytest.TempPathFactory, small_rows: pd.DataFrame) -> dict[str, tuple[Path, str]]:
-    """Trained versions of the small loop: two good ones, one of another market, one that fails."""
+    """Trained versions of the small loop: two good ones, one of another market, one that fails, one that is slow."""
     from loopwright import declaration
     from loopwright.data import splits
     from loopwright.models import bundle
@@ -210,6 +247,7 @@ def bundles(tmp_path_factory: pytest.TempPathFactory, small_rows: pd.DataFrame) 
         ("other", rows.iloc[:700], ""),
         ("wrong", elsewhere, ""),
         ("errors", rows, ERRORS),
+        ("slow", rows, SLOW),
     ):
         parts = splits.split(frame, loop)
         paths = [folder / f"{kind}-{name}.parquet" for name in ("training", "holdout")]
@@ -272,21 +310,19 @@ def service(
         "LOOPWRIGHT_NAMESPACE": name,
         "LOOPWRIGHT_TOKEN": TOKEN,
     }
-    (folder / "loop.yaml").write_text(
-        tests.DECLARATION + SERVING.format(strategy="canary", plan="", more="", least=15, gateway=GATEWAY, tag=TAG)
-    )
+    (folder / "loop.yaml").write_text(tests.DECLARATION + serving("canary"))
     shutil.copytree(bundles["good"][0], home / "1")
     kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": _place(name, home)}))
-    stand_in = _stand_in(name)
+    made.stand_in = _stand_in(name)
     try:
         _deploy(folder, name, bundles["good"][1])
         yield made
     finally:
         kubectl("delete", "namespace", name, "--wait=false")
         kubectl("delete", "persistentvolume", name, "--wait=false")
-        if stand_in is not None:
-            stand_in.terminate()
-            stand_in.wait(30)
+        if made.stand_in is not None:
+            made.stand_in.terminate()
+            made.stand_in.wait(30)
         shutil.rmtree(home)
 
 

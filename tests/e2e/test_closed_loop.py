@@ -89,9 +89,7 @@ def test_an_alarm_becomes_a_champion_by_a_workflow_and_no_request_fails(
     namespace: str, gateway_address: str, tmp_path: Path, small_rows: pd.DataFrame, small_declaration: str
 ) -> None:
     small_rows.to_csv(tmp_path / "rows.csv", index=False)
-    serving = parts.SERVING.format(
-        strategy="shadow", plan="  steps: [20, 50]", more="", least=15, gateway=parts.GATEWAY, tag=parts.TAG
-    ).replace("  analysis:\n", "  analysis:\n    disagreement: {max: 0.5}\n")
+    serving = parts.serving("shadow", "  steps: [20, 50]", analysis="disagreement: {max: 0.5}")
     declaration = tmp_path / "loop.yaml"
     declaration.write_text(small_declaration.replace("source: rows.csv", "source: /state/rows.csv") + serving)
     values = "rollouts.enabled=true,rollouts.modelsClaim=small-models,persistence.enabled=true"
