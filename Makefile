@@ -54,11 +54,12 @@ generate: setup  ## Write what is generated: pipelines, the schema, the referenc
 	$(BIN)/python -m pipelines.compile
 	$(BIN)/loopwright schema > loop.schema.json
 	$(BIN)/python docs/generate_loop_reference.py
+	$(BIN)/python -m dashboards.generate
 	$(BIN)/python manifests/generate.py
 	$(BIN)/python serving/generate.py
 
 check-generated: generate  ## What is generated is what is committed
-	git diff --exit-code -- components pipelines loop.schema.json docs helm manifests serving
+	git diff --exit-code -- components pipelines loop.schema.json dashboards docs helm manifests serving
 
 ci: lint types layers check-generated  ## The slower checks; with a cluster in KUBECONFIG the end-to-end tests too
 	@$(BIN)/python -m pytest -q -n 2 --dist loadscope -m long tests/integration

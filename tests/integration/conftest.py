@@ -71,7 +71,7 @@ def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> An
     raise AssertionError(f"in {seconds:.0f} s it did not happen: {what}")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def until() -> Callable[..., Any]:
     """Wait for a condition; see `wait_for`."""
     return wait_for

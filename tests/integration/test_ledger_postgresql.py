@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,16 +39,15 @@ def binaries() -> Path | None:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server() -> Iterator[str]:
     """The URL of a server of its own, on a free port; it must not run as root."""
     found = binaries()
     if found is None:
         pytest.skip("PostgreSQL is not installed: no initdb on PATH or in /usr/lib/postgresql")
-    folder, user = tmp_path_factory.mktemp("postgresql"), "postgres" if os.geteuid() == 0 else None
+    # Not below pytest's folder: that is closed to other users again whenever another pytest begins.
+    folder = Path(tempfile.mkdtemp(prefix="loopwright-postgresql-"))
+    user = "postgres" if os.geteuid() == 0 else None
     if user:
-        for parent in (folder, *folder.parents):
-            if parent.stat().st_uid == os.geteuid() and parent != Path("/"):
-                parent.chmod(parent.stat().st_mode | 0o011)
         shutil.chown(folder, user)
 
     def call(*command: str) -> None:
@@ -61,6 +61,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     call("pg_ctl", "-D", data, "-o", options, "-l", str(folder / "log"), "-w", "start")
     yield f"postgresql+psycopg://loopwright@127.0.0.1:{port}/postgres"
     call("pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+    shutil.rmtree(folder)
 
 
 @pytest.mark.slow

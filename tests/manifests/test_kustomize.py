@@ -1,7 +1,10 @@
 """The kustomizations: the same trigger as the chart's, and no field that kustomize has deprecated."""
 
 import copy
+import json
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +104,18 @@ def test_every_component_is_used_by_an_overlay() -> None:
     used = {name for path in KUSTOMIZATIONS for name in yaml.safe_load(path.read_text()).get("components", [])}
     folders = {path.name for path in (ROOT / "manifests" / "components").iterdir()}
     assert {name.rsplit("/", 1)[1] for name in used} == folders
+
+
+def test_chart_and_component_have_the_dashboards_for_grafana_s_sidecar(helm: Any, kubectl: str, tmp_path: Path) -> None:
+    chart = helm.template("--set", "dashboards.enabled=true")["ConfigMap", "loopwright-dashboards"]
+    files = {f"loopwright-{path.name}": path.read_text() for path in (ROOT / "dashboards").glob("*.json")}
+    assert len(files) == 4
+    component = os.path.relpath(ROOT / "manifests" / "components" / "dashboards", tmp_path)
+    (tmp_path / "kustomization.yaml").write_text(f"components: [{component}]\n")
+    answer = subprocess.run([kubectl, "kustomize", str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert answer.returncode == 0, answer.stderr
+    for one in (chart, yaml.safe_load(answer.stdout)):
+        assert one["data"] == files
+        assert one["metadata"]["labels"]["grafana_dashboard"] == "1"
+        assert len(json.dumps(one)) < 2**20, "the API server takes no object above a megabyte"
+    assert ("ConfigMap", "loopwright-dashboards") not in helm.template()

@@ -24,6 +24,7 @@ COMMANDS = {
     "approve": ("loopwright.cli.approve", "Approve a version that waits for a person."),
     "trigger": ("loopwright.cli.trigger", "Ask the running loop for a pipeline run."),
     "status": ("loopwright.cli.status", "Champion, challenger, weights, drift, last run, last alarm."),
+    "drift": ("loopwright.cli.drift", "How far live data is from the reference, by feature."),
     "history": ("loopwright.cli.history", "The ledger, as a story with causes."),
     "report": ("loopwright.cli.report", "Write the loop's story as one HTML page with pictures."),
     "audit": ("loopwright.cli.history", "Verify the ledger."),

@@ -40,6 +40,18 @@ PREDICTION_BUCKET = Metric(
     "first profile.",
     ("loop", "version", "bucket"),
 )
+FEATURE_REFERENCE = Metric(
+    "loopwright_feature_reference_bin",
+    "gauge",
+    "Rows of the reference by the profile's bins of a feature; `range` says in words what is in a bin.",
+    ("loop", "version", "feature", "bin", "range"),
+)
+PREDICTION_REFERENCE = Metric(
+    "loopwright_prediction_reference_bin",
+    "gauge",
+    "Rows of the reference by the profile's bins of the prediction.",
+    ("loop", "version", "bin", "range"),
+)
 LOSS_COUNT = Metric(
     "loopwright_label_loss_count",
     "summary",
@@ -75,8 +87,8 @@ UNKNOWN_COLUMNS = Metric(
 ALERTS = Metric("loopwright_alerts_total", "counter", "Alert notifications by what became of them.", ("outcome",))
 
 METRICS = (
-    EVENTS, FEATURE_BIN, PREDICTION_BIN, PREDICTION_BUCKET, LOSS_COUNT, LOSS_SUM, LOSS_SQUARES, DRIFT_DISTANCE,
-    DRIFT_SCORE, DRIFT_EVENTS, DRIFT_ALARM, REJECTED, UNKNOWN_COLUMNS, ALERTS,
+    EVENTS, FEATURE_BIN, PREDICTION_BIN, PREDICTION_BUCKET, FEATURE_REFERENCE, PREDICTION_REFERENCE, LOSS_COUNT,
+    LOSS_SUM, LOSS_SQUARES, DRIFT_DISTANCE, DRIFT_SCORE, DRIFT_EVENTS, DRIFT_ALARM, REJECTED, UNKNOWN_COLUMNS, ALERTS,
 )  # fmt: skip
 
 Sample = tuple[Metric, Sequence[str], float]

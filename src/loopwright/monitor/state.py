@@ -15,6 +15,8 @@ from loopwright.monitor.counters import Counters, VersionCounts
 from loopwright.monitor.drift import Alarm, Look, Notice, Rule, Score, choose, evaluate
 from loopwright.monitor.events import Batch, EventQueue
 from loopwright.monitor.labels import CAPACITY, Labels, Loss
+from loopwright.monitor.ranges import ranges
+from loopwright.statistics.profile import Profile
 
 MOST_WAITING_ROWS = 200_000
 REASONS = ("broken", "columns", "too_large", "unauthorized", "unknown_version", "overflow")
@@ -132,11 +134,22 @@ class Monitor:
             yield metrics.PREDICTION_BIN, (*who, str(number)), count
         for number, count in enumerate(counts.buckets.tolist()):
             yield metrics.PREDICTION_BUCKET, (*who, str(number)), count
+        yield from _reference(who, counts.profile)
         loss = self.labels.losses.get(version, Loss())
         yield metrics.LOSS_COUNT, who, loss.count
         yield metrics.LOSS_SUM, who, loss.total
         yield metrics.LOSS_SQUARES, who, loss.squares
         yield metrics.UNKNOWN_COLUMNS, who, counts.unknown_columns
+
+
+def _reference(who: tuple[str, str], profile: Profile) -> Iterator[metrics.Sample]:
+    """What the counts are held against, so that a picture has both."""
+    for name, bins in profile.features.items():
+        for number, (count, text) in enumerate(zip(bins.counts.tolist(), ranges(bins), strict=True)):
+            yield metrics.FEATURE_REFERENCE, (*who, name, str(number), text), count
+    shown = zip(profile.prediction.counts.tolist(), ranges(profile.prediction), strict=True)
+    for number, (count, text) in enumerate(shown):
+        yield metrics.PREDICTION_REFERENCE, (*who, str(number), text), count
 
 
 def _score(score: Score) -> dict[str, Any]:
