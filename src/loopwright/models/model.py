@@ -5,19 +5,20 @@ by LightGBM, and a scikit-learn estimator is read by skops, of trusted types and
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from loopwright.errors import BundleError, InputError
 from loopwright.models import bundle as bundles
 from loopwright.models import features, pipeline, scikit
-from loopwright.models.booster import batch_score, row_score
+from loopwright.models.booster import batch_score, quick_score, row_score
 from loopwright.models.bundle import LIGHTGBM, SKOPS, Bundle
 from loopwright.models.columns import Array, Columns, Value, from_values, length
 
 Score = Callable[[Array], Array]
 RowScore = Callable[[Sequence[float]], float]
+Engine = Literal["lightgbm", "bit vectors", "scikit-learn"]
 
 
 class Model:
@@ -36,6 +37,9 @@ class Model:
         self._encode = features.Encoder(bundle.manifest.features)
         self.estimator = _load(bundle)
         self._score, self._score_row = _scores(self.estimator, self.task)
+        self._text = bundle.contents[LIGHTGBM].decode() if LIGHTGBM in bundle.contents else None
+        self.engine: Engine = "scikit-learn" if self._text is None else "lightgbm"
+        self.gain = 1.0
         # Without feature code the row that the estimator sees is the request's in another order.
         self._encode_row = features.RowEncoder(bundle.manifest.features, self.inputs) if source is None else None
 
@@ -53,6 +57,20 @@ class Model:
         if self._encode_row is not None:
             return self._score_row(self._encode_row(values))
         return self._score_row(self.matrix(from_values(self.inputs, values))[0].tolist())
+
+    def quicken(self) -> None:
+        """Predict batches several times as fast from now on, where that gives the same numbers to 1e-12.
+
+        `engine` says by what batches are predicted, and `gain` how many times as fast as by the library. Takes from
+        hundredths of a second to seconds, by the number of leaves, and may go on in a thread of its own while others
+        predict; for who predicts thousands of rows or more.
+        """
+        text, self._text = self._text, None
+        if text is None:
+            return
+        quickened = quick_score(self.estimator, text)
+        if quickened is not None:
+            self._score, self.gain, self.engine = quickened.score, quickened.gain, "bit vectors"
 
     def matrix(self, columns: Columns) -> Array:
         """What the estimator sees of the raw columns: float64 (n, features)."""

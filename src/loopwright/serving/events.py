@@ -10,55 +10,28 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Sequence
 
 import httpx
 import msgspec
-import numpy as np
 
 from loopwright.http import bearer
 from loopwright.models.columns import Array, Columns, InputSpec, Value
+from loopwright.serving.batch import Batch, Part, row_ids
 from loopwright.serving.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
+# A message goes when it has so many single rows, or is so old. Making columns of more rows would take long at a time.
 FLUSH_SECONDS = 0.2
 FLUSH_ROWS = 1000
-# A request of at least so many rows makes messages of its own, and its columns stay arrays all the way.
+# The columns of a request of at least so many rows stay arrays all the way. A message of arrays costs little a row and
+# much to send, so that several requests share one, up to so many rows and so many values, of 8 bytes each.
 FEW_ROWS = 50
+MOST_ROWS, MOST_VALUES = 5000, 500_000
 CAPACITY_ROWS = 20_000
 # How long the sender waits before it tries a monitor again that did not answer: twice as long each time.
 _FIRST_WAIT, _LONGEST_WAIT = 0.2, 5.0
-
-
-@dataclass
-class _Batch:
-    """Predictions of one message: single rows are kept as they come, and become columns when they are sent."""
-
-    at: float
-    ids: list[str] = field(default_factory=list)
-    predictions: list[float] = field(default_factory=list)
-    rows: list[Sequence[Value]] = field(default_factory=list)
-    columns: Columns | None = None
-
-    def encoded(self, inputs: Sequence[InputSpec]) -> dict[str, bytes | list[Value]]:
-        """The columns as the message has them."""
-        # Single rows give tuples here, which are packed without an array of objects in between.
-        columns = self.columns
-        every: Iterable[Any] = (
-            zip(*self.rows, strict=True) if columns is None else (columns[spec.name] for spec in inputs)
-        )
-        return {
-            spec.name: _packed(values) if spec.kind == "number" else list(values)
-            for spec, values in zip(inputs, every, strict=True)
-        }
-
-
-def _packed(numbers: Array | Sequence[Value]) -> bytes:
-    """Numbers as a message carries them: float64, little-endian, NaN where one is missing."""
-    return np.asarray(numbers, dtype="<f8").tobytes()
 
 
 class Events:
@@ -82,28 +55,30 @@ class Events:
         self._version = version
         self._profile = profile
         self._inputs = tuple(inputs)
+        self._most = max(FLUSH_ROWS, min(MOST_ROWS, MOST_VALUES // max(len(self._inputs), 1)))
         self._metrics = metrics
         self._encoder = msgspec.msgpack.Encoder()
-        self._open: _Batch | None = None
-        self._closed: deque[_Batch] = deque()
+        self._open: Batch | None = None
+        self._closed: deque[Batch] = deque()
         self._rows = 0
         self._ready = asyncio.Event()
         self._away = False
 
-    def add(self, ids: list[str], columns: Columns, predictions: Array) -> None:
-        """Take the events of one request: n ids, the raw columns and the n predictions. Never blocks."""
-        values: list[float] = predictions.tolist()
-        if len(ids) < FEW_ROWS:
+    def add(self, identity: str, columns: Columns, predictions: Array) -> None:
+        """Take the events of one request: its id, the raw columns and the n predictions. Never blocks."""
+        count = len(predictions)
+        if count < FEW_ROWS:
             lists = (columns[spec.name].tolist() for spec in self._inputs)
-            for identity, row, prediction in zip(ids, zip(*lists, strict=True), values, strict=True):
-                self.add_row(identity, row, prediction)
+            rows = zip(*lists, strict=True)
+            for one, row, prediction in zip(row_ids(identity, count), rows, predictions.tolist(), strict=True):
+                self.add_row(one, row, prediction)
             return
-        for start in range(0, len(ids), FLUSH_ROWS):
-            part = slice(start, start + FLUSH_ROWS)
-            cut = {spec.name: columns[spec.name][part] for spec in self._inputs}
-            self._closed.append(_Batch(time.time(), ids[part], values[part], columns=cut))
-        self._ready.set()
-        self._took(len(ids))
+        for start in range(0, count, self._most):
+            some = slice(start, start + self._most)
+            batch = self._open or self._begin()
+            cut = {spec.name: columns[spec.name][some] for spec in self._inputs}
+            batch.parts.append(Part(identity, start, cut, predictions[some]))
+            self._took(batch, len(predictions[some]))
 
     def add_row(self, identity: str, values: Sequence[Value], prediction: float) -> None:
         """Take the event of one row: its values in the order of the names. Never blocks."""
@@ -111,17 +86,18 @@ class Events:
         batch.ids.append(identity)
         batch.rows.append(values)
         batch.predictions.append(prediction)
-        if len(batch.ids) >= FLUSH_ROWS:
-            self._close(batch)
-        self._took(1)
+        self._took(batch, 1)
 
-    def _begin(self) -> _Batch:
-        self._open = _Batch(time.time())
+    def _begin(self) -> Batch:
+        self._open = Batch(time.time())
         asyncio.get_running_loop().call_later(FLUSH_SECONDS, self._close, self._open)
         return self._open
 
-    def _took(self, rows: int) -> None:
+    def _took(self, batch: Batch, rows: int) -> None:
+        batch.count += rows
         self._rows += rows
+        if len(batch.rows) >= FLUSH_ROWS or batch.count >= self._most:
+            self._close(batch)
         while self._rows > CAPACITY_ROWS and self._closed:
             self._drop(self._closed.popleft(), "full")
 
@@ -152,15 +128,15 @@ class Events:
         while self._closed:
             self._drop(self._closed.popleft(), "shutdown")
 
-    def _close(self, batch: _Batch) -> None:
+    def _close(self, batch: Batch) -> None:
         if batch is self._open:
             self._closed.append(batch)
             self._open = None
             self._ready.set()
 
-    def _drop(self, batch: _Batch, reason: str) -> None:
-        self._rows -= len(batch.ids)
-        self._metrics.dropped[reason] += len(batch.ids)
+    def _drop(self, batch: Batch, reason: str) -> None:
+        self._rows -= batch.count
+        self._metrics.dropped[reason] += batch.count
 
     async def _introduce(self) -> bool:
         response = await self._call("PUT", self._profile_url, self._profile, "application/json")
@@ -190,22 +166,20 @@ class Events:
             self._note(response, "failed")
             return False
         if response.is_success:
-            self._rows -= len(batch.ids)
-            self._metrics.sent += len(batch.ids)
+            self._rows -= batch.count
+            self._metrics.sent += batch.count
             self._note_back()
         else:
             self._note(response, "refused events")
             self._drop(batch, "refused")
         return True
 
-    async def _send(self, batch: _Batch) -> httpx.Response | None:
+    async def _send(self, batch: Batch) -> httpx.Response | None:
         content = self._encoder.encode(
             {
                 "version": self._version,
-                "ids": batch.ids,
                 "at": batch.at,
-                "columns": batch.encoded(self._inputs),
-                "predictions": _packed(batch.predictions),
+                **batch.fields(self._inputs),
             }
         )
         return await self._call("POST", self._events_url, content, "application/msgpack")

@@ -16,9 +16,10 @@ from loopwright.errors import InputError
 from loopwright.models.columns import Columns, Value, columns_of, from_lists, from_rows, row_reader
 from loopwright.serving import answers, contents
 from loopwright.serving import tensors as v2_tensors
+from loopwright.serving.batch import MAX_ROWS, row_ids
 from loopwright.serving.contents import DATATYPES, NUMBERS
 from loopwright.serving.metrics import Protocol
-from loopwright.serving.scorer import MAX_ID_LENGTH, MAX_ROWS, Scorer, identify
+from loopwright.serving.scorer import MAX_ID_LENGTH, Scorer, identify
 
 _ONE = ([1], [1, 1])
 # What stands for no options.
@@ -117,7 +118,7 @@ class Fast:
 
     async def message(self, request: Request, response: Any, *, raw: bool) -> Any:
         """`answer`, as gRPC's message of this class; `raw` as the request's values were."""
-        _, numbers = await self._predict(request)
+        numbers = await self._predict(request)
         found = answers.outputs(numbers, self._scorer.classes)
         head = {"id": request.identity, "model_name": self._name, "model_version": self._version}
         if not raw:
@@ -150,14 +151,16 @@ class Fast:
 
     async def answer(self, protocol: Protocol, request: Request) -> bytes:
         """Predict and say it. Raises what the model raises, and Overloaded."""
-        ids, numbers = await self._predict(request)
+        numbers = await self._predict(request)
         answer: dict[str, Any] = {
             "model_name": self._name,
             "model_version": self._version,
             "id": request.identity,
         }
         if protocol == "v1":
-            answer["predictions"] = answers.predictions(ids, numbers, self._scorer.classes)
+            answer["predictions"] = answers.predictions(
+                row_ids(request.identity, request.rows), numbers, self._scorer.classes
+            )
         else:
             answer["outputs"] = [
                 {"name": name, "shape": [request.rows], "datatype": datatype, "data": data}
@@ -165,12 +168,12 @@ class Fast:
             ]
         return orjson.dumps(answer)
 
-    async def _predict(self, request: Request) -> tuple[list[str], list[float]]:
+    async def _predict(self, request: Request) -> list[float]:
         if request.values is not None:
-            return [request.identity], [self._scorer.one(request.identity, request.values)]
+            return [self._scorer.one(request.identity, request.values)]
         assert request.columns is not None
-        ids, array = await self._scorer.many(request.identity, request.columns, request.rows)
-        return ids, array.tolist()
+        found: list[float] = (await self._scorer.many(request.identity, request.columns, request.rows)).tolist()
+        return found
 
     def _row(self, row: Any) -> list[Value] | None:
         if type(row) is dict and len(row) == len(self._names):

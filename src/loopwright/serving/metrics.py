@@ -5,7 +5,7 @@ when Prometheus asks. prometheus_client's own counters take a lock each, which i
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 from prometheus_client import CollectorRegistry
@@ -57,6 +57,7 @@ class Metrics(Collector):
         self.errors: dict[str, int] = {}
         self.rows = self.sent = self.in_flight = 0
         self.dropped = dict.fromkeys(DROPS, 0)
+        self.engine: Callable[[], str] | None = None
         registry.register(self)
 
     def count(self, protocol: Protocol, outcome: Outcome, seconds: float) -> None:
@@ -122,6 +123,14 @@ class Metrics(Collector):
         )
         info.add_metric([*self._bound, self._digest], 1)
         yield info
+        if self.engine is not None:
+            engine = GaugeMetricFamily(
+                "loopwright_model_engine",
+                "What predicts batches: lightgbm, bit vectors (of the same numbers) or scikit-learn.",
+                labels=["loop", "version", "engine"],
+            )
+            engine.add_metric([*self._bound, self.engine()], 1)
+            yield engine
 
     def _counter(
         self,

@@ -15,6 +15,7 @@ from loopwright.errors import InputError, LoopwrightError
 from loopwright.models import explain
 from loopwright.models.columns import Columns, from_lists, from_rows
 from loopwright.serving import answers, tensors
+from loopwright.serving.batch import row_ids
 from loopwright.serving.scorer import Scorer, check_count, identify
 
 
@@ -65,7 +66,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]
             raise InvalidInput(str(error)) from error
         except LoopwrightError as error:
             raise InferenceError(str(error)) from error
-        ids = [identity] if count == 1 else [f"{identity}/{row}" for row in range(count)]
+        ids = row_ids(identity, count)
         return self._head(identity) | {
             "explanations": [{"id": one, **row} for one, row in zip(ids, explanations, strict=True)]
         }
@@ -73,9 +74,9 @@ class Predictor(kserve.Model):  # type: ignore[misc]
     async def _v1(self, payload: Any, headers: Mapping[str, str]) -> dict[str, Any]:
         columns, count = self._columns(payload)
         identity = identify(headers.get("x-request-id"))
-        ids, predictions = await self._scorer.many(identity, columns, count)
+        predictions = await self._scorer.many(identity, columns, count)
         return self._head(identity) | {
-            "predictions": answers.predictions(ids, predictions.tolist(), self._scorer.classes)
+            "predictions": answers.predictions(row_ids(identity, count), predictions.tolist(), self._scorer.classes)
         }
 
     async def _v2(self, request: kserve.InferRequest, headers: Mapping[str, str]) -> kserve.InferResponse:
@@ -83,7 +84,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         check_count(count)
         columns = tensors.to_columns(request, self._model.inputs, self._model.ignored)
         identity = identify(request.id or headers.get("x-request-id"))
-        _, predictions = await self._scorer.many(identity, columns, count)
+        predictions = await self._scorer.many(identity, columns, count)
         return kserve.InferResponse(
             response_id=identity,
             model_name=self.name,

@@ -17,14 +17,16 @@ from kserve.errors import InvalidInput
 from loopwright.errors import InputError
 from loopwright.models.columns import Array, Columns, Value
 from loopwright.models.model import Model
+from loopwright.serving.batch import MAX_ROWS
 from loopwright.serving.metrics import Metrics
 
 T = TypeVar("T")
 
-MAX_ROWS = 10_000
 MAX_ID_LENGTH = 200
-# Above this many rows a prediction leaves the event loop, so that health checks and other requests go on meanwhile.
+# Above this many rows a prediction leaves the event loop, so that health checks and other requests go on meanwhile. By
+# an engine that is so many times as fast it stays for as many times the rows.
 ROWS_IN_LOOP = 200
+_MOST_GAIN = 5.0
 
 
 class TooManyRows(InvalidInput):  # type: ignore[misc]
@@ -38,8 +40,8 @@ class Overloaded(Exception):
 class Sink(Protocol):
     """Where predictions go to be monitored; see `Events`."""
 
-    def add(self, ids: list[str], columns: Columns, predictions: Array) -> None:
-        """Take n predictions with their columns."""
+    def add(self, identity: str, columns: Columns, predictions: Array) -> None:
+        """Take the n predictions of one request with their columns."""
 
     def add_row(self, identity: str, values: Sequence[Value], prediction: float) -> None:
         """Take one prediction with its values, in the order of the model's inputs."""
@@ -75,17 +77,16 @@ class Scorer:
             self._events.add_row(identity, values, prediction)
         return prediction
 
-    async def many(self, identity: str, columns: Columns, count: int) -> tuple[list[str], Array]:
-        """Predict the rows of columns; returns their ids too. Raises Overloaded."""
-        if count <= ROWS_IN_LOOP:
+    async def many(self, identity: str, columns: Columns, count: int) -> Array:
+        """Predict the rows of columns. Raises Overloaded."""
+        if count <= ROWS_IN_LOOP * min(self.model.gain, _MOST_GAIN):
             predictions = self.model.predict(columns)
         else:
             predictions = await self.in_thread(self.model.predict, columns)
-        ids = [identity] if count == 1 else [f"{identity}/{row}" for row in range(count)]
         self._metrics.predicted(count)
         if self._events is not None:
-            self._events.add(ids, columns, predictions)
-        return ids, predictions
+            self._events.add(identity, columns, predictions)
+        return predictions
 
     async def in_thread(self, work: Callable[[Columns], T], columns: Columns) -> T:
         """What `work` makes of the columns, off the event loop. Raises what it raises, and Overloaded."""

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import socket
+import threading
 from typing import Any
 
 import uvicorn
@@ -53,7 +54,8 @@ class PredictorServer(ModelServer):  # type: ignore[misc]
     ) -> None:
         super().__init__(grpc_port=grpc_port, workers=1, enable_latency_logging=False, grace_period=GRACE_SECONDS)
         self._predictor, self._version, self._metrics, self._events = predictor, version, metrics, events
-        self._host = host
+        self._host, self._quicken = host, scorer.model.quicken
+        metrics.engine = lambda: scorer.model.engine
         self._fast, self._seconds = Fast(scorer, predictor.name, version), scorer.limits.seconds
         self.dataplane = self._plane = _DataPlane(self.registered_models)
         self._plane.version = version
@@ -86,6 +88,8 @@ class PredictorServer(ModelServer):  # type: ignore[misc]
             "ready: %s version %s, HTTP %s:%s, gRPC %s:%s",
             *(name, self._version, self._host, http.getsockname()[1], self._host, grpc_port),
         )
+        # It answers meanwhile; a daemon, as nothing is lost when the process ends before it is done.
+        threading.Thread(target=self._quicken, name="quicken", daemon=True).start()
         waiting = asyncio.create_task(stopping.wait())
         await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()

@@ -58,3 +58,34 @@ def test_without_the_call_or_with_other_numbers_a_row_is_a_batch_of_one(trained,
     assert "single rows are predicted as batches of one" in caplog.text
     monkeypatch.undo()
     assert [score(row) for row in rows[:20].tolist()] == loaded.predict(rows[:20]).tolist()
+
+
+def test_batches_by_bit_vectors_are_what_the_booster_predicts(trained, caplog):
+    loaded, rows = trained
+    with caplog.at_level(logging.INFO):
+        found = booster.quick_score(loaded, loaded.model_to_string())
+    assert found is not None
+    assert found.gain >= 1
+    assert "batches are predicted by bit vectors: equal to LightGBM on" in caplog.text
+    for some in (rows, rows[:3]):
+        assert found.score(some).tolist() == loaded.predict(some).tolist()
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [("other numbers", "gave other numbers"), ("slower", "are no faster"), ("unknown", "several classes")],
+)
+def test_without_bit_vectors_lightgbm_predicts_batches(trained, monkeypatch, caplog, change, why):
+    loaded, text = trained[0], trained[0].model_to_string()
+    call = booster.quick.Quick.__call__
+    if change == "other numbers":
+        monkeypatch.setattr(booster.quick.Quick, "__call__", lambda self, rows: call(self, rows) + 1e-9)
+    elif change == "slower":
+        monkeypatch.setattr(
+            booster.quick.Quick, "__call__", lambda self, rows: sum(call(self, rows) for _ in range(99)) / 99
+        )
+    else:
+        text = text.replace("num_tree_per_iteration=1", "num_tree_per_iteration=3")
+    with caplog.at_level(logging.INFO):
+        assert booster.quick_score(loaded, text) is None
+    assert why in caplog.text

@@ -39,6 +39,26 @@ def test_one_row_at_a_time_equals_the_batch(make_bundle, raw, inputs, estimator)
     np.testing.assert_allclose(single, batch[:40], rtol=0, atol=1e-15)
 
 
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_a_quickened_model_predicts_the_same_to_the_last_bit(make_bundle, raw, task):
+    loaded = model.load(make_bundle("lightgbm", task)[0])
+    expected = loaded.predict(raw)
+    assert (loaded.engine, loaded.gain) == ("lightgbm", 1.0)
+    loaded.quicken()
+    assert loaded.engine == "bit vectors"
+    assert loaded.gain > 1
+    np.testing.assert_array_equal(loaded.predict(raw), expected)
+
+
+@pytest.mark.parametrize("estimator", ["random_forest", "logistic_regression"])
+def test_other_models_stay_as_they_are(make_bundle, raw, estimator):
+    loaded = model.load(make_bundle(estimator)[0])
+    expected = loaded.predict(raw)
+    loaded.quicken()
+    assert (loaded.engine, loaded.gain) == ("scikit-learn", 1.0)
+    np.testing.assert_array_equal(loaded.predict(raw), expected)
+
+
 @pytest.mark.parametrize("estimator", ["lightgbm", "logistic_regression"])
 def test_an_unseen_category_is_predicted_as_a_missing_one(make_bundle, inputs, estimator):
     loaded = model.load(make_bundle(estimator)[0])

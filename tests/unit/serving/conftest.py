@@ -18,7 +18,8 @@ class Recorder:
     def __init__(self, names):
         self.names, self.rows = names, []
 
-    def add(self, ids, raw, predictions):
+    def add(self, identity, raw, predictions):
+        ids = [identity] if len(predictions) == 1 else [f"{identity}/{row}" for row in range(len(predictions))]
         self.rows += zip(ids, *(raw[name].tolist() for name in self.names), predictions.tolist(), strict=True)
 
     def add_row(self, identity, values, prediction):

@@ -81,9 +81,8 @@ async def until(condition):
 
 
 def add(queue, count=1, start=0):
-    ids = [f"r{row}" for row in range(start, start + count)]
     plan = np.array(["basic", None] * count, dtype=object)[:count]
-    queue.add(ids, {"tenure": np.arange(count, dtype=float), "plan": plan}, np.full(count, 0.25))
+    queue.add(f"r{start}", {"tenure": np.arange(count, dtype=float), "plan": plan}, np.full(count, 0.25))
 
 
 def test_requests_are_merged_into_one_message_of_the_contracts_form(monitor, metrics):
@@ -97,12 +96,31 @@ def test_requests_are_merged_into_one_message_of_the_contracts_form(monitor, met
     assert message.pop("at") > 1.7e9
     assert message == {
         "version": "3",
-        "ids": ["r0", "r1", "r2"],
+        "ids": ["r0/0", "r0/1", "r2"],
         "columns": {"tenure": np.array([0.0, 1.0, 0.0]).tobytes(), "plan": ["basic", None, "basic"]},
         "predictions": np.full(3, 0.25).tobytes(),
     }
     assert monitor.profiles == [b"profile"]
     assert metrics.sent == 3
+
+
+def test_requests_of_few_and_of_many_rows_and_single_ones_share_a_message(monitor, metrics):
+    async def scenario(queue):
+        queue.add_row("one", [7.0, None], 0.5)
+        add(queue, 60, start=1)
+        add(queue, 50, start=2)
+        add(queue, 2, start=3)
+        await until(lambda: monitor.messages)
+
+    play(monitor, metrics, scenario)
+    (message,) = monitor.messages
+    expected = {"one": (7.0, None, 0.5)}
+    for name, count in (("r1", 60), ("r2", 50), ("r3", 2)):
+        expected |= {f"{name}/{row}": (float(row), ["basic", None][row % 2], 0.25) for row in range(count)}
+    tenure, predictions = (np.frombuffer(one) for one in (message["columns"]["tenure"], message["predictions"]))
+    rows = zip(tenure.tolist(), message["columns"]["plan"], predictions.tolist(), strict=True)
+    assert dict(zip(message["ids"], rows, strict=True)) == expected
+    assert metrics.sent == len(message["ids"]) == 113
 
 
 def test_the_profile_is_put_again_until_the_monitor_answers_and_nothing_is_lost_meanwhile(monitor, metrics):
@@ -146,15 +164,11 @@ def test_a_monitor_that_comes_back_gets_what_was_queued_in_order(monitor, metric
         await until(lambda: monitor.profiles)
         monitor.fail = 4
         for number in range(3):
-            add(queue, events.FLUSH_ROWS, start=number * events.FLUSH_ROWS)
+            add(queue, events.MOST_ROWS, start=number)
         await until(lambda: len(monitor.messages) == 3)
 
     play(monitor, metrics, scenario)
-    assert [message["ids"][0] for message in monitor.messages] == [
-        "r0",
-        f"r{events.FLUSH_ROWS}",
-        f"r{2 * events.FLUSH_ROWS}",
-    ]
+    assert [message["ids"][0] for message in monitor.messages] == ["r0/0", "r1/0", "r2/0"]
 
 
 def test_a_monitor_that_hangs_costs_the_oldest_events_and_no_time(monitor, metrics):
@@ -162,7 +176,7 @@ def test_a_monitor_that_hangs_costs_the_oldest_events_and_no_time(monitor, metri
 
     async def scenario(queue):
         for number in range(60):
-            add(queue, events.FLUSH_ROWS, start=number * events.FLUSH_ROWS)
+            add(queue, events.FLUSH_ROWS, start=number)
 
     play(monitor, metrics, scenario, seconds=0.05)
     full, shutdown = (metrics.dropped[reason] for reason in ("full", "shutdown"))
@@ -183,11 +197,22 @@ def test_a_batch_under_way_at_the_end_is_counted_as_dropped(monitor, metrics):
 
 def test_a_large_request_goes_out_in_messages_of_bounded_size(monitor, metrics):
     async def scenario(queue):
-        add(queue, 1750)
-        await until(lambda: sum(len(message["ids"]) for message in monitor.messages) == 1750)
+        add(queue, 7000)
+        await until(lambda: sum(len(message["ids"]) for message in monitor.messages) == 7000)
 
     play(monitor, metrics, scenario)
-    assert [len(message["predictions"]) // 8 for message in monitor.messages] == [1000, 750]
+    assert [len(message["predictions"]) // 8 for message in monitor.messages] == [5000, 2000]
+    assert [message["ids"][0] for message in monitor.messages] == ["r0/0", "r0/5000"]
+
+
+def test_single_rows_go_in_messages_that_are_quickly_made(monitor, metrics):
+    async def scenario(queue):
+        for number in range(events.FLUSH_ROWS + 1):
+            queue.add_row(f"r{number}", [0.0, "basic"], 0.25)
+        await until(lambda: len(monitor.messages) == 2)
+
+    play(monitor, metrics, scenario)
+    assert [len(message["ids"]) for message in monitor.messages] == [events.FLUSH_ROWS, 1]
 
 
 def test_what_is_queued_at_the_end_is_sent_before_the_sender_stops(monitor, metrics):

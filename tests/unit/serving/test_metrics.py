@@ -16,6 +16,7 @@ def text():
     metrics.count("v1", "ok", 60.0)
     metrics.failed("malformed")
     metrics.predicted(7)
+    metrics.engine = lambda: "bit vectors"
     return generate_latest(registry).decode()
 
 
@@ -35,6 +36,10 @@ def test_the_exposition_is_well_formed_with_cumulative_buckets(text):
 def test_promtool_finds_nothing_wrong(text):
     done = subprocess.run(["promtool", "check", "metrics"], input=text, text=True, capture_output=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_the_engine_that_predicts_batches_is_told(text):
+    assert 'loopwright_model_engine{engine="bit vectors",loop="churn",version="3"} 1.0' in text
 
 
 def test_a_value_on_a_bound_is_in_its_bucket():

@@ -100,8 +100,8 @@ def test_lists_are_taken_in_the_order_of_the_inputs(predictor, loaded):
 
 def test_what_was_asked_and_answered_is_handed_to_the_events(predictor, loaded):
     ask(predictor, {"instances": ROWS}, **{"x-request-id": "abc"})
-    ((ids, raw, predictions),) = predictor._scorer._events.added
-    assert ids == ["abc/0", "abc/1"]
+    ((identity, raw, predictions),) = predictor._scorer._events.added
+    assert identity == "abc"
     assert raw["plan"].tolist() == ["basic", None]
     np.testing.assert_array_equal(predictions, expected(loaded))
 

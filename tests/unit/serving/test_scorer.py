@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::U
 class Held:
     """A model whose predictions wait until they are let go."""
 
-    classes = ()
+    classes, gain = (), 1.0
 
     def __init__(self):
         self.began, self.go = threading.Semaphore(0), threading.Event()
@@ -46,8 +46,24 @@ def test_more_than_may_wait_are_refused_and_the_others_are_answered():
         return await asyncio.gather(first, second)
 
     answers = asyncio.run(run())
-    assert [ids[-1] for ids, _ in answers] == ["a/200", "a/200"]
+    assert [answer.tolist() for answer in answers] == [MANY["tenure"].tolist()] * 2
     assert (metrics.in_flight, metrics.rows) == (0, 402)
+
+
+@pytest.mark.parametrize(("gain", "stays"), [(1.0, 200), (3.5, 700), (50.0, 1000)])
+def test_a_faster_engine_keeps_more_rows_on_the_event_loop(gain, stays):
+    model = Held()
+    model.gain = gain
+    model.go.set()
+    scorer = Scorer(model, Metrics("churn", "3", CollectorRegistry()), None, Limits(waiting=0))
+
+    async def run():
+        await scorer.many("a", {"tenure": np.zeros(stays)}, stays)
+        # The queue for threads has no room, so that whatever goes there is refused.
+        with pytest.raises(Overloaded):
+            await scorer.many("a", {"tenure": np.zeros(stays + 1)}, stays + 1)
+
+    asyncio.run(run())
 
 
 def test_what_takes_too_long_is_given_up_and_what_waited_behind_it_is_never_begun():
