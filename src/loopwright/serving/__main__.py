@@ -78,14 +78,15 @@ def _serve(arguments: argparse.Namespace) -> int:
     bundle = bundles.read(arguments.bundle, arguments.digest)
     http = listen(arguments.host, arguments.http_port)
 
-    import httpx
     import uvloop
     from prometheus_client import REGISTRY, disable_created_metrics
 
     from loopwright import settings
+    from loopwright.http import bearer
     from loopwright.models.model import Model
     from loopwright.serving.events import Events
     from loopwright.serving.metrics import Metrics
+    from loopwright.serving.post import Poster
     from loopwright.serving.predictor import Predictor
     from loopwright.serving.scorer import Limits, Scorer
     from loopwright.serving.server import PredictorServer
@@ -101,25 +102,22 @@ def _serve(arguments: argparse.Namespace) -> int:
     # From the environment, as everybody on the machine sees a process' arguments.
     token = settings.read(Path.cwd()).token
 
+    poster = Poster(arguments.monitor, bearer(token)) if arguments.monitor else None
+
     async def run() -> None:
-        async with httpx.AsyncClient(timeout=5.0, trust_env=False) as client:
-            events = None
-            if arguments.monitor:
-                events = Events(
-                    client, arguments.monitor, arguments.version, profile, model.inputs, metrics, token=token
-                )
-            limits = Limits(arguments.threads, arguments.waiting, arguments.timeout)
-            scorer = Scorer(model, metrics, events, limits)
-            server = PredictorServer(
-                Predictor(arguments.name, arguments.version, scorer),
-                arguments.version,
-                scorer,
-                metrics,
-                events,
-                host=arguments.host,
-                grpc_port=arguments.grpc_port,
-            )
-            await server.serve(http)
+        events = Events(poster, arguments.version, profile, model.inputs, metrics) if poster else None
+        limits = Limits(arguments.threads, arguments.waiting, arguments.timeout)
+        scorer = Scorer(model, metrics, events, limits)
+        server = PredictorServer(
+            Predictor(arguments.name, arguments.version, scorer),
+            arguments.version,
+            scorer,
+            metrics,
+            events,
+            host=arguments.host,
+            grpc_port=arguments.grpc_port,
+        )
+        await server.serve(http)
 
     # What is loaded stays: collections that looked at it again and again would cost each request a few microseconds.
     gc.collect()

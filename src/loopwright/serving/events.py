@@ -11,14 +11,14 @@ import logging
 import time
 from collections import deque
 from collections.abc import Sequence
+from http import HTTPStatus
 
-import httpx
 import msgspec
 
-from loopwright.http import bearer
 from loopwright.models.columns import Array, Columns, InputSpec, Value
 from loopwright.serving.batch import Batch, Part, row_ids
 from loopwright.serving.metrics import Metrics
+from loopwright.serving.post import Answer, Poster
 
 log = logging.getLogger(__name__)
 
@@ -39,19 +39,13 @@ class Events:
 
     def __init__(
         self,
-        client: httpx.AsyncClient,
-        monitor: str,
+        poster: Poster,
         version: str,
         profile: bytes,
         inputs: Sequence[InputSpec],
         metrics: Metrics,
-        *,
-        token: str = "",
     ) -> None:
-        self._client = client
-        self._headers = bearer(token)
-        self._events_url = f"{monitor.rstrip('/')}/v1/events"
-        self._profile_url = f"{monitor.rstrip('/')}/v1/profiles/{version}"
+        self._poster = poster
         self._version = version
         self._profile = profile
         self._inputs = tuple(inputs)
@@ -125,6 +119,7 @@ class Events:
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+        self._poster.close()
         while self._closed:
             self._drop(self._closed.popleft(), "shutdown")
 
@@ -139,8 +134,8 @@ class Events:
         self._metrics.dropped[reason] += batch.count
 
     async def _introduce(self) -> bool:
-        response = await self._call("PUT", self._profile_url, self._profile, "application/json")
-        if response is None or not response.is_success:
+        response = await self._poster("PUT", f"/v1/profiles/{self._version}", self._profile, "application/json")
+        if response is None or not response.ok:
             self._note(response, "refused the profile")
             return False
         self._note_back()
@@ -154,18 +149,18 @@ class Events:
         batch = self._closed.popleft()
         try:
             response = await self._send(batch)
-            conflict = response is not None and response.status_code == httpx.codes.CONFLICT
+            conflict = response is not None and response.status == HTTPStatus.CONFLICT
             # A monitor that was started anew has lost the profile.
             if conflict and await self._introduce():
                 response = await self._send(batch)
         except asyncio.CancelledError:
             self._closed.appendleft(batch)
             raise
-        if response is None or response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
+        if response is None or response.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             self._closed.appendleft(batch)
             self._note(response, "failed")
             return False
-        if response.is_success:
+        if response.ok:
             self._rows -= batch.count
             self._metrics.sent += batch.count
             self._note_back()
@@ -174,32 +169,18 @@ class Events:
             self._drop(batch, "refused")
         return True
 
-    async def _send(self, batch: Batch) -> httpx.Response | None:
-        content = self._encoder.encode(
-            {
-                "version": self._version,
-                "at": batch.at,
-                **batch.fields(self._inputs),
-            }
-        )
-        return await self._call("POST", self._events_url, content, "application/msgpack")
+    async def _send(self, batch: Batch) -> Answer | None:
+        message = {"version": self._version, "at": batch.at, **batch.fields(self._inputs)}
+        content = self._encoder.encode(message)
+        return await self._poster("POST", "/v1/events", content, "application/msgpack")
 
-    async def _call(self, method: str, url: str, content: bytes, kind: str) -> httpx.Response | None:
-        headers = {**self._headers, b"Content-Type": kind.encode()}
-        try:
-            return await self._client.request(method, url, content=content, headers=headers)
-        except httpx.HTTPError:
-            return None
-
-    def _note(self, response: httpx.Response | None, what: str) -> None:
+    def _note(self, response: Answer | None, what: str) -> None:
         if not self._away:
-            told = (
-                f"{what}: {response.status_code} {response.text[:200]}" if response is not None else "does not answer"
-            )
-            log.warning("the monitor at %s %s; trying again", self._events_url, told)
+            told = f"{what}: {response.status} {response.text[:200]}" if response is not None else "does not answer"
+            log.warning("the monitor at %s %s; trying again", self._poster.url, told)
         self._away = True
 
     def _note_back(self) -> None:
         if self._away:
-            log.info("the monitor at %s takes events again", self._events_url)
+            log.info("the monitor at %s takes events again", self._poster.url)
         self._away = False
