@@ -151,8 +151,9 @@ def predictor(trained, receiver, tmp_path_factory):
     process = Process(trained, log, "--monitor", receiver.url)
     yield process.wait_ready()
     assert process.end() == 0
-    # One line to say that it is ready, two to say that it ends: none for a request, whatever came in.
-    assert len(log.read_text().splitlines()) == 3, log.read_text()
+    # One line to say that it is ready, one by what batches are predicted, two to say that it ends: none for a request,
+    # whatever came in.
+    assert len(log.read_text().splitlines()) == 4, log.read_text()
 
 
 def expected(trained, rows=ROWS):
@@ -190,6 +191,16 @@ def test_v1_answers_with_the_models_own_predictions_ids_and_version(predictor, t
     assert [one["id"] for one in body["predictions"]] == ["order-1/0", "order-1/1", "order-1/2"]
     assert [one["probability"] for one in body["predictions"]] == expected(trained)
     assert {one["class"] for one in body["predictions"]} == {"Yes", "No"}
+
+
+def test_many_rows_are_predicted_as_single_ones_are_whatever_predicts_them(predictor, trained):
+    until(lambda: "batches are predicted by" in predictor.log.read_text())
+    engine = "bit vectors" if "by bit vectors" in predictor.log.read_text() else "lightgbm"
+    assert (
+        f'loopwright_model_engine{{engine="{engine}",loop="churn",version="3"}} 1.0' in predictor.get("/metrics").text
+    )
+    answer = predictor.post(PREDICT, json={"instances": ROWS * 400}).json()
+    assert [one["probability"] for one in answer["predictions"]] == expected(trained) * 400
 
 
 def test_kserves_rest_client_gets_v1_and_v2_answers(predictor, trained):

@@ -29,7 +29,7 @@ Value = float | str | None
 """One value as a model takes it: a number, NaN where it is missing; or text, None where it is missing."""
 
 _NUMBERS = frozenset({int, float, bool, type(None)})
-_TEXT = frozenset({str})
+_TEXT, _FLOATS = frozenset({str}), frozenset({float})
 
 
 class InputSpec(BaseModel):
@@ -143,8 +143,11 @@ def from_values(inputs: Sequence[InputSpec], values: Sequence[Value]) -> Columns
 def row_reader(inputs: Sequence[InputSpec]) -> Callable[[Sequence[Any]], list[Value] | None]:
     """Reads one row of plain values, in the order of `inputs`; None for a row that `from_rows` is to judge."""
     numbers = tuple(spec.kind == "number" for spec in inputs)
+    floats, width = all(numbers), len(numbers)
 
     def read(values: Sequence[Any]) -> list[Value] | None:
+        if floats and set(map(type, values)) == _FLOATS and len(values) == width:
+            return list(values)
         row: list[Value] = []
         for number, value in zip(numbers, values, strict=True):
             kind = type(value)

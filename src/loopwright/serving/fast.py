@@ -205,7 +205,9 @@ class Fast:
         found = {}
         for tensor in tensors:
             data = tensor.get("data")
-            if tensor["shape"] not in _ONE or tensor["datatype"] not in DATATYPES or contents.odd(tensor):
+            if tensor["shape"] not in _ONE or tensor["datatype"] not in DATATYPES:
+                return None
+            if "parameters" in tensor and contents.odd(tensor):
                 return None
             if data is None and at is not None:
                 size = tensor["parameters"]["binary_data_size"]
