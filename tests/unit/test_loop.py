@@ -83,6 +83,7 @@ DEFAULTS = {
         "persistence": 2,
         "reference": None,
         "bins": 10,
+        "archive": None,
     },
     "retrain": {"on": ["drift"], "cooldown": "1d", "min_new_rows": 0, "daily_cap": 4, "max_failures": 3},
     "serving": {

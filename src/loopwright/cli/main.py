@@ -27,6 +27,7 @@ COMMANDS = {
     "drift": ("loopwright.cli.drift", "How far live data is from the reference, by feature."),
     "history": ("loopwright.cli.history", "The ledger, as a story with causes."),
     "report": ("loopwright.cli.report", "Write the loop's story as one HTML page with pictures."),
+    "events": ("loopwright.cli.events", "The archived predictions: list, count, export."),
     "audit": ("loopwright.cli.history", "Verify the ledger."),
     "schema": ("loopwright.cli.declare", "Print the JSON schema of loop.yaml."),
 }

@@ -9,6 +9,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from loopwright.loop.archive import RESERVED
 from loopwright.loop.data import Column, Data
 from loopwright.loop.fields import Declared, Scalar
 from loopwright.loop.model import (
@@ -69,7 +70,25 @@ class Loop(Declared):
         for metric in (*self.gates.minimum, *self.gates.maximum, *self.gates.champion):
             if metric not in known:
                 raise ValueError(f"gates: {metric} is no metric of {self.model.task}; there are {', '.join(known)}")
+        self._archivable()
         return self
+
+    def _archivable(self) -> None:
+        """Raise ValueError for an archive that would keep what it should not, or mistake an input for its own."""
+        archive = self.monitor.archive
+        if archive is None:
+            return
+        unknown = sorted(set(archive.redact) - self.inputs.keys())
+        if unknown:
+            # A misspelt name would keep what was to be dropped.
+            raise ValueError(
+                f"monitor.archive.redact: {', '.join(unknown)} is no input; there are {', '.join(self.inputs)}"
+            )
+        if taken := sorted(RESERVED & self.inputs.keys() - set(archive.redact)):
+            raise ValueError(
+                f"monitor.archive: the input {', '.join(taken)} has the name of a column of the archive's own; "
+                "rename it, or redact it"
+            )
 
     @property
     def name(self) -> str:

@@ -6,6 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from loopwright.durations import Budget, Duration, FalseAlarmBudget
+from loopwright.loop.archive import Archive
 from loopwright.loop.fields import Declared, Share
 
 
@@ -23,6 +24,7 @@ class Monitor(Declared):
         None, description="The profile is made of training rows at most this much older than the newest; default all."
     )
     bins: int = Field(10, ge=2, le=50, description="Quantile bins for a number; top categories for a string.")
+    archive: Archive | None = Field(None, description="Keep prediction events as Parquet files; default not.")
 
 
 class Retrain(Declared):

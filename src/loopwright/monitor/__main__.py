@@ -9,12 +9,16 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from loopwright import http, settings
-from loopwright.errors import DeclarationError, LoopwrightError, ServingError
+from loopwright.errors import DeclarationError, LoopwrightError, ServingError, StateError
 from loopwright.loop import Loop
+
+if TYPE_CHECKING:
+    from loopwright.monitor.archive import Archive
 
 log = logging.getLogger("loopwright.monitor")
 
@@ -103,6 +107,30 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
+def _archive(loop: Loop, setting: settings.Settings) -> "Archive | None":
+    """The declared archive, ready to be written."""
+    from loopwright.archive.store import StoreError
+    from loopwright.monitor import archive
+
+    declared = loop.monitor.archive
+    if declared is None:
+        return None
+    try:
+        return archive.of(declared, loop.name, setting.clock, setting.state)
+    except StoreError as error:
+        raise DeclarationError(
+            f"monitor.archive.url: {declared.url} cannot be used: {error}",
+            expected="a bucket or a folder",
+            do="correct it in loop.yaml, or the credentials in the environment (docs/events.md)",
+        ) from error
+    except OSError as error:
+        raise StateError(
+            f"the archive's spool in {setting.state} cannot be written: {error.strerror or error}",
+            expected="a folder with free space that this user may write",
+            do=f"free space, change its permissions, or name another with {settings.PREFIX}STATE",
+        ) from error
+
+
 async def _serve(loop: Loop, setting: settings.Settings, listener: socket.socket, alerts: str, token_env: str) -> int:
     import httpx
     import uvicorn
@@ -113,7 +141,9 @@ async def _serve(loop: Loop, setting: settings.Settings, listener: socket.socket
 
     async with httpx.AsyncClient(timeout=5.0, trust_env=False) as client:
         poster = Poster(client, alerts, os.environ.get(token_env, "").strip()) if alerts else None
-        monitor = Monitor(loop, setting.clock, poster.offer if poster else lambda content: None)
+        monitor = Monitor(
+            loop, setting.clock, poster.offer if poster else lambda content: None, archive=_archive(loop, setting)
+        )
         app = build(monitor, poster, token=setting.token)
         config = uvicorn.Config(
             app, access_log=False, log_config=None, log_level="warning", lifespan="on", timeout_graceful_shutdown=5

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
+from functools import partial
 
 import msgspec
 from starlette.applications import Starlette
@@ -32,6 +33,9 @@ from loopwright.statistics.profile import Profile
 
 REPEAT_CHECK = 15.0
 """Seconds between two questions whether a notice is to be sent again."""
+
+SHIPPING = 5.0
+"""Seconds that the store has at the end to take what the archive has gathered; the rest stays on disk."""
 
 GREATEST_BODY = 16 * 2**20
 GREATEST_DISCARDED = 256 * 2**20
@@ -193,6 +197,8 @@ def build(
         # An event belongs to the event loop it is waited for in.
         handlers.arrived = asyncio.Event()
         work = [handlers.count, handlers.look, handlers.repeat, *([poster.run] if poster else [])]
+        if monitor.archive is not None:
+            work += [partial(monitor.archive.run, now), monitor.archive.clean]
         tasks = [asyncio.create_task(_kept(job)) for job in work]
         try:
             yield
@@ -204,6 +210,8 @@ def build(
                     await task
             while monitor.count_one(now()):
                 pass
+            if monitor.archive is not None:
+                await monitor.archive.close(SHIPPING)
             log.info("stopped")
 
     return Starlette(

@@ -41,6 +41,8 @@ class Batch:
     predictions: NDArray[np.float64]
     unknown: int
     """How many columns the profile does not have; they are ignored."""
+    at: float = 0.0
+    """When the predictions were made, in seconds since the epoch, as their sender says; 0 where it does not."""
 
 
 _DECODER = msgspec.msgpack.Decoder(Message)
@@ -76,7 +78,7 @@ def check(message: Message, profile: Profile) -> Batch:
         if len(columns[name]) != rows:
             raise EventError(f"column {name}: found {len(columns[name])} values; expected {rows}, one a prediction")
     unknown = len(message.columns.keys() - profile.features.keys())
-    return Batch(message.version, message.ids, columns, predictions, unknown)
+    return Batch(message.version, message.ids, columns, predictions, unknown, message.at)
 
 
 def _unpacked(name: str, values: list[float] | bytes) -> NDArray[np.float64]:

@@ -85,10 +85,29 @@ UNKNOWN_COLUMNS = Metric(
     ("loop", "version"),
 )
 ALERTS = Metric("loopwright_alerts_total", "counter", "Alert notifications by what became of them.", ("outcome",))
+ARCHIVE_ROWS = Metric(
+    "loopwright_archive_rows_total",
+    "counter",
+    "Predictions by what became of them on the way to the archive: stored, not_sampled, or given up because the "
+    "spool was full (spool_full) or its disk failed (disk_error).",
+    ("loop", "outcome"),
+)
+ARCHIVE_FAILED = Metric(
+    "loopwright_archive_failed_puts_total", "counter", "Files that the store did not take; they are tried again.",
+    ("loop",),
+)  # fmt: skip
+ARCHIVE_EXPIRED = Metric(
+    "loopwright_archive_expired_files_total", "counter", "Files deleted as older than the retention.", ("loop",)
+)
+ARCHIVE_GATHERED = Metric(
+    "loopwright_archive_gathered_rows", "gauge", "Predictions in memory that no file has yet.", ("loop",)
+)
+ARCHIVE_SPOOL = Metric("loopwright_archive_spool_bytes", "gauge", "Bytes on disk that wait for the store.", ("loop",))
 
 METRICS = (
     EVENTS, FEATURE_BIN, PREDICTION_BIN, PREDICTION_BUCKET, FEATURE_REFERENCE, PREDICTION_REFERENCE, LOSS_COUNT,
     LOSS_SUM, LOSS_SQUARES, DRIFT_DISTANCE, DRIFT_SCORE, DRIFT_EVENTS, DRIFT_ALARM, REJECTED, UNKNOWN_COLUMNS, ALERTS,
+    ARCHIVE_ROWS, ARCHIVE_FAILED, ARCHIVE_EXPIRED, ARCHIVE_GATHERED, ARCHIVE_SPOOL,
 )  # fmt: skip
 
 Sample = tuple[Metric, Sequence[str], float]

@@ -11,6 +11,7 @@ from loopwright.loop import Loop
 from loopwright.monitor import exposition as metrics
 from loopwright.monitor.alerts import body
 from loopwright.monitor.answers import Answers
+from loopwright.monitor.archive import Archive
 from loopwright.monitor.counters import Counters, VersionCounts
 from loopwright.monitor.drift import Alarm, Look, Notice, Rule, Score, choose, evaluate
 from loopwright.monitor.events import Batch, EventQueue
@@ -35,10 +36,11 @@ class Monitor:
         *,
         waiting: int = MOST_WAITING_ROWS,
         remembered: int = CAPACITY,
+        archive: Archive | None = None,
     ) -> None:
         self.loop, self.clock, self.rule = loop, clock, Rule.of(loop, clock)
         self.counters, self.labels, self.queue = Counters(self.rule.looks), Labels(remembered), EventQueue(waiting)
-        self.answers = Answers()
+        self.answers, self.archive = Answers(), archive
         self.rejected = Counter(dict.fromkeys(REASONS, 0))
         self._send = send
         self._version: str | None = None
@@ -63,6 +65,8 @@ class Monitor:
         self.answers.add(batch.version, batch.ids, batch.predictions)
         self.labels.remember(batch.version, batch.ids, batch.predictions, counts.profile)
         counts.unknown_columns += batch.unknown
+        if self.archive is not None:
+            self.archive.add(batch, counts.profile, at)
 
     def look(self, at: float) -> None:
         """Evaluate the window that ends at the real moment `at`, notify, and begin the next look."""
@@ -123,6 +127,8 @@ class Monitor:
             yield metrics.REJECTED, (reason,), number
         for outcome, number in outcomes.items():
             yield metrics.ALERTS, (outcome,), number
+        if self.archive is not None:
+            yield from self.archive.samples()
 
     def _version_samples(self, version: str, counts: VersionCounts) -> Iterator[metrics.Sample]:
         who, totals = (self.loop.name, version), counts.totals()

@@ -1,5 +1,6 @@
 """The two containers of a predictor's pod: the model's server, of a ServingRuntime, and the monitor beside it."""
 
+from loopwright.errors import DeclarationError
 from loopwright.loop import Loop
 from loopwright.loop.serving import Resources
 from loopwright.serving.resources import names
@@ -8,6 +9,11 @@ from loopwright.serving.resources.names import GRPC_PORT, HTTP_PORT, MONITOR_POR
 MODELS = "/mnt/models"
 """Where KServe mounts, or downloads, what `storageUri` names."""
 SCRATCH = "/tmp"  # noqa: S108 - a volume of the pod's own
+BUCKET_KEYS = {
+    "s3": ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION", "AWS_ENDPOINT_URL"),
+    "gs": ("GOOGLE_SERVICE_ACCOUNT_KEY",),
+}
+"""What the monitor reads of its environment for an archive in a bucket."""
 DRAIN_SECONDS = 5
 """A pod that is to end serves on for as long: the gateway takes about a second to hear that it is to go."""
 
@@ -67,7 +73,7 @@ def monitor(loop: Loop) -> Manifest:
             f"--port={MONITOR_PORT}",
             f"--alerts={serving.alerts}",
         ],
-        "env": [_token(loop)],
+        "env": [_token(loop), *_archive(loop)],
         "ports": [{"name": "monitor", "containerPort": MONITOR_PORT, "protocol": "TCP"}],
         "readinessProbe": _probe("/healthz", MONITOR_PORT, period=5),
         "livenessProbe": _probe("/healthz", MONITOR_PORT, period=20, timeout=10, failures=6),
@@ -90,6 +96,32 @@ def resources(declared: Resources) -> Manifest:
 def _token(loop: Loop) -> Manifest:
     reference = {"name": loop.serving.secret, "key": "token"}
     return {"name": "LOOPWRIGHT_TOKEN", "valueFrom": {"secretKeyRef": reference}}
+
+
+def _archive(loop: Loop) -> list[Manifest]:
+    """The keys of the archive's bucket, where the Secret has them; a pod may have an identity instead."""
+    archive = loop.monitor.archive
+    if archive is None:
+        return []
+    scheme = archive.url.partition("://")[0]
+    if scheme not in BUCKET_KEYS:
+        raise DeclarationError(
+            f"monitor.archive.url is {archive.url!r}, which every pod would have for itself and lose",
+            expected="s3://BUCKET/PREFIX or gs://BUCKET/PREFIX on a cluster",
+            do="name a bucket, or leave `monitor.archive` out",
+        )
+    # A key of a Secret is named as its others are: aws-access-key-id.
+    return [
+        {
+            "name": name,
+            "valueFrom": {
+                "secretKeyRef": {
+                    "name": loop.serving.secret, "key": name.lower().replace("_", "-"), "optional": True,
+                }
+            },
+        }
+        for name in BUCKET_KEYS[scheme]
+    ]  # fmt: skip
 
 
 def _probe(path: str, port: int, *, period: int, timeout: int | None = None, failures: int | None = None) -> Manifest:

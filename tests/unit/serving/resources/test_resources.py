@@ -4,7 +4,7 @@ import yaml
 from loopwright import declaration
 from loopwright.errors import DeclarationError
 from loopwright.loop import Loop
-from loopwright.serving.resources import names, service, steps
+from loopwright.serving.resources import names, pods, service, steps
 from loopwright.serving.resources.steps import Change
 
 DECLARATION = """
@@ -132,3 +132,16 @@ def test_a_file_is_yaml_below_its_comment() -> None:
 @pytest.mark.parametrize(("name", "version"), [("v7", 7), ("v0", None), ("vx", None), ("", None), (None, None)])
 def test_only_names_that_loopwright_gives_are_versions(name: str | None, version: int | None) -> None:
     assert names.version(name) == version
+
+
+def test_the_monitor_is_given_the_keys_of_its_bucket_and_of_no_other() -> None:
+    def names(archive: str) -> list[str]:
+        environment = pods.monitor(loop(f"{{}}\nmonitor: {{archive: {{url: '{archive}'}}}}"))["env"]
+        assert all(one["valueFrom"]["secretKeyRef"]["optional"] for one in environment[1:])
+        return [one["name"] for one in environment]
+
+    assert names("s3://events/live")[1:3] == ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+    assert names("gs://events/live") == ["LOOPWRIGHT_TOKEN", "GOOGLE_SERVICE_ACCOUNT_KEY"]
+    for local in ("kept", "file:///var/kept"):
+        with pytest.raises(DeclarationError, match="every pod would have for itself and lose"):
+            names(local)
