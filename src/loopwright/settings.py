@@ -59,6 +59,9 @@ class Settings:
     workflows: bool = False
     """Whether the trigger hands rollouts to the cluster as Argo Workflows. `LOOPWRIGHT_WORKFLOWS`: true or false."""
 
+    pushgateway_url: str = ""
+    """A Prometheus Pushgateway, for how `loopwright run` ended; by default none. `LOOPWRIGHT_PUSHGATEWAY_URL`."""
+
     @property
     def snapshots(self) -> Path:
         """Immutable copies of data, each named by its content."""
@@ -93,6 +96,7 @@ class Settings:
             f"{PREFIX}PROMETHEUS_URL": self.prometheus_url,
             f"{PREFIX}MODELS": str(self.models or ""),
             f"{PREFIX}WORKFLOWS": "true" if self.workflows else "",
+            f"{PREFIX}PUSHGATEWAY_URL": self.pushgateway_url,
         }
 
 
@@ -111,6 +115,7 @@ def read(loop: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         prometheus_url=environ.get(f"{PREFIX}PROMETHEUS_URL", "").rstrip("/"),
         models=Path(environ[f"{PREFIX}MODELS"]) if environ.get(f"{PREFIX}MODELS") else None,
         workflows=_flag(environ, "WORKFLOWS"),
+        pushgateway_url=environ.get(f"{PREFIX}PUSHGATEWAY_URL", "").rstrip("/"),
     )
 
 

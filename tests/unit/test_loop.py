@@ -84,6 +84,7 @@ DEFAULTS = {
         "reference": None,
         "bins": 10,
         "archive": None,
+        "remote_write": None,
     },
     "retrain": {"on": ["drift"], "cooldown": "1d", "min_new_rows": 0, "daily_cap": 4, "max_failures": 3},
     "serving": {

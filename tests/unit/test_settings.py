@@ -38,6 +38,7 @@ def test_every_setting_is_an_environment_variable(tmp_path):
             "LOOPWRIGHT_PROMETHEUS_URL": "http://prometheus:9090/",
             "LOOPWRIGHT_MODELS": "/models",
             "LOOPWRIGHT_WORKFLOWS": "true",
+            "LOOPWRIGHT_PUSHGATEWAY_URL": "http://pushgateway:9091/",
         },
     )
     assert settings == Settings(
@@ -51,6 +52,7 @@ def test_every_setting_is_an_environment_variable(tmp_path):
         prometheus_url="http://prometheus:9090",
         models=Path("/models"),
         workflows=True,
+        pushgateway_url="http://pushgateway:9091",
     )
 
 
@@ -61,7 +63,7 @@ def test_a_childs_environment_gives_the_same_settings(tmp_path):
         f"LOOPWRIGHT_{name}"
         for name in (
             *("STATE", "LEDGER_URL", "REGISTRY_URI", "TOKEN", "SPEED", "ORIGIN"),
-            *("GATEWAY", "NAMESPACE", "PROMETHEUS_URL", "MODELS", "WORKFLOWS"),
+            *("GATEWAY", "NAMESPACE", "PROMETHEUS_URL", "MODELS", "WORKFLOWS", "PUSHGATEWAY_URL"),
         )
     }
 

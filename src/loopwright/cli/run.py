@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loopwright.cli import features
+from loopwright.cli import features, push
 from loopwright.cli.context import Context, on_loop
 from loopwright.errors import DataError, GateError, LoopwrightError, RunError
 
@@ -45,11 +45,11 @@ def run(context: Context, reason: str) -> int:
     _close_interrupted(context, engine)
     with _Live(context) as live:
         status = _start(context, code, reason, live.show)
-    if status.state == "cancelled":
-        raise click.exceptions.Abort
-    if status.error is not None:
-        raise _failure(status)
+    if status.state == "cancelled" or status.error is not None:
+        push.ended(context, status, outcome(status), {})
+        raise click.exceptions.Abort if status.state == "cancelled" else _failure(status)
     judged = judgement(context, status.run)
+    push.ended(context, status, outcome(status), judged["metrics"])
     failed = [gate for gate in judged["gates"] if not gate["passed"]]
     refusal = GateError(
         "no version was registered: " + "; ".join(f"{one['gate']} {one['metric']}: {one['detail']}" for one in failed),

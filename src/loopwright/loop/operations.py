@@ -8,6 +8,7 @@ from pydantic import Field
 from loopwright.durations import Budget, Duration, FalseAlarmBudget
 from loopwright.loop.archive import Archive
 from loopwright.loop.fields import Declared, Share
+from loopwright.loop.push import RemoteWrite
 
 
 class Monitor(Declared):
@@ -25,6 +26,9 @@ class Monitor(Declared):
     )
     bins: int = Field(10, ge=2, le=50, description="Quantile bins for a number; top categories for a string.")
     archive: Archive | None = Field(None, description="Keep prediction events as Parquet files; default not.")
+    remote_write: RemoteWrite | None = Field(
+        None, description="Push metrics where they cannot be scraped; default not."
+    )
 
 
 class Retrain(Declared):

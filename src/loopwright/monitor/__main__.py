@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -137,6 +138,7 @@ async def _serve(loop: Loop, setting: settings.Settings, listener: socket.socket
 
     from loopwright.monitor.alerts import Poster
     from loopwright.monitor.app import build
+    from loopwright.monitor.push import RemoteWriter
     from loopwright.monitor.state import Monitor
 
     async with httpx.AsyncClient(timeout=5.0, trust_env=False) as client:
@@ -144,14 +146,17 @@ async def _serve(loop: Loop, setting: settings.Settings, listener: socket.socket
         monitor = Monitor(
             loop, setting.clock, poster.offer if poster else lambda content: None, archive=_archive(loop, setting)
         )
-        app = build(monitor, poster, token=setting.token)
+        host, port = listener.getsockname()[:2]
+        declared = loop.monitor.remote_write
+        instance = f"{socket.gethostname()}:{port}"
+        writer = RemoteWriter(client, declared, instance, time.time) if declared else None
+        app = build(monitor, poster, token=setting.token, writer=writer)
         config = uvicorn.Config(
             app, access_log=False, log_config=None, log_level="warning", lifespan="on", timeout_graceful_shutdown=5
         )
         # uvicorn stops gracefully on these signals and then raises them again; here that is the ordinary end.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)
-        host, port = listener.getsockname()[:2]
         log.info(
             "monitor of %s on http://%s:%d, window %.3g s, look every %.3g s",
             loop.name, host, port, monitor.rule.window, monitor.rule.look,

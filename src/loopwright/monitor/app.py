@@ -11,7 +11,7 @@ import logging
 import re
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from functools import partial
@@ -28,6 +28,7 @@ from loopwright.monitor.alerts import Poster
 from loopwright.monitor.counters import OtherProfileError
 from loopwright.monitor.events import EventError, check, decode
 from loopwright.monitor.labels import LabelError
+from loopwright.monitor.push import RemoteWriter
 from loopwright.monitor.state import Monitor
 from loopwright.statistics.profile import Profile
 
@@ -66,6 +67,7 @@ class _Handlers:
 
     def __init__(self, monitor: Monitor, poster: Poster | None, token: str, now: Callable[[], float]) -> None:
         self.monitor, self.poster, self.token, self.now = monitor, poster, token, now
+        self.writer: RemoteWriter | None = None
         self.arrived = asyncio.Event()
         self._labels = msgspec.json.Decoder(_LabelMessage)
 
@@ -133,9 +135,13 @@ class _Handlers:
         )
 
     async def metrics(self, request: Request) -> Response:
-        outcomes = self.poster.outcomes if self.poster else Counter[str]()
-        text = exposition.render(self.monitor.samples(outcomes))
-        return Response(text, media_type=exposition.CONTENT_TYPE)
+        return Response(exposition.render(self.samples()), media_type=exposition.CONTENT_TYPE)
+
+    def samples(self) -> Iterator[exposition.Sample]:
+        """All metrics' samples."""
+        yield from self.monitor.samples(self.poster.outcomes if self.poster else Counter[str]())
+        if self.writer is not None:
+            yield from self.writer.samples()
 
     async def drift(self, request: Request) -> Response:
         return JSONResponse(self.monitor.drift())
@@ -187,10 +193,16 @@ class _Handlers:
 
 
 def build(
-    monitor: Monitor, poster: Poster | None = None, *, token: str = "", now: Callable[[], float] = time.time
+    monitor: Monitor,
+    poster: Poster | None = None,
+    *,
+    token: str = "",
+    now: Callable[[], float] = time.time,
+    writer: RemoteWriter | None = None,
 ) -> Starlette:
     """The application. `token` is asked of whoever writes when it is not empty; `now` is the real time in seconds."""
     handlers = _Handlers(monitor, poster, token, now)
+    handlers.writer = writer
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -199,6 +211,8 @@ def build(
         work = [handlers.count, handlers.look, handlers.repeat, *([poster.run] if poster else [])]
         if monitor.archive is not None:
             work += [partial(monitor.archive.run, now), monitor.archive.clean]
+        if writer is not None:
+            work.append(partial(writer.run, handlers.samples))
         tasks = [asyncio.create_task(_kept(job)) for job in work]
         try:
             yield
@@ -212,6 +226,8 @@ def build(
                 pass
             if monitor.archive is not None:
                 await monitor.archive.close(SHIPPING)
+            if writer is not None:
+                await writer.close(handlers.samples)
             log.info("stopped")
 
     return Starlette(

@@ -103,11 +103,14 @@ ARCHIVE_GATHERED = Metric(
     "loopwright_archive_gathered_rows", "gauge", "Predictions in memory that no file has yet.", ("loop",)
 )
 ARCHIVE_SPOOL = Metric("loopwright_archive_spool_bytes", "gauge", "Bytes on disk that wait for the store.", ("loop",))
+PUSHES = Metric(
+    "loopwright_remote_write_pushes_total", "counter", "Pushes of these metrics by what became of them.", ("outcome",)
+)
 
 METRICS = (
     EVENTS, FEATURE_BIN, PREDICTION_BIN, PREDICTION_BUCKET, FEATURE_REFERENCE, PREDICTION_REFERENCE, LOSS_COUNT,
     LOSS_SUM, LOSS_SQUARES, DRIFT_DISTANCE, DRIFT_SCORE, DRIFT_EVENTS, DRIFT_ALARM, REJECTED, UNKNOWN_COLUMNS, ALERTS,
-    ARCHIVE_ROWS, ARCHIVE_FAILED, ARCHIVE_EXPIRED, ARCHIVE_GATHERED, ARCHIVE_SPOOL,
+    ARCHIVE_ROWS, ARCHIVE_FAILED, ARCHIVE_EXPIRED, ARCHIVE_GATHERED, ARCHIVE_SPOOL, PUSHES,
 )  # fmt: skip
 
 Sample = tuple[Metric, Sequence[str], float]

@@ -73,7 +73,7 @@ def monitor(loop: Loop) -> Manifest:
             f"--port={MONITOR_PORT}",
             f"--alerts={serving.alerts}",
         ],
-        "env": [_token(loop), *_archive(loop)],
+        "env": [_token(loop), *_archive(loop), *_remote_write(loop)],
         "ports": [{"name": "monitor", "containerPort": MONITOR_PORT, "protocol": "TCP"}],
         "readinessProbe": _probe("/healthz", MONITOR_PORT, period=5),
         "livenessProbe": _probe("/healthz", MONITOR_PORT, period=20, timeout=10, failures=6),
@@ -110,18 +110,19 @@ def _archive(loop: Loop) -> list[Manifest]:
             expected="s3://BUCKET/PREFIX or gs://BUCKET/PREFIX on a cluster",
             do="name a bucket, or leave `monitor.archive` out",
         )
-    # A key of a Secret is named as its others are: aws-access-key-id.
-    return [
-        {
-            "name": name,
-            "valueFrom": {
-                "secretKeyRef": {
-                    "name": loop.serving.secret, "key": name.lower().replace("_", "-"), "optional": True,
-                }
-            },
-        }
-        for name in BUCKET_KEYS[scheme]
-    ]  # fmt: skip
+    return [_optional(loop, name, name) for name in BUCKET_KEYS[scheme]]
+
+
+def _remote_write(loop: Loop) -> list[Manifest]:
+    """Who pushes metrics, where the Secret says so."""
+    names = ("REMOTE_WRITE_TOKEN", "REMOTE_WRITE_USER") if loop.monitor.remote_write else ()
+    return [_optional(loop, f"LOOPWRIGHT_{name}", name) for name in names]
+
+
+def _optional(loop: Loop, name: str, key: str) -> Manifest:
+    """A variable from the Secret, if it has the key, which is named as its others are: aws-access-key-id."""
+    reference = {"name": loop.serving.secret, "key": key.lower().replace("_", "-"), "optional": True}
+    return {"name": name, "valueFrom": {"secretKeyRef": reference}}
 
 
 def _probe(path: str, port: int, *, period: int, timeout: int | None = None, failures: int | None = None) -> Manifest:
