@@ -16,7 +16,12 @@ def snapshot(loop: str, root: str, run: str, cause: int, rows: Output[Dataset]) 
 
     with recording.step("snapshot", loop, run, cause) as step:
         step.facts = run_step(
-            step.loop, Path(root), step.settings.snapshots, Path(rows.path), step.settings.clock.now()
+            step.loop,
+            Path(root),
+            step.settings.snapshots,
+            Path(rows.path),
+            step.settings.clock.now(),
+            step.of_run("rows"),
         )
         rows.metadata.update({"snapshot": step.facts["id"], "rows": step.facts["rows"]})
     return step.number

@@ -69,7 +69,7 @@ def _close_interrupted(context: Context, engine: "Engine") -> None:
     """Write the end of runs whose command was killed before it could: an open run stands in the way of every alarm."""
     from loopwright.engines.protocol import ENDED
     from loopwright.ledger import DuplicateEntry
-    from loopwright.trigger.decide import runs
+    from loopwright.trigger.records import runs
 
     name = context.loop.name
     known = {status.run: status for status in engine.runs(name)}

@@ -14,8 +14,8 @@ from loopwright.cli.context import Context
 from loopwright.engines import protocol
 from loopwright.errors import LoopwrightError, RolledBack, ServingError
 from loopwright.ledger import Entry
-from loopwright.trigger.decide import INTERRUPTED
 from loopwright.trigger.execute import RunResult
+from loopwright.trigger.records import INTERRUPTED
 from loopwright.trigger.service import Trigger
 
 log = logging.getLogger("loopwright.trigger")

@@ -71,6 +71,8 @@ class Loop(Declared):
             if metric not in known:
                 raise ValueError(f"gates: {metric} is no metric of {self.model.task}; there are {', '.join(known)}")
         self._archivable()
+        if self.retrain.rows == "after_onset" and self.data.timestamp is None:
+            raise ValueError("retrain: rows after_onset needs `data.timestamp`, which says when a row was observed")
         return self
 
     def _archivable(self) -> None:

@@ -1,11 +1,12 @@
-"""The declared operation: when live data counts as drifted, and when an alarm may start a run."""
+"""The declared operation: when live data counts as drifted, and what may start a run."""
 
 from datetime import timedelta
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, model_validator
 
 from loopwright.durations import Budget, Duration, FalseAlarmBudget
+from loopwright.loop import hours
 from loopwright.loop.archive import Archive
 from loopwright.loop.fields import Declared, Share
 from loopwright.loop.push import RemoteWrite
@@ -31,11 +32,51 @@ class Monitor(Declared):
     )
 
 
-class Retrain(Declared):
-    """When an alarm may start a run."""
+class Suspect(Declared):
+    """How much more of a drifted feature may be odd than in its reference before its source is suspected."""
 
-    on: tuple[Literal["drift"], ...] = ("drift",)
+    missing: Share = Field(0.1, description="Values that are missing.")
+    new_values: Share = Field(0.1, description="Values of a category that the reference does not list.")
+    out_of_range: Share = Field(0.5, description="Numbers below or above all of the reference.")
+
+
+class Retrain(Declared):
+    """What may start a run by itself, when it may, and on which rows."""
+
+    on: tuple[Literal["drift", "performance", "new_data", "schedule", "registry"], ...] = Field(
+        ("drift",),
+        description="drift, performance: an alarm. new_data: labelled rows came. schedule: it is time. registry: a "
+        "model of `upstream` has a new champion.",
+    )
+    schedule: Annotated[str, AfterValidator(hours.check_cron)] | None = Field(
+        None, description='With schedule: when, as cron writes it: "0 2 * * 0" is Sundays at 2.'
+    )
+    upstream: tuple[str, ...] = Field((), description="With registry: the registered models that this one builds on.")
+    timezone: Annotated[str, AfterValidator(hours.check_timezone)] = Field(
+        "UTC", description="The time zone of the schedule and the quiet hours, such as Europe/Berlin."
+    )
+    quiet_hours: Annotated[tuple[str, ...], AfterValidator(hours.check_quiet)] = Field(
+        (), description='When no run starts by itself: "22:00-06:00", "sat-sun", "mon-fri 08:00-18:00".'
+    )
+    debounce: Duration = Field(timedelta(0), description="How long an alarm must have fired before a run starts.")
     cooldown: Duration = Field(timedelta(hours=24), description="The least time between two automatic runs.")
     min_new_rows: int = Field(0, ge=0, description="Labelled rows that must have come since the last snapshot.")
     daily_cap: int = Field(4, ge=1, description="The most automatic runs in 24 hours.")
     max_failures: int = Field(3, ge=1, description="After this many failed runs in a row, a person must start one.")
+    suspect: Suspect = Field(
+        Suspect(), description="Beyond these an alarm starts no run, as its source is to be checked first; 1 is never."
+    )
+    rows: Literal["all", "after_onset"] = Field(
+        "all", description="What an alarm's run uses: all rows, or those since the drift began, where there are enough."
+    )
+    min_rows: int = Field(1000, ge=1, description="With after_onset: with fewer labelled rows than this, all are used.")
+    dry_run: bool = Field(False, description="Decide and write it down, and start nothing; a person still can.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for source, key, given in (("schedule", "schedule", self.schedule), ("registry", "upstream", self.upstream)):
+            if source in self.on and not given:
+                raise ValueError(f"`on` has {source}, which needs `{key}`")
+            if given and source not in self.on:
+                raise ValueError(f"`{key}` is given, and `on` does not have {source}")
+        return self

@@ -8,6 +8,7 @@ before the `firing` it ends.
 import asyncio
 import logging
 from collections import Counter, deque
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ import httpx
 from loopwright.durations import Clock, format_duration
 from loopwright.http import bearer
 from loopwright.loop import Loop
+from loopwright.monitor import odd
 from loopwright.monitor.drift import Alert, Notice
 
 ALERT_NAME = "LoopwrightDrift"
@@ -28,15 +30,29 @@ _NO_TIME = "0001-01-01T00:00:00Z"
 log = logging.getLogger(__name__)
 
 
-def body(loop: Loop, clock: Clock, version: str, notice: Notice, window: float) -> dict[str, Any]:
-    """The webhook body of a notice; `window` in real seconds, times on the loop's clock."""
+def body(
+    loop: Loop,
+    clock: Clock,
+    version: str,
+    notice: Notice,
+    window: float,
+    oddities: Mapping[str, Mapping[str, float]] | None = None,
+) -> dict[str, Any]:
+    """The webhook body of a notice; `window` in real seconds, times on the loop's clock.
+
+    `oddities` are what `odd.of` says of the features; each is an annotation, as a share.
+    """
+    found = oddities or {}
     group = {"alertname": ALERT_NAME, "loop": loop.name, "version": version}
     common = {**group, "severity": SEVERITY}
     span = format_duration(timedelta(seconds=window * clock.speed))
     names = ", ".join(notice.alerts)
     alerts = [
-        _alert(common, clock, name, alert, notice.events, span, loop.name) for name, alert in notice.alerts.items()
+        _alert(common, clock, name, alert, notice.events, span, loop.name, found.get(name, {}))
+        for name, alert in notice.alerts.items()
     ]
+    suspected = odd.suspected(loop, found) if notice.firing else []
+    advice = f" Check the source of {', '.join(suspected)} first: no run starts by itself." if suspected else ""
     return {
         "version": "4",
         "groupKey": "{}:{" + ", ".join(f'{key}="{value}"' for key, value in sorted(group.items())) + "}",
@@ -45,14 +61,24 @@ def body(loop: Loop, clock: Clock, version: str, notice: Notice, window: float) 
         "receiver": RECEIVER,
         "groupLabels": group,
         "commonLabels": common,
-        "commonAnnotations": {"window": span, "description": f"{loop.name} version {version}: drift in {names}."},
+        "commonAnnotations": {
+            "window": span,
+            "description": f"{loop.name} version {version}: drift in {names}.{advice}",
+        },
         "externalURL": "",
         "alerts": alerts,
     }
 
 
 def _alert(
-    common: dict[str, str], clock: Clock, name: str, alert: Alert, events: int, span: str, loop: str
+    common: dict[str, str],
+    clock: Clock,
+    name: str,
+    alert: Alert,
+    events: int,
+    span: str,
+    loop: str,
+    oddities: Mapping[str, float],
 ) -> dict[str, Any]:
     labels = {**common, "feature": name}
     distance, score = alert.score.distance, alert.score.score
@@ -64,6 +90,7 @@ def _alert(
             "distance": f"{distance:.6f}",
             "score": f"{score:.6f}",
             "window": span,
+            **{what: f"{share:.6f}" for what, share in oddities.items()},
         },
         "startsAt": clock.at(alert.starts_at).isoformat(),
         "endsAt": _NO_TIME if alert.ends_at is None else clock.at(alert.ends_at).isoformat(),

@@ -9,6 +9,7 @@ from typing import Any
 from loopwright.durations import Clock, format_duration
 from loopwright.loop import Loop
 from loopwright.monitor import exposition as metrics
+from loopwright.monitor import odd
 from loopwright.monitor.alerts import body
 from loopwright.monitor.answers import Answers
 from loopwright.monitor.archive import Archive
@@ -88,7 +89,9 @@ class Monitor:
     def _notify(self, notice: Notice | None) -> None:
         if notice is None or self._version is None:
             return
-        content = body(self.loop, self.clock, self._version, notice, self.rule.window)
+        counts = self.counters.versions.get(self._version)
+        oddities = odd.of(counts.profile, counts.window(), notice.alerts) if counts else {}
+        content = body(self.loop, self.clock, self._version, notice, self.rule.window, oddities)
         log.info("drift %s: %s", content["status"], content["commonAnnotations"]["description"])
         self._send(content)
 

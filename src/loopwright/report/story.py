@@ -55,7 +55,9 @@ def _alarm(facts: Mapping[str, Any]) -> str:
         f"{feature['name']} ({feature['distance']:.2f})" if feature.get("distance") is not None else feature["name"]
         for feature in facts.get("features", [])
     )
-    return f"drift alarm on version {facts.get('version')}: {features or facts.get('summary')}"
+    more = f" and {facts['features_more']} more" if facts.get("features_more") else ""
+    what = f"{features or facts.get('summary')}{more}"
+    return f"{facts.get('source', 'drift')} alarm on version {facts.get('version')}: {what}"
 
 
 def _decision(facts: Mapping[str, Any]) -> str:
@@ -67,7 +69,11 @@ def _decision(facts: Mapping[str, Any]) -> str:
 
 def _snapshot(facts: Mapping[str, Any]) -> str:
     left_out = f", {facts['left_out']:,} too young or too old" if facts.get("left_out") else ""
-    return f"snapshot {facts['id'][:12]} was taken: {facts['rows']:,} rows of {facts['source']}{left_out}"
+    since = ""
+    if "rows_since" in facts:
+        few = f", as only {facts['rows_since']:,} came since the drift began"
+        since = f" since {facts['since'][:16].replace('T', ' ')}" if facts["since"] else few
+    return f"snapshot {facts['id'][:12]} was taken: {facts['rows']:,} rows of {facts['source']}{since}{left_out}"
 
 
 def _validated(facts: Mapping[str, Any]) -> str:
@@ -127,6 +133,9 @@ def _rolled_back(facts: Mapping[str, Any]) -> str:
 
 _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "alarm": _alarm,
+    "event": lambda facts: f"{facts['source'].replace('_', ' ')}: {facts['summary']}",
+    "scheduled": lambda facts: f"the schedule {facts['schedule']} ({facts['timezone']}) was taken up",
+    "reported": lambda facts: f"the window's rows were reported on beside the reference: {facts['report']}",
     "resolved": lambda facts: "the alarm is over",
     "decision": _decision,
     "request": lambda facts: f"{facts['by']} asked for a run: {facts['reason']}",

@@ -34,11 +34,16 @@ KINDS = {
 class Step:
     """A step under way: the loop, the settings, and the facts that its ledger entry will have."""
 
-    def __init__(self, loop: str) -> None:
+    def __init__(self, loop: str, cause: int = 0) -> None:
         self.loop = Loop.from_json(loop)
+        self._cause = cause
         self.settings = settings.read(Path.cwd())
         self.facts: Mapping[str, Any] | None = None
         self.number = 0
+
+    def of_run(self, name: str) -> Any:
+        """A fact of the entry that is the step's cause, which for the first step is the run; None where it has none."""
+        return Ledger(self.settings.ledger_url).get(self._cause).facts.get(name) if self._cause else None
 
 
 @contextmanager
@@ -46,7 +51,7 @@ def step(name: str, loop: str, run: str, cause: int) -> Iterator[Step]:
     """Run a step's body and record its facts as one entry; no facts, no entry. A cause of 0 is none."""
     _tell(step=name, state="running")
     try:
-        under_way = Step(loop)
+        under_way = Step(loop, cause)
         yield under_way
         if under_way.facts is not None:
             ledger, facts = Ledger(under_way.settings.ledger_url), {**under_way.facts, "run": run}

@@ -1,4 +1,4 @@
-"""The trigger's HTTP: Alertmanager's webhook, a person's request, what is going on, and Prometheus metrics.
+"""The trigger's HTTP: webhooks, a person's request, what is going on, the reports of alarms, and Prometheus metrics.
 
 Bodies are read only up to the size that is accepted, and every answer that is not a metric is JSON.
 """
@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from functools import wraps
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, StringConstraints, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints, ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -20,10 +20,10 @@ from starlette.routing import Route
 from loopwright import http
 from loopwright.errors import LoopwrightError, StateError
 from loopwright.ledger import Entry
-from loopwright.trigger import causes
-from loopwright.trigger.decide import failures, runs
+from loopwright.trigger import causes, hooks
 from loopwright.trigger.history import decisions, states
 from loopwright.trigger.pending import Pending
+from loopwright.trigger.records import failures, runs
 from loopwright.trigger.service import Outcome, Trigger
 
 log = logging.getLogger("loopwright.trigger")
@@ -36,7 +36,7 @@ METRICS = {
     "loopwright_trigger_decisions_total": ("counter", "Decisions in the ledger, by action and the rule that decided."),
     "loopwright_trigger_runs_total": ("counter", "Ended runs in the ledger, by state."),
     "loopwright_trigger_runs_in_flight": ("gauge", "Runs in the ledger that have not ended."),
-    "loopwright_trigger_alarms_pending": ("gauge", "Alarms that fire and wait until a run may start."),
+    "loopwright_trigger_alarms_pending": ("gauge", "Alarms and events that wait until a run may start."),
 }
 
 Handler = Callable[[Trigger, Request], Awaitable[Response]]
@@ -49,6 +49,7 @@ class RunRequest(BaseModel):
 
     reason: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
     by: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+    since: AwareDatetime | None = None
 
 
 def make_app(trigger: Trigger) -> Starlette:
@@ -71,6 +72,8 @@ def make_app(trigger: Trigger) -> Starlette:
         routes=[
             route("/v1/alerts", _guarded(_alerts), "POST"),
             route("/v1/runs", _guarded(_runs), "POST"),
+            route("/v1/data", _guarded(_data), "POST"),
+            route("/v1/registry", _registry, "POST"),
             route("/v1/state", _guarded(_state), "GET"),
             route("/healthz", _health, "GET"),
             route("/metrics", _metrics, "GET"),
@@ -114,9 +117,29 @@ async def _runs(trigger: Trigger, request: Request) -> Response:
         asked = RunRequest.model_validate_json(await _body(request))
     except ValidationError as error:
         raise causes.invalid(error, 'a body such as {"reason": "new prices", "by": "Ada"}') from error
-    outcome = await run_in_threadpool(trigger.request, asked.reason, asked.by)
+    if asked.since is not None and trigger.loop.data.timestamp is None:
+        raise causes.BodyError("since needs to know when a row was observed", expected="`data.timestamp` in loop.yaml")
+    outcome = await run_in_threadpool(trigger.request, asked.reason, asked.by, asked.since)
     if outcome.decision.action == "no":
         return JSONResponse({"error": outcome.decision.reason, **_outcome(outcome)}, 409)
+    return JSONResponse(_outcome(outcome), 202)
+
+
+async def _data(trigger: Trigger, request: Request) -> Response:
+    """A job delivered rows."""
+    received = causes.Received((hooks.delivered(await _body(request)),))
+    (outcome,) = await run_in_threadpool(trigger.receive, received)
+    return JSONResponse(_outcome(outcome), 202)
+
+
+async def _registry(trigger: Trigger, request: Request) -> Response:
+    """MLflow's webhook: signed, as it cannot send a token."""
+    body = await _body(request)
+    delivery = hooks.verify(request.headers, body, trigger.settings.token, trigger.now())
+    cause = hooks.registered(body, delivery, trigger.loop.retrain.upstream)
+    if isinstance(cause, str):
+        return JSONResponse({"ignored": cause})
+    (outcome,) = await run_in_threadpool(trigger.receive, causes.Received((cause,)))
     return JSONResponse(_outcome(outcome), 202)
 
 

@@ -18,17 +18,19 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstrai
 
 from loopwright.durations import parse_duration
 from loopwright.errors import LoopwrightError
+from loopwright.trigger.decide import ODD
 
-MAX_BYTES = 1024 * 1024
-"""The longest body that is read. An alert of ours is about 600 bytes, so that 200 of them are a tenth of it."""
+MAX_BYTES = 4 * 1024 * 1024
+"""The longest body that is read. An alert of ours is about 900 bytes, so that 1,000 of them are a quarter of it."""
 
-MAX_ALERTS = 200
-"""The most alerts in one body: one a drifted feature."""
+MAX_ALERTS = 2000
+"""The most alerts in one body: one a drifted feature. Alertmanager drops for good what is refused."""
 
 # Which `retrain.on` an alert belongs to, by its alertname. Another name stands for itself, which no loop names.
-SOURCES = {"LoopwrightDrift": "drift"}
+SOURCES = {"LoopwrightDrift": "drift", "LoopwrightPerformance": "performance"}
 
 _KEPT = 500  # characters that are kept of a text for the ledger
+_KEPT_FEATURES = 50  # features of an alarm that are kept for the ledger, the farthest drifted first
 
 Name = Annotated[str, StringConstraints(max_length=200)]
 Text = Annotated[str, StringConstraints(max_length=4096)]
@@ -68,12 +70,14 @@ class Notification(_Body):
 
 @dataclass(frozen=True)
 class Cause:
-    """A firing episode: its source and group, the ledger key that all its repeats share, and the entry's facts."""
+    """A firing episode, or an event: its source and group, the ledger key that all its repeats share, its facts."""
 
     source: str
     group: str
     key: str
     facts: Mapping[str, Any]
+    kind: Literal["alarm", "event"] = "alarm"
+    """The kind of its entry."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +101,8 @@ class Received:
 def read(body: bytes, loop: str) -> Received:
     """Read a webhook body for `loop`.
 
-    Raises BodyError: status 413 when it is over 1 MiB or has more than 200 alerts, 400 when it is not a version 4 body.
+    Raises BodyError: status 413 when it is over 4 MiB or has more than 2,000 alerts, 400 when it is not a version 4
+    body.
     """
     notification = _parse(body)
     ours: dict[str, list[Alert]] = {}
@@ -150,15 +155,22 @@ def invalid(error: ValidationError, expected: str) -> BodyError:
 def _cause(source: str, group: str, firing: list[Alert]) -> Cause:
     first = min(firing, key=lambda alert: alert.startsAt)
     starts = first.startsAt.astimezone(UTC)
+    # What is odd is what a run is held back for, so it is kept before what has only drifted far.
+    features = sorted(
+        (_feature(alert) for alert in firing if alert.labels.get("feature")),
+        key=lambda feature: (-max(feature.get("odd", {}).values(), default=0.0), -(feature["distance"] or 0.0)),
+    )
     facts = {
         "source": source,
         "group": group,
         "version": first.labels.get("version"),
-        "features": [_feature(alert) for alert in firing if alert.labels.get("feature")],
+        "features": features[:_KEPT_FEATURES],
         "starts_at": starts.isoformat(),
         "window_seconds": _seconds(first.annotations.get("window")),
         "summary": first.annotations.get("summary", f"{source} is firing")[:_KEPT],
     }
+    if len(features) > _KEPT_FEATURES:
+        facts["features_more"] = len(features) - _KEPT_FEATURES
     return Cause(source, group, f"alarm/{_episode(source, group, starts)}", facts)
 
 
@@ -170,7 +182,9 @@ def _episode(source: str, group: str, starts: datetime) -> str:
 def _feature(alert: Alert) -> dict[str, Any]:
     notes = alert.annotations
     name = alert.labels["feature"][:_KEPT]
-    return {"name": name, "distance": _number(notes.get("distance")), "score": _number(notes.get("score"))}
+    odd = {what: share for what in ODD if (share := _number(notes.get(what))) is not None}
+    feature = {"name": name, "distance": _number(notes.get("distance")), "score": _number(notes.get("score"))}
+    return {**feature, "odd": odd} if odd else feature
 
 
 def _number(text: str | None) -> float | None:

@@ -4,38 +4,43 @@ Nothing is remembered between decisions but the ledger, so two triggers on one l
 to the same answer.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from loopwright.durations import Clock, format_duration
 from loopwright.errors import DataError
 from loopwright.ledger import Entry
 from loopwright.loop import Retrain
+from loopwright.loop.hours import quiet_until
+from loopwright.trigger.records import ALARM, REQUEST, Run, failures, runs, unclaimed
 
 DAY = timedelta(days=1)
 
 # How long until labelled rows are counted again: nothing announces them, and counting reads the source.
 RECOUNT = timedelta(minutes=10)
 
-INTERRUPTED = "interrupted"
-"""The error of a run that was cut off with its process: it says nothing about the data or the code."""
-
 Rule = Literal[
     "alarm",
+    "event",
     "person",
     "source",
     "superseded",
+    "dry_run",
+    "source_suspect",
     "in_flight",
+    "debounce",
+    "quiet_hours",
     "breaker",
     "cooldown",
     "daily_cap",
     "min_new_rows",
     "resolved",
 ]
-FINAL: frozenset[str] = frozenset({"source", "superseded"})
-"""The rules whose `no` time does not change: an alarm that meets one is not kept."""
+
+# What of a drifted feature is held against `retrain.suspect`, in words.
+ODD = {"missing": "missing", "new_values": "new to it", "out_of_range": "out of its range"}
 
 
 @dataclass(frozen=True)
@@ -46,28 +51,6 @@ class Decision:
     rule: Rule
     reason: str
     until: datetime | None = None
-
-
-@dataclass(frozen=True)
-class Run:
-    """A run as the ledger has it; `state` is None while it is in flight."""
-
-    entry: Entry
-    name: str
-    automatic: bool
-    ended: Entry | None
-
-    @property
-    def state(self) -> str | None:
-        """How it ended."""
-        return str(self.ended.facts["state"]) if self.ended else None
-
-    @property
-    def cut_off(self) -> bool:
-        """Whether it was cancelled, or its process was killed: it neither failed nor went through."""
-        return self.ended is not None and (
-            self.state == "cancelled" or (self.state == "failed" and self.ended.facts.get("error") == INTERRUPTED)
-        )
 
 
 def decide(
@@ -81,91 +64,35 @@ def decide(
 ) -> Decision:
     """Decide about one cause.
 
-    `entries` are the loop's, in order; `cause` is an `alarm` or a person's `request`; `now` is real time in UTC;
-    `new_rows` counts the labelled rows that came after the last snapshot, and is asked last, as it reads the source;
-    `busy` says what else keeps the trigger from starting a run, such as a rollout that is under way.
+    `entries` are the loop's, in order; `cause` is an `alarm`, an `event` or a person's `request`; `now` is real time in
+    UTC; `new_rows` counts the labelled rows that came after the last snapshot, and is asked last, as it reads the
+    source; `busy` says what else keeps the trigger from starting a run, such as a rollout that is under way.
     """
-    person = cause.kind == "request"
-    if not person and (final := _final(rules, entries, cause)):
+    person = cause.kind == REQUEST
+    if not person and (final := _final(rules, entries, cause) or _source_suspect(rules, cause)):
         return final
     known = runs(entries)
     if blocked := _in_flight(known, entries) or busy:
         return Decision("no", "in_flight", blocked)
     if person:
         return Decision("start", "person", f"{cause.facts['by']} asked for a run: {cause.facts['reason']}")
+    begun = _begun(rules, known, entries)
     return (
-        _breaker(rules, known)
-        or _cooldown(rules, clock, known, now)
-        or _daily_cap(rules, clock, known, now)
+        _debounce(rules, clock, cause, now)
+        or _quiet_hours(rules, clock, now)
+        or _breaker(rules, known)
+        or _cooldown(rules, clock, begun, now)
+        or _daily_cap(rules, clock, begun, now)
         or _min_new_rows(rules, clock, now, new_rows)
-        or Decision("start", "alarm", f"{cause.facts['summary']}; no rule holds a run back")
+        or _start(rules, cause)
     )
 
 
-def runs(entries: Sequence[Entry]) -> list[Run]:
-    """Every run among the entries, in order. A run is automatic if the decision behind it was about an alarm."""
-    numbered = {entry.number: entry for entry in entries}
-    ends = {entry.facts["run"]: entry for entry in reversed(entries) if entry.kind == "run_ended"}
-    found = []
-    for entry in entries:
-        if entry.kind != "run":
-            continue
-        decision = numbered.get(entry.cause or 0)
-        origin = numbered.get((decision.cause if decision else None) or 0)
-        name = str(entry.facts["run"])
-        found.append(Run(entry, name, origin is not None and origin.kind == "alarm", ends.get(name)))
-    return found
-
-
-def starts(entries: Sequence[Entry]) -> list[Entry]:
-    """A trigger's decisions to start a run, in order; their keys are `<loop>/start/<n>`."""
-    return [entry for entry in entries if entry.kind == "decision" and "/start/" in (entry.key or "")]
-
-
-def unclaimed(entries: Sequence[Entry]) -> list[Entry]:
-    """Decisions to start whose run is not written yet: whoever decided is about to write it, or was stopped there."""
-    behind = {entry.cause for entry in entries if entry.kind == "run"}
-    return [entry for entry in starts(entries) if entry.number not in behind]
-
-
-def attempts(entries: Sequence[Entry], cause: int) -> list[Entry]:
-    """The decisions to start a run because of this cause, in order: the n-th is its n-th attempt."""
-    return [decision for decision in starts(entries) if decision.cause == cause]
-
-
-def standing(entries: Sequence[Entry], cause: Entry) -> Entry | None:
-    """The decision that still answers this cause; None when it has none, or an alarm's run came to nothing.
-
-    A run came to nothing when it ended without a version, or its version was taken back, and nothing was promoted
-    after it. A version that waits for its rollout or for an approval may still be the answer.
-    """
-    made = attempts(entries, cause.number)
-    if not made:
-        return None
-    run = next((run for run in runs(entries) if run.entry.cause == made[-1].number), None)
-    return None if cause.kind == "alarm" and run is not None and _came_to_nothing(run, entries) else made[-1]
-
-
-def _came_to_nothing(run: Run, entries: Sequence[Entry]) -> bool:
-    if run.ended is None:
-        return False
-    version, taken_back = run.ended.facts.get("version"), False
-    for entry in entries:
-        mine = version is not None and entry.facts.get("version") == version and entry.number > run.entry.number
-        if entry.kind == "promoted" and (mine or entry.number > run.ended.number):
-            return False
-        taken_back |= entry.kind == "rolled_back" and mine
-    return version is None or taken_back
-
-
-def failures(known: Sequence[Run]) -> int:
-    """How many of the newest ended runs failed in a row, but for those that were cut off."""
-    count = 0
-    for run in reversed([run for run in known if run.ended and not run.cut_off]):
-        if run.state != "failed":
-            break
-        count += 1
-    return count
+def _start(rules: Retrain, cause: Entry) -> Decision:
+    summary = cause.facts["summary"]
+    if rules.dry_run:
+        return Decision("no", "dry_run", f"{summary}; a run would start now, and retrain.dry_run is set")
+    return Decision("start", "alarm" if cause.kind == ALARM else "event", f"{summary}; no rule holds a run back")
 
 
 def _final(rules: Retrain, entries: Sequence[Entry], cause: Entry) -> Decision | None:
@@ -178,7 +105,22 @@ def _final(rules: Retrain, entries: Sequence[Entry], cause: Entry) -> Decision |
         what = "was promoted since" if promoted.number > cause.number else "is the champion"
         reason = f"the alarm is about version {version}, and version {promoted.facts['version']} {what}"
         return Decision("no", "superseded", reason)
-    return None
+    said = next((entry for entry in _dry(rules, entries) if entry.cause == cause.number), None)
+    return Decision("no", "dry_run", str(said.facts["reason"])) if said else None
+
+
+def _source_suspect(rules: Retrain, cause: Entry) -> Decision | None:
+    """To learn a broken source by heart would make its fault the new normal, and the alarm would be over."""
+    limits: Mapping[str, float] = rules.suspect.model_dump()
+    found = [
+        f"{share:.0%} more of {feature['name']} is {ODD[what]} than before"
+        for feature in cause.facts.get("features", ())
+        for what, share in feature.get("odd", {}).items()
+        if share > limits[what]
+    ]
+    if not found:
+        return None
+    return Decision("no", "source_suspect", f"check the source first: {', '.join(found)}; a person can start a run")
 
 
 def _in_flight(known: Sequence[Run], entries: Sequence[Entry]) -> str:
@@ -186,6 +128,26 @@ def _in_flight(known: Sequence[Run], entries: Sequence[Entry]) -> str:
         if not run.ended:
             return f"the run {run.name} is in flight"
     return "a run is about to start" if unclaimed(entries) else ""
+
+
+def _debounce(rules: Retrain, clock: Clock, cause: Entry, now: datetime) -> Decision | None:
+    until = cause.at + timedelta(seconds=clock.seconds(rules.debounce))
+    if cause.kind != ALARM or now >= until:
+        return None
+    reason = f"retrain.debounce is {format_duration(rules.debounce)}, and the alarm came less ago"
+    return Decision("no", "debounce", f"{reason}: not before {_moment(until)}", until)
+
+
+def _quiet_hours(rules: Retrain, clock: Clock, now: datetime) -> Decision | None:
+    if not rules.quiet_hours:
+        return None
+    here = clock.at(now.timestamp())
+    end = quiet_until(rules.quiet_hours, rules.timezone, here)
+    if end is None:
+        return None
+    until = now + timedelta(seconds=clock.seconds(end - here))
+    reason = f"retrain.quiet_hours has {', '.join(rules.quiet_hours)} ({rules.timezone})"
+    return Decision("no", "quiet_hours", f"{reason}: not before {_moment(until)}", until)
 
 
 def _breaker(rules: Retrain, known: Sequence[Run]) -> Decision | None:
@@ -196,23 +158,43 @@ def _breaker(rules: Retrain, known: Sequence[Run]) -> Decision | None:
     return Decision("no", "breaker", f"{what}, and retrain.max_failures is {rules.max_failures}: a person starts one")
 
 
-def _cooldown(rules: Retrain, clock: Clock, known: Sequence[Run], now: datetime) -> Decision | None:
-    automatic = [run for run in known if run.automatic]
-    if not automatic:
+@dataclass(frozen=True)
+class _Begun:
+    """A run that started by itself, or in a dry run would have: its moment, and what it is called."""
+
+    at: datetime
+    name: str
+
+
+def _begun(rules: Retrain, known: Sequence[Run], entries: Sequence[Entry]) -> list[_Begun]:
+    real = [_Begun(run.entry.at, run.name) for run in known if run.automatic]
+    dry = [_Begun(entry.at, f"the dry run of entry {entry.number}") for entry in _dry(rules, entries)]
+    return sorted([*real, *dry], key=lambda begun: begun.at)
+
+
+def _dry(rules: Retrain, entries: Sequence[Entry]) -> list[Entry]:
+    """The runs that a dry run would have started; they count among themselves, and no longer when it is over."""
+    if not rules.dry_run:
+        return []
+    return [entry for entry in entries if entry.kind == "decision" and entry.facts.get("rule") == "dry_run"]
+
+
+def _cooldown(rules: Retrain, clock: Clock, begun: Sequence[_Begun], now: datetime) -> Decision | None:
+    if not begun:
         return None
-    until = automatic[-1].entry.at + timedelta(seconds=clock.seconds(rules.cooldown))
+    until = begun[-1].at + timedelta(seconds=clock.seconds(rules.cooldown))
     if now >= until:
         return None
-    reason = f"retrain.cooldown is {format_duration(rules.cooldown)}, and {automatic[-1].name} started less ago"
+    reason = f"retrain.cooldown is {format_duration(rules.cooldown)}, and {begun[-1].name} started less ago"
     return Decision("no", "cooldown", f"{reason}: not before {_moment(until)}", until)
 
 
-def _daily_cap(rules: Retrain, clock: Clock, known: Sequence[Run], now: datetime) -> Decision | None:
+def _daily_cap(rules: Retrain, clock: Clock, begun: Sequence[_Begun], now: datetime) -> Decision | None:
     day = timedelta(seconds=clock.seconds(DAY))
-    today = [run for run in known if run.automatic and run.entry.at > now - day]
+    today = [one for one in begun if one.at > now - day]
     if len(today) < rules.daily_cap:
         return None
-    until = today[-rules.daily_cap].entry.at + day
+    until = today[-rules.daily_cap].at + day
     reason = f"{len(today)} automatic runs started in 24 hours, and retrain.daily_cap is {rules.daily_cap}"
     return Decision("no", "daily_cap", f"{reason}: not before {_moment(until)}", until)
 
@@ -229,6 +211,22 @@ def _min_new_rows(rules: Retrain, clock: Clock, now: datetime, new_rows: Callabl
         return None
     reason = f"{count} labelled rows came after the last snapshot, and retrain.min_new_rows is {rules.min_new_rows}"
     return Decision("no", "min_new_rows", reason, again)
+
+
+def rows(rules: Retrain, cause: Entry) -> dict[str, Any] | None:
+    """Which rows a run is to use, as its entry says it: those since `since`, unless there are fewer than `least`.
+
+    None is all rows. The drift of an alarm began with the first of the windows in which it was seen; both times are
+    the loop's. What a person asks for says it itself.
+    """
+    since = cause.facts.get("since")
+    if cause.kind == REQUEST:
+        return {"since": since, "least": 0} if since else None
+    if rules.rows != "after_onset" or cause.kind != ALARM:
+        return None
+    window = timedelta(seconds=cause.facts.get("window_seconds") or 0)
+    onset = datetime.fromisoformat(cause.facts["starts_at"]) - window
+    return {"since": onset.isoformat(), "least": rules.min_rows}
 
 
 def _moment(at: datetime) -> str:

@@ -14,8 +14,8 @@ from typing import Literal, Protocol
 from loopwright.errors import GateError, LoopwrightError, StateError
 from loopwright.ledger import DuplicateEntry, Entry
 from loopwright.loop import Loop
-from loopwright.trigger.decide import INTERRUPTED, runs
 from loopwright.trigger.history import History
+from loopwright.trigger.records import INTERRUPTED, runs
 from loopwright.trigger.rollouts import Rollouts, is_claimed
 
 log = logging.getLogger("loopwright.trigger")

@@ -12,11 +12,17 @@ from datetime import datetime
 from typing import Any, get_args
 
 from loopwright.ledger import DuplicateEntry, Entry, Ledger
-from loopwright.trigger.decide import Rule, runs
+from loopwright.trigger.decide import Rule
+from loopwright.trigger.records import runs
 
 log = logging.getLogger("loopwright.trigger")
 
-KINDS = frozenset({"alarm", "request", "decision", "run", "run_ended", "registered", "promoted", "rolled_back"})
+KINDS = frozenset(
+    {
+        *("alarm", "event", "request", "scheduled", "decision", "run", "snapshot", "run_ended"),
+        *("registered", "promoted", "rolled_back", "reported"),
+    }
+)
 
 
 class History:
@@ -52,7 +58,7 @@ class History:
             entry = self.append(kind, facts, cause=cause, key=key)
         except DuplicateEntry:
             return
-        log.info("%s %d: %s", kind, entry.number, facts["reason"])
+        log.info("%s %d: %s", kind, entry.number, facts.get("reason") or facts)
 
 
 def decisions(entries: Sequence[Entry]) -> Counter[tuple[str, str]]:

@@ -10,8 +10,8 @@ from datetime import datetime
 
 from loopwright.ledger import Entry
 from loopwright.trigger import pending
-from loopwright.trigger.decide import INTERRUPTED, Run
 from loopwright.trigger.execute import UNKNOWN_SECONDS, RunResult
+from loopwright.trigger.records import INTERRUPTED, Run
 
 # Real seconds that a run has been seen as ended before it is closed.
 ENDED_SECONDS = 10.0

@@ -1,4 +1,4 @@
-"""The alarms that fire and may not start a run yet, and when to decide about each of them again."""
+"""The alarms and events that may not start a run yet, and when to decide about each of them again."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +32,16 @@ class Waiting:
     def __init__(self, clock: Callable[[], datetime]) -> None:
         self._clock = clock
         self._kept: dict[int, Pending] = {}
+        self._admitted: dict[int, tuple[str, str]] = {}
         self._at_once = False
+
+    def admit(self, cause: Entry) -> None:
+        """This cause holds: it was told of, and is to be decided about."""
+        self._admitted[cause.number] = (cause.facts["source"], cause.facts["group"])
+
+    def admitted(self, number: int) -> bool:
+        """Whether it still holds, or was decided about or dropped since."""
+        return number in self._admitted
 
     def keep(self, alarm: Entry, decision: Decision) -> None:
         """Keep an alarm, or renew the decision about it."""
@@ -42,12 +51,14 @@ class Waiting:
     def drop(self, number: int) -> None:
         """Keep this alarm no longer."""
         self._kept.pop(number, None)
+        self._admitted.pop(number, None)
 
     def drop_group(self, group: tuple[str, str], *, but: int | None = None) -> list[int]:
         """Drop what is kept of a group, and return the numbers."""
-        dropped = [number for number, kept in self._kept.items() if kept.group == group and number != but]
+        groups = {**self._admitted, **{number: kept.group for number, kept in self._kept.items()}}
+        dropped = [number for number, its in groups.items() if its == group and number != but]
         for number in dropped:
-            del self._kept[number]
+            self.drop(number)
         return dropped
 
     def look_at_once(self) -> None:

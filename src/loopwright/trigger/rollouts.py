@@ -14,8 +14,8 @@ from typing import Protocol
 from loopwright.errors import LoopwrightError, RolledBack, StateError
 from loopwright.ledger import Entry
 from loopwright.loop import Loop
-from loopwright.trigger.decide import runs
 from loopwright.trigger.history import History
+from loopwright.trigger.records import runs
 
 log = logging.getLogger("loopwright.trigger")
 

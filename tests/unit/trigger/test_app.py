@@ -1,6 +1,7 @@
 import asyncio
 import json
 import logging
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -88,7 +89,9 @@ def test_resolved_and_other_loops_are_answered_and_start_nothing(serve, bench, b
     "headers",
     [{}, {"Authorization": "Bearer wrong"}, {"Authorization": TOKEN}, {"Authorization": "Bearer a secrét".encode()}],
 )
-@pytest.mark.parametrize(("method", "path"), [("POST", "/v1/alerts"), ("POST", "/v1/runs"), ("GET", "/v1/state")])
+@pytest.mark.parametrize(
+    ("method", "path"), [("POST", "/v1/alerts"), ("POST", "/v1/runs"), ("POST", "/v1/data"), ("GET", "/v1/state")]
+)
 def test_a_wrong_or_missing_token_is_refused(serve, bench, method, path, headers):
     client = serve(token=TOKEN)
     answer = client.request(method, path, headers=headers)
@@ -123,7 +126,7 @@ def test_a_web_page_is_refused(serve, bench, body):
     assert bench.kinds() == []
 
 
-@pytest.mark.parametrize("path", ["/v1/alerts", "/v1/runs"])
+@pytest.mark.parametrize("path", ["/v1/alerts", "/v1/runs", "/v1/data"])
 @pytest.mark.parametrize("sent", [b"{", b"", b"\xff", b"not json"])
 def test_broken_json_is_400(serve, path, sent):
     answer = serve().post(path, content=sent)
@@ -131,25 +134,29 @@ def test_broken_json_is_400(serve, path, sent):
     assert answer.json()["error"].startswith("the body is not JSON")
 
 
-def test_a_thousand_alerts_are_refused_whole(serve, bench, body):
+def test_a_thousand_alerts_are_one_cause_of_which_the_worst_features_are_kept(serve, bench, body):
     answer = serve().post("/v1/alerts", content=body(*(f"f{number}" for number in range(1000))))
-    assert answer.status_code == 413
-    assert "the body has 1000 alerts; expected at most 200" in answer.json()["error"]
-    assert bench.kinds() == []
+    assert answer.status_code == 200
+    assert answer.json()["causes"][0]["action"] == "start"
+    bench.ended()
+    (alarm,) = bench.of("alarm")
+    assert len(alarm.facts["features"]) == 50
+    assert alarm.facts["features_more"] == 950
+    assert len(bench.engine.runs) == 1
 
 
 def test_a_body_without_a_length_is_read_no_further_than_its_limit(serve):
     taken = []
 
     async def endless():
-        for _ in range(64):
+        for _ in range(128):
             taken.append(1)
             yield b" " * 65536
 
     answer = serve().post("/v1/alerts", content=endless())
     assert answer.status_code == 413
-    assert "at most 1048576 bytes" in answer.json()["error"]
-    assert len(taken) == 17
+    assert "at most 4194304 bytes" in answer.json()["error"]
+    assert len(taken) == 65
 
 
 def test_a_person_starts_a_run_and_a_second_one_is_409(serve, bench):
@@ -180,6 +187,59 @@ def test_a_wrong_request_is_400_with_its_place(serve, bench, sent, place):
     answer = serve().post("/v1/runs", json=sent)
     assert answer.status_code == 400
     assert answer.json()["error"].startswith(place)
+    assert bench.kinds() == []
+
+
+def test_a_webhook_that_is_replayed_after_its_run_starts_nothing_more(serve, bench, body):
+    client = serve(token=TOKEN)
+    sent = body("age")
+    first = client.post("/v1/alerts", content=sent, headers=BEARER).json()
+    bench.ended()
+    bench.clock.advance(timedelta(days=30))
+    for _ in range(10):
+        assert client.post("/v1/alerts", content=sent, headers=BEARER).json() == first
+    assert len(bench.of("alarm")) == len(bench.of("run")) == 1
+
+
+def test_rows_that_a_job_delivered_are_one_event_by_their_id(serve, bench, loop):
+    client = serve(loop(on=["new_data"]), token=TOKEN)
+    sent = {"id": "2025-03-01", "summary": "the day's rows", "by": "the nightly export"}
+    answers = [client.post("/v1/data", json=sent, headers=BEARER) for _ in range(3)]
+    bench.ended()
+    assert [answer.status_code for answer in answers] == [202, 202, 202]
+    assert len({answer.json()["run"] for answer in answers}) == 1
+    assert bench.of("run")[0].facts["by"] == "the nightly export"
+
+
+def test_a_new_champion_of_an_upstream_model_starts_a_run_as_mlflow_tells_it(serve, bench, loop):
+    from mlflow.webhooks.delivery import _generate_hmac_signature
+
+    client = serve(loop(on=["registry"], upstream=["embedder"]), token=TOKEN)
+    data = {"name": "embedder", "alias": "champion", "version": "3"}
+    sent = json.dumps({"entity": "model_version_alias", "action": "created", "data": data})
+    moment = str(int(bench.clock.now.timestamp()))
+    headers = {
+        "X-MLflow-Delivery-Id": "d1",
+        "X-MLflow-Timestamp": moment,
+        "X-MLflow-Signature": _generate_hmac_signature(TOKEN, "d1", moment, sent),
+    }
+    assert (
+        client.post("/v1/registry", content=sent, headers={**headers, "X-MLflow-Signature": "v1,"}).status_code == 401
+    )
+    assert bench.kinds() == []
+    for _ in range(2):
+        assert client.post("/v1/registry", content=sent, headers=headers).json()["rule"] == "event"
+    bench.ended()
+    assert len(bench.of("run")) == 1
+    bench.clock.advance(timedelta(minutes=6))
+    assert client.post("/v1/registry", content=sent, headers=headers).status_code == 401
+
+
+def test_a_persons_rows_need_a_loop_whose_rows_have_a_time(serve, bench):
+    asked = {"reason": "new prices", "by": "Ada", "since": "2025-02-01T00:00:00Z"}
+    answer = serve().post("/v1/runs", json=asked)
+    assert answer.status_code == 400
+    assert "since needs to know when a row was observed" in answer.json()["error"]
     assert bench.kinds() == []
 
 
@@ -219,7 +279,7 @@ loopwright_trigger_runs_total{loop="churn",state="rejected"} 1
 # HELP loopwright_trigger_runs_in_flight Runs in the ledger that have not ended.
 # TYPE loopwright_trigger_runs_in_flight gauge
 loopwright_trigger_runs_in_flight{loop="churn"} 0
-# HELP loopwright_trigger_alarms_pending Alarms that fire and wait until a run may start.
+# HELP loopwright_trigger_alarms_pending Alarms and events that wait until a run may start.
 # TYPE loopwright_trigger_alarms_pending gauge
 loopwright_trigger_alarms_pending{loop="churn"} %d
 """

@@ -138,16 +138,32 @@ def test_long_texts_are_cut_for_the_ledger(body):
     assert len(cause.facts["summary"]) == 500
 
 
-def test_two_hundred_alerts_are_read_and_one_more_is_refused(body):
-    names = [f"f{number}" for number in range(200)]
-    assert len(read(body(*names), "churn").causes[0].facts["features"]) == 200
-    with pytest.raises(BodyError, match=r"201 alerts; expected at most 200\. Set max_alerts") as refused:
+def test_two_thousand_alerts_are_read_and_one_more_is_refused(body):
+    names = [f"f{number}" for number in range(2000)]
+    assert read(body(*names), "churn").causes[0].facts["features_more"] == 1950
+    with pytest.raises(BodyError, match=r"2001 alerts; expected at most 2000\. Set max_alerts") as refused:
         read(body(*names, "one more"), "churn")
     assert refused.value.status == 413
 
 
-def test_a_body_above_one_mebibyte_is_refused():
-    with pytest.raises(BodyError, match="at most 1048576") as refused:
+def test_of_many_features_the_odd_and_then_the_farthest_are_kept(body):
+    content = json.loads(body(*(f"f{number}" for number in range(60))))
+    for number, alert in enumerate(content["alerts"]):
+        alert["annotations"]["distance"] = str(number / 100)
+    content["alerts"][3]["annotations"]["missing"] = "0.4"
+    facts = read(json.dumps(content).encode(), "churn").causes[0].facts
+    assert [feature["name"] for feature in facts["features"][:3]] == ["f3", "f59", "f58"]
+    assert facts["features"][0]["odd"] == {"missing": 0.4}
+    assert facts["features_more"] == 10
+
+
+def test_an_alarm_of_the_performance_is_a_source_of_its_own(body):
+    (cause,) = read(body("", alertname="LoopwrightPerformance"), "churn").causes
+    assert (cause.source, cause.facts["features"]) == ("performance", [])
+
+
+def test_a_body_above_four_mebibytes_is_refused():
+    with pytest.raises(BodyError, match="at most 4194304") as refused:
         read(b" " * (MAX_BYTES + 1), "churn")
     assert refused.value.status == 413
 

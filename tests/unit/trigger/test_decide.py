@@ -5,7 +5,9 @@ import pytest
 from loopwright.durations import Clock
 from loopwright.errors import DataError
 from loopwright.ledger import Entry
-from loopwright.trigger.decide import INTERRUPTED, attempts, decide, failures, runs, standing, unclaimed
+from loopwright.loop import Retrain
+from loopwright.trigger.decide import decide, rows
+from loopwright.trigger.records import INTERRUPTED, attempts, failures, runs, standing, unanswered, unclaimed
 
 NOW = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
@@ -24,8 +26,11 @@ class Story:
     def alarm(self, source="drift", version="1", at=NOW):
         return self.add("alarm", {"source": source, "version": version, "summary": "age drifted"}, at=at)
 
-    def request(self):
-        return self.add("request", {"reason": "new prices", "by": "Ada"})
+    def request(self, **facts):
+        return self.add("request", {"reason": "new prices", "by": "Ada", **facts})
+
+    def event(self, source="schedule", at=NOW):
+        return self.add("event", {"source": source, "group": source, "summary": "it is time"}, at=at)
 
     def decision(self, cause):
         key = f"churn/start/{sum(e.kind == 'decision' for e in self.entries) + 1}"
@@ -271,6 +276,128 @@ def test_a_run_without_a_decision_is_a_persons(story):
     story.add("run", {"run": "by-hand"})
     (run,) = runs(story.entries)
     assert (run.automatic, run.state) == (False, None)
+
+
+def test_an_event_starts_a_run_where_the_loop_names_its_source(loop, story):
+    decision = ask(loop(on=["schedule"], schedule="0 2 * * 0"), story, story.event())
+    assert (decision.action, decision.rule) == ("start", "event")
+    assert decision.reason == "it is time; no rule holds a run back"
+    assert ask(loop(), story, story.event()).rule == "source"
+
+
+def test_an_events_run_is_automatic(loop, story):
+    story.run(age=timedelta(hours=1), cause=story.event())
+    assert runs(story.entries)[0].automatic
+    assert ask(loop(), story, story.alarm()).rule == "cooldown"
+
+
+def test_a_debounced_alarm_must_have_fired_for_so_long(loop, story):
+    alarm, rules = story.alarm(at=NOW - timedelta(minutes=20)), loop(debounce="30m")
+    decision = ask(rules, story, alarm)
+    assert (decision.action, decision.rule, decision.until) == ("no", "debounce", NOW + timedelta(minutes=10))
+    assert ask(rules, story, alarm, now=NOW + timedelta(minutes=10)).action == "start"
+    assert ask(loop(debounce="30m", on=["new_data"]), story, story.event("new_data")).action == "start"
+
+
+def test_no_run_starts_by_itself_in_quiet_hours(loop, story):
+    rules = loop(quiet_hours=["sat 10:00-14:00"], timezone="Europe/Berlin")
+    decision = ask(rules, story, story.alarm())  # Saturday, 13:00 in Berlin
+    assert (decision.action, decision.rule, decision.until) == ("no", "quiet_hours", NOW + timedelta(hours=1))
+    assert "sat 10:00-14:00 (Europe/Berlin)" in decision.reason
+    assert ask(rules, story, story.alarm(), now=NOW + timedelta(hours=1)).action == "start"
+    assert ask(rules, story, story.request()).action == "start"
+
+
+def test_quiet_hours_of_a_fast_loop_are_soon_over(story, loop):
+    rules = loop(quiet_hours=["sat 10:00-14:00"]).retrain
+    clock = Clock(3600.0, NOW.timestamp())
+    decision = decide(rules, clock, story.entries, story.alarm(), NOW, lambda: 0)
+    assert decision.until == NOW + timedelta(seconds=2)
+
+
+def odd(story, **shares):
+    facts = {"source": "drift", "version": "1", "summary": "age drifted"}
+    return story.add("alarm", {**facts, "features": [{"name": "age", "odd": shares}, {"name": "plan"}]})
+
+
+@pytest.mark.parametrize(
+    ("shares", "words"),
+    [
+        ({"missing": 0.62}, "62% more of age is missing than before"),
+        ({"new_values": 0.2}, "20% more of age is new to it than before"),
+        ({"out_of_range": 0.97, "missing": 0.0}, "97% more of age is out of its range than before"),
+    ],
+)
+def test_an_alarm_that_looks_like_a_fault_of_the_source_starts_nothing(loop, story, shares, words):
+    decision = ask(loop(), story, odd(story, **shares))
+    assert (decision.action, decision.rule, decision.until) == ("no", "source_suspect", None)
+    assert decision.reason == f"check the source first: {words}; a person can start a run"
+    assert ask(loop(), story, story.request()).action == "start"
+
+
+def test_a_little_that_is_odd_is_not_suspected_and_1_never_is(loop, story):
+    assert ask(loop(), story, odd(story, missing=0.1, out_of_range=0.5)).action == "start"
+    assert ask(loop(suspect={"missing": 1}), story, odd(story, missing=1.0)).action == "start"
+
+
+def test_a_dry_run_decides_all_and_starts_nothing(loop, story):
+    rules = loop(dry_run=True, cooldown="24h", daily_cap=9)
+    alarm = story.alarm()
+    decision = ask(rules, story, alarm)
+    assert (decision.action, decision.rule) == ("no", "dry_run")
+    assert decision.reason == "age drifted; a run would start now, and retrain.dry_run is set"
+    story.add("decision", {"action": "no", "rule": "dry_run", "reason": decision.reason}, cause=alarm.number)
+    later = story.alarm()
+    assert ask(rules, story, later, now=NOW + timedelta(hours=23)).rule == "cooldown"
+    assert ask(rules, story, later, now=NOW + timedelta(hours=24)).rule == "dry_run"
+    assert ask(rules, story, alarm, now=NOW + timedelta(hours=24)) == decision
+    assert ask(rules, story, story.request()).action == "start"
+    # What a dry run would have started holds nothing back when it is over.
+    assert ask(loop(cooldown="24h"), story, alarm).action == "start"
+
+
+def test_an_alarms_run_uses_the_rows_since_its_first_window_began(story):
+    def retrain(rows):
+        return Retrain(rows=rows, min_rows=300)
+
+    facts = {"source": "drift", "summary": "", "starts_at": "2025-03-01T11:00:00+00:00", "window_seconds": 3600.0}
+    alarm = story.add("alarm", facts)
+    assert rows(retrain("after_onset"), alarm) == {"since": "2025-03-01T10:00:00+00:00", "least": 300}
+    assert rows(retrain("all"), alarm) is None
+    assert rows(retrain("after_onset"), story.event()) is None
+    assert rows(retrain("after_onset"), story.request()) is None
+    asked = story.request(since="2025-02-01T00:00:00+00:00")
+    assert rows(retrain("all"), asked) == {"since": "2025-02-01T00:00:00+00:00", "least": 0}
+
+
+def test_what_happened_at_a_moment_is_answered_by_a_run_that_failed(story):
+    tick = story.event()
+    story.run(cause=tick, state="failed", error="no disk")
+    assert standing(story.entries, tick) is not None
+    assert unanswered(story.entries) == []
+
+
+def test_an_events_run_that_went_down_with_its_process_is_made_up_for(story):
+    tick = story.event()
+    story.run(cause=tick, state="failed", error=INTERRUPTED)
+    assert unanswered(story.entries) == [tick]
+
+
+def test_new_rows_are_an_answer_only_when_a_version_came_of_them(story):
+    came = story.event("new_data")
+    story.run(cause=came, state="failed", error="no disk")
+    assert unanswered(story.entries) == [came]
+    story.run(cause=came, version=2)
+    assert unanswered(story.entries) == []
+
+
+def test_of_the_events_of_a_group_the_newest_waits_unless_it_was_refused_for_good(story):
+    story.event()
+    newest, other = story.event(), story.event("registry")
+    assert unanswered(story.entries) == [newest, other]
+    story.add("decision", {"action": "no", "rule": "cooldown"}, cause=newest.number)
+    story.add("decision", {"action": "no", "rule": "source"}, cause=other.number)
+    assert unanswered(story.entries) == [newest]
 
 
 def test_the_first_end_of_a_run_is_its_end(story):

@@ -1,6 +1,7 @@
+import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -377,7 +378,7 @@ def test_an_engine_that_cannot_be_asked_is_asked_again(bench, send, wait):
 def test_a_decision_without_its_run_is_carried_out_by_the_next_trigger(bench, send, monkeypatch):
     dying = bench.trigger()
     with monkeypatch.context() as patch:
-        patch.setattr(dying, "_claim", lambda *_: (_ for _ in ()).throw(StateError("killed")))
+        patch.setattr(dying._claims, "claim", lambda *_: (_ for _ in ()).throw(StateError("killed")))
         with pytest.raises(StateError):
             send(dying)
     assert bench.kinds() == ["alarm", "decision"]
@@ -454,3 +455,159 @@ def test_a_stopped_trigger_takes_nothing(bench, send):
     with pytest.raises(StateError, match="stopping"):
         trigger.request("now", "Ada")
     assert bench.kinds() == []
+
+
+def make_sundays(loop, **more):
+    return loop(on=["schedule"], schedule="0 2 * * 0", **more)  # 2025-03-02 is the first after the bench's start
+
+
+def test_a_schedule_starts_one_run_with_two_triggers(bench, loop):
+    triggers = [bench.trigger(make_sundays(loop)) for _ in range(2)]
+    for trigger in triggers:
+        trigger.reconsider()
+    bench.clock.advance(timedelta(days=1))
+    barrier = threading.Barrier(2)
+
+    def look(trigger):
+        barrier.wait(10)
+        trigger.reconsider()
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(look, triggers))
+    assert bench.kinds() == ["scheduled", "event", "decision", "run"]
+    (run,) = bench.of("run")
+    assert run.facts["by"] == "schedule"
+    assert bench.of("event")[0].key == "churn/event/schedule/20250302T0200Z"
+
+
+def test_a_moment_that_came_while_the_trigger_was_down_is_made_up_for_once(bench, loop):
+    bench.trigger(make_sundays(loop)).reconsider()
+    bench.clock.advance(timedelta(days=15))
+    trigger = bench.trigger(make_sundays(loop))
+    trigger.start()
+    bench.ended()
+    trigger.reconsider()
+    assert len(bench.of("event")) == len(bench.of("run")) == 1
+
+
+def test_an_event_without_its_decision_is_decided_by_the_next_trigger(bench, loop, monkeypatch):
+    dying = bench.trigger(make_sundays(loop))
+    dying.reconsider()
+    bench.clock.advance(timedelta(days=1))
+    with monkeypatch.context() as patch:
+        patch.setattr(dying._claims, "consider", lambda *_: (_ for _ in ()).throw(StateError("killed")))
+        with pytest.raises(StateError):
+            dying.reconsider()
+    assert bench.kinds() == ["scheduled", "event"]
+    bench.trigger(make_sundays(loop)).start()
+    bench.ended()
+    assert bench.kinds() == ["scheduled", "event", "decision", "run", "run_ended"]
+
+
+def test_an_event_that_waits_is_kept_over_a_restart(bench, loop):
+    first = bench.trigger(make_sundays(loop, min_new_rows=10))
+    first.reconsider()
+    bench.clock.advance(timedelta(days=1))
+    first.reconsider()
+    assert bench.decisions() == [("no", "min_new_rows")]
+    second = bench.trigger(make_sundays(loop, min_new_rows=10))
+    second.start()
+    bench.engine.new_rows = 10
+    second.reconsider()
+    bench.ended()
+    assert bench.decisions() == [("no", "min_new_rows"), ("start", "event")]
+
+
+def test_a_later_moment_takes_the_place_of_one_that_waits(bench, loop):
+    trigger = bench.trigger(make_sundays(loop, min_new_rows=10))
+    for _ in range(3):
+        trigger.reconsider()
+        bench.clock.advance(timedelta(days=7))
+    assert bench.decisions() == [("no", "min_new_rows"), ("no", "superseded"), ("no", "min_new_rows")]
+    assert [pending.alarm.number for pending in trigger.pending()] == [bench.of("event")[-1].number]
+
+
+def test_new_rows_start_a_run_once_until_a_snapshot_is_taken(bench, loop):
+    trigger = bench.trigger(loop(on=["new_data"], min_new_rows=100, cooldown="0s"))
+    trigger.reconsider()
+    assert bench.kinds() == []
+    bench.engine.new_rows = 100
+    for _ in range(3):
+        bench.clock.advance(timedelta(minutes=10))
+        trigger.reconsider()
+    assert bench.kinds() == ["event", "decision", "run"]
+    assert bench.of("event")[0].facts["summary"] == "100 labelled rows came after the last snapshot"
+
+
+def test_rows_are_counted_with_no_lock_held(bench, send, loop):
+    counting, go_on = threading.Event(), threading.Event()
+
+    def count_rows():
+        counting.set()
+        assert go_on.wait(20)
+        return 10
+
+    trigger = bench.trigger(loop(min_new_rows=10), new_rows=count_rows)
+    with ThreadPoolExecutor(2) as pool:
+        alarm = pool.submit(send, trigger)
+        assert counting.wait(20)
+        # A person does not wait for the source to be read, and what they start is seen when it was.
+        asked = pool.submit(trigger.request, "new prices", "Ada").result(20)
+        assert asked.decision.action == "start"
+        go_on.set()
+        (outcome,) = alarm.result(20)
+    assert (outcome.decision.action, outcome.decision.rule) == ("no", "in_flight")
+
+
+def test_an_alarm_that_is_over_while_rows_are_counted_starts_nothing(bench, send, loop):
+    def count_rows():
+        send(trigger, status="resolved")
+        return 10
+
+    trigger = bench.trigger(loop(min_new_rows=10), new_rows=count_rows)
+    (outcome,) = send(trigger)
+    assert (outcome.decision.action, outcome.decision.rule) == ("no", "resolved")
+    assert bench.decisions() == [("no", "resolved")]
+    assert trigger.pending() == []
+    assert bench.of("run") == []
+
+
+def test_a_trigger_that_is_stopped_while_rows_are_counted_claims_nothing(bench, send, loop):
+    def count_rows():
+        trigger.stop()
+        return 10
+
+    trigger = bench.trigger(loop(min_new_rows=10), new_rows=count_rows)
+    with pytest.raises(StateError, match="stopping"):
+        send(trigger)
+    assert bench.kinds() == ["alarm"]
+
+
+def test_a_suspected_source_starts_a_run_when_a_repeat_says_that_it_was_mended(bench, body):
+    def notify(missing):
+        content = json.loads(body("age"))
+        content["alerts"][0]["annotations"]["missing"] = missing
+        return trigger.receive(read(json.dumps(content).encode(), "churn"))[0]
+
+    trigger = bench.trigger()
+    assert notify("0.6").decision.rule == "source_suspect"
+    trigger.reconsider()
+    assert [pending.decision.rule for pending in trigger.pending()] == ["source_suspect"]
+    assert notify("0.0").decision.action == "start"
+    assert bench.decisions() == [("no", "source_suspect"), ("start", "alarm")]
+
+
+def test_a_dry_run_is_written_once_an_alarm_and_starts_nothing(bench, send, loop):
+    trigger = bench.trigger(loop(dry_run=True))
+    for _ in range(3):
+        assert send(trigger, group="g1")[0].decision.rule == "dry_run"
+    assert send(trigger, group="g2")[0].decision.rule == "cooldown"
+    assert bench.decisions() == [("no", "dry_run"), ("no", "cooldown")]
+    assert bench.of("run") == []
+
+
+def test_the_rows_that_a_run_is_to_use_stand_in_its_entry(bench):
+    trigger = bench.trigger()
+    trigger.request("the new tariff", "Ada", datetime(2025, 2, 1, tzinfo=UTC))
+    (run,) = bench.of("run")
+    assert run.facts["rows"] == {"since": "2025-02-01T00:00:00+00:00", "least": 0}
