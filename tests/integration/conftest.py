@@ -2,15 +2,18 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.integration.postgresql import Server, binaries
 
 Result = subprocess.CompletedProcess[str]
 
@@ -92,3 +95,23 @@ def end(process: "subprocess.Popen[str]", number: signal.Signals = signal.SIGINT
 def ending() -> Callable[..., str]:
     """End a process; see `end`."""
     return end
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[Callable[[], Server]]:
+    """Makes a PostgreSQL server that runs, and ends it with the module; skips where PostgreSQL is not installed."""
+    found = binaries()
+    if found is None:
+        pytest.skip("PostgreSQL is not installed: no initdb on PATH or in /usr/lib/postgresql")
+    made: list[Server] = []
+
+    def make() -> Server:
+        # Not below pytest's folder: that is closed to other users again whenever another pytest begins.
+        made.append(Server(found, Path(tempfile.mkdtemp(prefix="loopwright-postgresql-"))))
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.stop()
+        shutil.rmtree(server.folder)

@@ -1,15 +1,12 @@
 """The ledger on a real PostgreSQL, with writers in several processes at once."""
 
-import os
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 import sqlalchemy as sa
+from tests.integration.postgresql import Server
 
 from loopwright.errors import LedgerError, StateError
 from loopwright.ledger import DuplicateEntry, Ledger
@@ -31,37 +28,10 @@ print(won)
 """
 
 
-def binaries() -> Path | None:
-    """PostgreSQL's programs: on PATH, or where Debian keeps them."""
-    if found := shutil.which("initdb"):
-        return Path(found).parent
-    return max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
-
-
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """The URL of a server of its own, on a free port; it must not run as root."""
-    found = binaries()
-    if found is None:
-        pytest.skip("PostgreSQL is not installed: no initdb on PATH or in /usr/lib/postgresql")
-    # Not below pytest's folder: that is closed to other users again whenever another pytest begins.
-    folder = Path(tempfile.mkdtemp(prefix="loopwright-postgresql-"))
-    user = "postgres" if os.geteuid() == 0 else None
-    if user:
-        shutil.chown(folder, user)
-
-    def call(*command: str) -> None:
-        result = subprocess.run([str(found / command[0]), *command[1:]], user=user, capture_output=True, cwd=folder)
-        assert result.returncode == 0, result.stderr.decode() + result.stdout.decode()
-
-    port = ports.free(1)[0]
-    data = str(folder / "data")
-    call("initdb", "-D", data, "-U", "loopwright", "--auth=trust", "-E", "UTF8", "--locale=C")
-    options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-    call("pg_ctl", "-D", data, "-o", options, "-l", str(folder / "log"), "-w", "start")
-    yield f"postgresql+psycopg://loopwright@127.0.0.1:{port}/postgres"
-    call("pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
-    shutil.rmtree(folder)
+def server(postgresql: Callable[[], Server]) -> str:
+    """The URL of a server of its own."""
+    return postgresql().url
 
 
 @pytest.mark.slow
