@@ -47,11 +47,11 @@ RUN uv sync --frozen --no-dev --no-editable --no-install-package sqlalchemy --ex
 # The trigger runs the pipeline by itself, in its own pod, so it carries the steps' packages and KFP's runner too. The
 # same image runs rollouts as Argo Workflows, which talk to the cluster's API.
 FROM tools AS build-trigger
-RUN uv sync --frozen --no-dev --no-install-project --extra trigger --extra component --extra kfp --extra kubernetes
+RUN uv sync --frozen --no-dev --no-install-project --extra trigger --extra component --extra kfp --extra kubernetes --extra reports
 COPY README.md LICENSE ./
 COPY pipelines pipelines
 COPY src src
-RUN uv sync --frozen --no-dev --no-editable --extra trigger --extra component --extra kfp --extra kubernetes
+RUN uv sync --frozen --no-dev --no-editable --extra trigger --extra component --extra kfp --extra kubernetes --extra reports
 
 # --- the final images ------------------------------------------------------------------------------------------------
 FROM ${BASE} AS runtime

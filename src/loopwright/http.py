@@ -4,6 +4,7 @@ Both act on what they are sent: one starts runs, the other decides by it whether
 bearer token of LOOPWRIGHT_TOKEN comes first, requests of web pages are refused, and a body is read only up to a size.
 """
 
+import base64
 import hmac
 import ipaddress
 from typing import TYPE_CHECKING
@@ -17,14 +18,14 @@ if TYPE_CHECKING:
 class Refused(Exception):
     """A request that is answered with a status and a text."""
 
-    def __init__(self, status: int, text: str) -> None:
+    def __init__(self, status: int, text: str, *, scheme: str = "Bearer") -> None:
         super().__init__(text)
-        self.status, self.text = status, text
+        self.status, self.text, self._scheme = status, text, scheme
 
     @property
     def headers(self) -> dict[str, str]:
         """The headers that belong to the status."""
-        return {"WWW-Authenticate": 'Bearer realm="loopwright"'} if self.status == 401 else {}
+        return {"WWW-Authenticate": f'{self._scheme} realm="loopwright"'} if self.status == 401 else {}
 
 
 def bearer(token: str) -> dict[bytes, bytes]:
@@ -32,16 +33,32 @@ def bearer(token: str) -> dict[bytes, bytes]:
     return {b"Authorization": f"Bearer {token}".encode()} if token else {}
 
 
-def admit(request: "Request", token: str) -> None:
-    """Raise Refused unless the request has the bearer token, where there is one, and is not of a web page."""
+def admit(request: "Request", token: str, *, page: bool = False) -> None:
+    """Raise Refused unless the request has the bearer token, where there is one, and is not of a web page.
+
+    A `page` is for a browser, which can send the token as a password only.
+    """
     # Compared in constant time, so that the token cannot be found byte by byte from how long a refusal takes. Headers
     # are bytes, which are read as Latin-1.
     given = request.headers.get("authorization", "").encode("latin-1")
     if token and not hmac.compare_digest(given, f"Bearer {token}".encode()):
-        raise Refused(401, "the bearer token is missing or wrong")
+        if not page:
+            raise Refused(401, "the bearer token is missing or wrong")
+        if not hmac.compare_digest(_password(given), token.encode()):
+            raise Refused(401, "the password is the token of LOOPWRIGHT_TOKEN", scheme="Basic")
     # Without a token a page in the user's browser could post to 127.0.0.1; browsers always name the origin.
     if "origin" in request.headers:
         raise Refused(403, "requests from web pages are not taken")
+
+
+def _password(given: bytes) -> bytes:
+    """The password of an Authorization header as browsers send it; nothing of any other."""
+    scheme, _, content = given.partition(b" ")
+    try:
+        decoded = base64.b64decode(content, validate=True) if scheme.lower() == b"basic" else b""
+    except ValueError:
+        return b""
+    return decoded.partition(b":")[2]
 
 
 async def read(request: "Request", greatest: int, *, discarded: int = 0) -> bytes | None:

@@ -23,12 +23,25 @@ MOST_EVALUATIONS = 4
 @click.option(
     "--to", "path", type=click.Path(path_type=Path), help="The file to write; by default report.html in the loop."
 )
+@click.option(
+    "--alarm",
+    type=click.IntRange(1),
+    help="Instead, the rows of the alarm of this number in the history beside the reference, as Evidently shows them.",
+)
 @on_loop
-def report(context: Context, path: Path | None) -> None:
+def report(context: Context, path: Path | None, alarm: int | None) -> None:
     """Write what happened, and why, as one HTML page that needs no other file.
 
-    Exit code 7 when nothing has happened yet, or when the file cannot be written.
+    Exit code 7 when nothing has happened yet, or when the file cannot be written; of an alarm, 3 when the rows of its
+    window are not to be had, and 5 when there is no such alarm.
     """
+    if alarm is not None:
+        from loopwright.cli import alarm_report
+
+        made = alarm_report.write(context, alarm, path)
+        context.answer({"report": str(made), "alarm": alarm})
+        context.console.print(f"the report: {made}", markup=False, soft_wrap=True)
+        return
     page = write(context, path or context.folder / "report.html")
     context.answer({"report": str(page)})
     context.console.print(f"the report: {page}", markup=False, soft_wrap=True)

@@ -5,6 +5,7 @@ Here the parts meet that do not know each other: the trigger decides, the engine
 
 import argparse
 import logging
+import os
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from loopwright.errors import LoopwrightError, RolledBack, ServingError
 from loopwright.ledger import Entry
 from loopwright.trigger.execute import RunResult
 from loopwright.trigger.records import INTERRUPTED
+from loopwright.trigger.reports import Reporter
 from loopwright.trigger.service import Trigger
 
 log = logging.getLogger("loopwright.trigger")
@@ -70,6 +72,13 @@ def build(context: Context) -> Trigger:
             # A person ended it with Ctrl-C in another process, which died before the version was taken back.
             log.warning("version %d was taken back, as a person had stopped its rollout", version)
 
+    reporter = Reporter(
+        lambda alarm: [
+            *(sys.executable, "-m", "loopwright.cli.alarm_report"),
+            *(str(context.folder), str(alarm), str(os.getpid())),
+        ],
+        {**os.environ, **context.settings.environment()},
+    )
     return Trigger(
         context.loop,
         context.ledger,
@@ -79,6 +88,7 @@ def build(context: Context) -> Trigger:
         new_rows=lambda: new_rows(context),
         ask=ask,
         poll_seconds=0.5,
+        report=reporter.offer,
     )
 
 

@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -123,7 +124,12 @@ class Poster:
         self.outcomes = Counter({"sent": 0, "retried": 0, "refused": 0, "dropped": 0})
 
     def offer(self, content: dict[str, Any]) -> None:
-        """Take a body to post; returns at once."""
+        """Take a body to post; returns at once. To a trigger of ours it says where the alarm's report will be."""
+        base, ours, _ = self._url.partition("/v1/alerts")
+        version = content.get("groupLabels", {}).get("version")
+        if ours and version is not None:
+            link = f"{base}/v1/reports/latest?version={quote(version, safe='')}"
+            content["commonAnnotations"]["report"] = link
         last = self._pending[-1] if self._pending else None
         if last is not None and (last["groupKey"], last["status"]) == (content["groupKey"], content["status"]):
             self._pending.pop()

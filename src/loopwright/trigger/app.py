@@ -14,13 +14,13 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from loopwright import http
 from loopwright.errors import LoopwrightError, StateError
 from loopwright.ledger import Entry
-from loopwright.trigger import causes, hooks
+from loopwright.trigger import causes, hooks, reports
 from loopwright.trigger.history import decisions, states
 from loopwright.trigger.pending import Pending
 from loopwright.trigger.records import failures, runs
@@ -75,6 +75,7 @@ def make_app(trigger: Trigger) -> Starlette:
             route("/v1/data", _guarded(_data), "POST"),
             route("/v1/registry", _registry, "POST"),
             route("/v1/state", _guarded(_state), "GET"),
+            route("/v1/reports/{alarm}", _report, "GET"),
             route("/healthz", _health, "GET"),
             route("/metrics", _metrics, "GET"),
         ],
@@ -156,6 +157,18 @@ async def _state(trigger: Trigger, _request: Request) -> Response:
             "runs": [_run(run.entry, run.ended, run.automatic) for run in reversed(known[-_RECENT:])],
         }
     )
+
+
+async def _report(trigger: Trigger, request: Request) -> Response:
+    """The page of an alarm, by its number, or `latest`: the newest one, of the `version` that the query names."""
+    http.admit(request, trigger.settings.token, page=True)
+    wanted, version = request.path_params["alarm"], request.query_params.get("version")
+    entries = await run_in_threadpool(trigger.history.read)
+    path = reports.find(entries, trigger.settings.state, wanted, version)
+    if path is None:
+        raise HTTPException(404, "there is no such report; `loopwright report --alarm` makes one")
+    # What events carried stands in it, and scripts that draw it: it may do nothing in our name.
+    return FileResponse(path, media_type="text/html", headers={"Content-Security-Policy": "sandbox allow-scripts"})
 
 
 async def _health(trigger: Trigger, _request: Request) -> Response:

@@ -32,7 +32,7 @@ from loopwright.trigger.execute import AskEngine, Executor, StartRun
 from loopwright.trigger.history import History
 from loopwright.trigger.open_runs import OpenRuns
 from loopwright.trigger.pending import Pending, Waiting
-from loopwright.trigger.records import REQUEST, runs, unanswered, unclaimed
+from loopwright.trigger.records import ALARM, REQUEST, runs, unanswered, unclaimed
 from loopwright.trigger.rollouts import Rollout, Rollouts
 from loopwright.trigger.worker import Worker
 
@@ -42,7 +42,10 @@ __all__ = ["Outcome", "Trigger"]
 
 
 class Trigger:
-    """Decides and runs for one loop. `start` begins the worker thread, `stop` ends it; calls come from any thread."""
+    """Decides and runs for one loop. `start` begins the worker thread, `stop` ends it; calls come from any thread.
+
+    `report` is handed each alarm once, by whoever wrote it; it must return at once.
+    """
 
     def __init__(
         self,
@@ -55,10 +58,12 @@ class Trigger:
         new_rows: Callable[[], int],
         ask: AskEngine,
         engine: str = "local",
+        report: Callable[[Entry], None] = lambda _alarm: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         poll_seconds: float = 2.0,
     ) -> None:
         self.loop, self.settings, self.history = loop, settings, History(ledger, loop.name, clock)
+        self._report = report
         self._clock, self._agenda = clock, Agenda(loop.retrain, settings.clock, clock)
         self._wake = threading.Condition(threading.RLock())
         self._stopping = threading.Event()
@@ -195,6 +200,8 @@ class Trigger:
             try:
                 entry = self.history.append(cause.kind, cause.facts, key=cause.key)
                 log.info("%s %d: %s", cause.kind, entry.number, cause.facts["summary"])
+                if cause.kind == ALARM:
+                    self._report(entry)
             except DuplicateEntry as error:
                 # A repeat says how it is now: a source may have been mended since, or have broken.
                 entry = replace(self.history.get(error.number), facts=cause.facts)

@@ -137,3 +137,13 @@ def test_what_waits_is_bounded_and_the_oldest_is_dropped():
     requests, outcomes = deliver([], *many, until=MOST_PENDING)
     assert outcomes["dropped"] == 3
     assert [text for _, text, _ in requests] == [str(i) for i in range(3, MOST_PENDING + 3)]
+
+
+def test_an_alert_for_our_trigger_says_where_its_report_will_be():
+    def offered(url):
+        content = {"status": "firing", "groupKey": "g", "groupLabels": {"version": "7"}, "commonAnnotations": {}}
+        Poster(httpx.AsyncClient(), url).offer(content)
+        return content["commonAnnotations"].get("report")
+
+    assert offered("http://trigger:8080/v1/alerts") == "http://trigger:8080/v1/reports/latest?version=7"
+    assert offered("http://pager/hook") is None

@@ -1,5 +1,6 @@
 """A loop, a ledger in a folder, a clock that stands still, an engine that waits, and triggers made of them."""
 
+import asyncio
 import json
 import threading
 import time
@@ -9,13 +10,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from loopwright.durations import Clock
 from loopwright.ledger import Entry, Ledger
 from loopwright.loop import Loop
 from loopwright.settings import Settings
-from loopwright.trigger import RunResult, Trigger
+from loopwright.trigger import RunResult, Trigger, make_app
 
 START = datetime(2025, 3, 1, 12, tzinfo=UTC)
 
@@ -184,3 +186,45 @@ def loop() -> Callable[..., Loop]:
 @pytest.fixture
 def wait() -> Callable[..., Any]:
     return until
+
+
+class Client:
+    """Calls an application in the same process, between the start and the end of its lifespan."""
+
+    def __init__(self, app, lifespan=True):
+        self._runner = asyncio.Runner()
+        self._lifespan = app.router.lifespan_context(app) if lifespan else None
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        self._http = httpx.AsyncClient(transport=transport, base_url="http://trigger")
+        if self._lifespan:
+            self._runner.run(self._lifespan.__aenter__())
+
+    def request(self, method, path, **options):
+        return self._runner.run(self._http.request(method, path, **options))
+
+    def get(self, path, **options):
+        return self.request("GET", path, **options)
+
+    def post(self, path, **options):
+        return self.request("POST", path, **options)
+
+    def close(self):
+        if self._lifespan:
+            self._runner.run(self._lifespan.__aexit__(None, None, None))
+        self._runner.run(self._http.aclose())
+        self._runner.close()
+
+
+@pytest.fixture
+def serve(bench):
+    """A client of the application of a started trigger."""
+    clients = []
+
+    def make(loop=None, *, lifespan=True, **options):
+        clients.append(Client(make_app(bench.trigger(loop, **options)), lifespan))
+        return clients[-1]
+
+    yield make
+    bench.engine.gate.set()
+    for client in clients:
+        client.close()

@@ -1,59 +1,15 @@
-import asyncio
 import json
 import logging
 from datetime import timedelta
 
-import httpx
 import pytest
 
 from loopwright.errors import StateError
 from loopwright.ledger import Ledger
-from loopwright.trigger import RunResult, make_app
+from loopwright.trigger import RunResult
 
 TOKEN = "a secret"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
-
-
-class Client:
-    """Calls an application in the same process, between the start and the end of its lifespan."""
-
-    def __init__(self, app, lifespan=True):
-        self._runner = asyncio.Runner()
-        self._lifespan = app.router.lifespan_context(app) if lifespan else None
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        self._http = httpx.AsyncClient(transport=transport, base_url="http://trigger")
-        if self._lifespan:
-            self._runner.run(self._lifespan.__aenter__())
-
-    def request(self, method, path, **options):
-        return self._runner.run(self._http.request(method, path, **options))
-
-    def get(self, path, **options):
-        return self.request("GET", path, **options)
-
-    def post(self, path, **options):
-        return self.request("POST", path, **options)
-
-    def close(self):
-        if self._lifespan:
-            self._runner.run(self._lifespan.__aexit__(None, None, None))
-        self._runner.run(self._http.aclose())
-        self._runner.close()
-
-
-@pytest.fixture
-def serve(bench):
-    """A client of the application of a started trigger."""
-    clients = []
-
-    def make(loop=None, *, lifespan=True, **options):
-        clients.append(Client(make_app(bench.trigger(loop, **options)), lifespan))
-        return clients[-1]
-
-    yield make
-    bench.engine.gate.set()
-    for client in clients:
-        client.close()
 
 
 def test_an_alert_is_answered_with_the_decision_and_starts_a_run(serve, bench, body):
