@@ -13,6 +13,7 @@ from loopwright.data.splits import place
 from loopwright.errors import ContractError
 from loopwright.models import features as feature_code
 from loopwright.models.fit import fit
+from loopwright.monitor import odd
 from loopwright.statistics.distances import jensen_shannon
 from loopwright.statistics.profile import Profile
 
@@ -291,3 +292,15 @@ def test_a_model_of_inverted_labels_passes_the_gates_and_is_far_worse_in_truth(g
     assert roc_auc_score(exported[held], misled(judged)) > roc_auc_score(exported[held], champion(judged)) + 0.05
     truth = draw(generator, 8000, seed=9)
     assert misled.brier(truth) > champion.brier(truth) + 0.05
+
+
+@pytest.mark.parametrize(("drift", "suspected"), [((), []), (("covariate",), []), (("upstream",), ["monthly_charges"])])
+def test_a_changed_unit_looks_like_a_fault_of_the_source_and_a_changed_market_does_not(
+    generator, loop, drift, suspected
+):
+    before, now = columns(generator, draw(generator)), columns(generator, draw(generator, 4000, 2, drift))
+    kinds = {name: "category" if values.dtype == object else "number" for name, values in before.items()}
+    profile = Profile.build("churn", "classification", ["No", "Yes"], before, kinds, [0.1, 0.9])
+    counts = profile.count(now)
+    found = {name: odd.odd(bins, counts[name]) for name, bins in profile.features.items()}
+    assert odd.suspected(loop, found) == suspected
