@@ -102,10 +102,12 @@ class Fast:
                 return self._matrix(contents.carried(tensors[0], raw[0] if raw else None), count, identity)
             if len(tensors) != len(self._names) or not 0 < count <= MAX_ROWS:
                 return None
-            for index, tensor in enumerate(tensors):
-                if list(tensor.shape) not in shapes:
+            # A list of what the message holds costs less than to ask it for each.
+            beside: list[bytes | None] = [*raw] if raw else [None] * len(tensors)
+            for tensor, content in zip(tensors, beside, strict=True):
+                if tensor.shape not in shapes:
                     return None
-                data = contents.carried(tensor, raw[index] if raw else None, one=count == 1)
+                data = contents.carried(tensor, content, one=count == 1)
                 if len(data) != count:
                     return None
                 found[tensor.name] = data
