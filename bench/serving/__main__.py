@@ -97,8 +97,10 @@ def _measure(running: list[Running], made: model.Made, store: "Store", arguments
     ]
     began = time.monotonic()
     for number, rows in itertools.product(range(arguments.rounds), arguments.rows):
-        if not store.has(number, Case("alone", rows), "lightgbm"):
-            store.add(number, Case("alone", rows), "lightgbm", measure.alone(made, rows, min(arguments.seconds, 1)))
+        for key, predict in measure.engines(made, rows).items():
+            if not store.has(number, Case("alone", rows), key):
+                found = measure.alone(predict, made, rows, min(arguments.seconds, 1))
+                store.add(number, Case("alone", rows), key, found)
     for at, (number, case, one) in enumerate(plan, 1):
         key = one.server.key
         if key in store.missing or store.has(number, case, key):

@@ -9,9 +9,11 @@ import os
 import re
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from bench.serving import load, payloads
 from bench.serving.model import Made
 from bench.serving.servers import Running
@@ -112,14 +114,29 @@ async def _phase(running: Running, phase: Any) -> dict[str, float]:
     }
 
 
-def alone(made: Made, rows: int, seconds: float) -> dict[str, Any]:
-    """What LightGBM's own `predict` costs for the same rows, called in a loop with nothing around it."""
+def engines(made: Made, rows: int) -> dict[str, Callable[[Any], Any]]:
+    """What predicts a matrix, with nothing around it: LightGBM, and for many rows what the predictor uses instead."""
     import lightgbm
 
-    booster = lightgbm.Booster(model_file=str(made.folder / "kserve" / "model.bst"))
-    matrices, count, began = made.matrices[rows], 0, time.process_time()
+    from loopwright.models import quick, trees
+
+    file = made.folder / "kserve" / "model.bst"
+    booster = lightgbm.Booster(model_file=str(file))
+    found: dict[str, Callable[[Any], Any]] = {"lightgbm": lambda matrix: booster.predict(matrix, num_threads=1)}
+    if rows > 1:
+        found["engine"] = quick.Quick(trees.parse(file.read_text()))
+    return found
+
+
+def alone(predict: Callable[[Any], Any], made: Made, rows: int, seconds: float) -> dict[str, Any]:
+    """What a prediction costs, called in a loop. Raises ValueError when the numbers are not LightGBM's."""
+    matrices, count = made.matrices[rows], 0
+    for matrix, expected in zip(matrices, made.expected[rows], strict=True):
+        if not np.allclose(predict(matrix), expected, rtol=0, atol=payloads.TOLERANCE):
+            raise ValueError("the engine predicted other numbers than LightGBM")
+    began = time.process_time()
     while (used := time.process_time() - began) < seconds:
-        booster.predict(matrices[count % len(matrices)], num_threads=1)
+        predict(matrices[count % len(matrices)])
         count += 1
     return {"full": {"cpu_us": used / count * 1e6}}
 

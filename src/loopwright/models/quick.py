@@ -21,6 +21,7 @@ _BITS = 32
 _WORDS, _CELLS_AT_ONCE = 128, 50_000
 # Tables beyond this are no longer faster than walks, and memory is to be had for something else.
 _LARGEST_TABLES = 64 * 2**20
+_LEAVES_AT_ONCE = 256
 # How often each end of an interval is tried, each time beside others of the other features.
 _ENDS = 3
 
@@ -133,10 +134,12 @@ class _Block:
         for one in intervals.features:
             if one.at not in tables:
                 continue
-            allowed = (tables[one.at].view(np.uint32)[:, columns] >> bits.astype(np.uint32)) & 1
-            # The greatest of random numbers, among the lines that lead to the leaf, is a random one of them.
-            chosen = np.argmax(allowed * random.random(allowed.shape, dtype=np.float32), axis=0)
-            rows[:, one.at] = one.values[chosen]
+            for start in range(0, len(columns), _LEAVES_AT_ONCE):
+                part = slice(start, start + _LEAVES_AT_ONCE)
+                allowed = (tables[one.at].view(np.uint32)[:, columns[part]] >> bits[part].astype(np.uint32)) & 1
+                # The greatest of random numbers, among the lines that lead to the leaf, is a random one of them.
+                chosen = np.argmax(allowed * random.random(allowed.shape, dtype=np.float32), axis=0)
+                rows[part, one.at] = one.values[chosen]
         return rows
 
 

@@ -122,6 +122,9 @@ def _serve(arguments: argparse.Namespace) -> int:
     # What is loaded stays: collections that looked at it again and again would cost each request a few microseconds.
     gc.collect()
     gc.freeze()
+    # A request of 1,000 rows makes some thousand lists and dictionaries that are gone once it is answered; by Python's
+    # 700 they are looked at again and again meanwhile, which is 7 % of the request's time.
+    gc.set_threshold(10_000)
     uvloop.run(run())
     return 0
 
