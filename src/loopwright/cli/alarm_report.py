@@ -2,18 +2,17 @@
 
 A trigger makes one for each alarm, by a process of its own: `python -m loopwright.cli.alarm_report LOOP N PARENT`.
 
-The window is the one in which the alarm was raised: of archived events where they are kept, or else of the source's
-rows by their time. The reference is the snapshot that the alarm's version was trained on.
+The window is the one in which the alarm was raised: of archived events where they are kept and already written, or
+else of the source's rows by their time. The reference is the snapshot that the alarm's version was trained on.
 """
 
+import logging
 import os
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
-from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 from loopwright import processes
 from loopwright.cli.context import Context
@@ -21,9 +20,10 @@ from loopwright.errors import DataError, LedgerError, LoopwrightError
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
     from loopwright.ledger import Entry
+
+log = logging.getLogger("loopwright.reports")
 
 FOLDER = "reports"
 
@@ -81,23 +81,24 @@ def _snapshot(context: Context, alarm: "Entry") -> Path:
 
 
 def _archived(context: Context, alarm: "Entry", start: datetime, end: datetime) -> "pd.DataFrame | None":
-    """The window's archived events, or None where none are kept."""
+    """The window's archived events, or None where none are kept, are written yet, or can be read."""
     import pandas as pd
 
+    from loopwright.archive import read
+    from loopwright.archive.store import resolve
     from loopwright.report import drift_report
 
-    declared: Any = getattr(context.loop.monitor, "archive", None)
+    declared = context.loop.monitor.archive
     if declared is None:
         return None
-    url = declared.url if "://" in declared.url else f"file://{context.settings.state / declared.url}"
-    batches = cast(
-        "Iterator[pa.RecordBatch]",
-        import_module("loopwright.archive").read(
-            url, loop=context.loop.name, version=alarm.facts.get("version"), start=start, end=end
-        ),
-    )
-    frames = [batch.to_pandas() for batch in batches]
-    return drift_report.inputs(context.loop, pd.concat(frames)) if frames else pd.DataFrame()
+    url = resolve(declared.url, context.settings.state)
+    try:
+        batches = read(url, loop=context.loop.name, version=alarm.facts.get("version"), start=start, end=end)
+        frames = [batch.to_pandas() for batch in batches]
+    except DataError as error:
+        log.warning("the source's rows are shown instead of the events: %s", error)
+        return None
+    return drift_report.inputs(context.loop, pd.concat(frames, ignore_index=True)) if frames else None
 
 
 def main(loop: str, alarm: int, parent: int) -> int:

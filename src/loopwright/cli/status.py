@@ -61,6 +61,7 @@ def gather(context: Context) -> dict[str, Any]:
             "error": runs[-1].error,
         },
         "last_alarm": _entry(newest.get("alarm")),
+        "last_decision": _entry(newest.get("decision")),
         "last_rollout": _entry(
             max(filter(None, map(newest.get, ("promoted", "rolled_back"))), key=_number, default=None)
         ),
@@ -107,7 +108,7 @@ def show(context: Context, found: dict[str, Any]) -> None:
     if run:
         came = f", version {run['version']}" if run["version"] else f": {run['error']}" if run["error"] else ""
         console.print(f"  last run     {run['run']} {run['state']} after {run['seconds']} s{came}", markup=False)
-    for label, key in (("last alarm", "last_alarm"), ("last rollout", "last_rollout")):
+    for label, key in (("last alarm", "last_alarm"), ("decision", "last_decision"), ("last rollout", "last_rollout")):
         if found[key]:
             console.print(f"  {label:<13}{found[key]['text']} ({_ago(found[key]['at'])})", markup=False)
 

@@ -164,7 +164,9 @@ def _milestone(entry: Entry) -> str:
     version = entry.facts.get("version")
     match entry.kind:
         case "alarm":
-            return f"drift alarm on version {version}"
+            return f"{entry.facts.get('source', 'drift')} alarm on version {version}"
+        case "event":
+            return str(entry.facts.get("source", "an event")).replace("_", " ")
         case "request":
             return f"{entry.facts.get('by', 'a person')} asked for a run"
         case "run":

@@ -55,10 +55,13 @@ def _why(facts: Facts, promoted: Entry) -> str:
             names[_MOST_FEATURES:] = [f"{len(names) - _MOST_FEATURES} more"]
         listed = " in " + " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else ""
         took = elapsed((promoted.at - root.at).total_seconds())
-        return f": it was trained because of drift{listed}, and promoted {took} after the alarm"
+        what = root.facts.get("source", "drift")
+        return f": it was trained because of {what}{listed}, and promoted {took} after the alarm"
     if root.kind == "request":
         by, reason = root.facts.get("by", "a person"), root.facts.get("reason", "no reason was given")
         return f": it was trained because {by} asked for it ({reason})"
+    if root.kind == "event":
+        return f": it was trained because of this: {root.facts.get('summary', 'no reason was recorded')}"
     return ""
 
 
