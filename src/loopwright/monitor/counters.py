@@ -40,6 +40,7 @@ class VersionCounts:
         self.buckets: Counts = np.zeros(0, dtype=np.int64)
         self.unknown_columns = 0
         self.seen = 0.0
+        self.since = 0.0
 
     def add(self, columns: Mapping[str, NDArray[Any]], predictions: NDArray[np.float64]) -> None:
         """Count one batch of events; every column has as many values as there are predictions."""
@@ -93,7 +94,7 @@ class Counters:
         self._shared = self._shared or profile
         counts = VersionCounts(profile, self._looks)
         counts.buckets = np.zeros(BUCKETS if self._probability else len(self._shared.prediction.counts), np.int64)
-        counts.seen = at
+        counts.seen = counts.since = at
         self.versions[version] = counts
         return True
 

@@ -23,6 +23,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+import numpy as np
+from numpy.typing import NDArray
+
 from loopwright.durations import Clock
 from loopwright.loop import Loop
 from loopwright.statistics.chisquare import quantile
@@ -139,12 +142,37 @@ def evaluate(profile: Profile, window: Window, rule: Rule) -> Look | None:
 
 def significance(bins: Bins, counts: Counts, min_events: int, level: float) -> float:
     """The greatest ratio of test statistic to critical value, of the chi-square test and the bins beyond."""
-    test = chi_square(bins.counts, counts, pool(bins.counts, min_events))
-    ratios = [test.statistic / quantile(level / 2 / INFLATION, test.degrees)] if test.degrees else []
-    beyond = (0, 1, len(bins.counts) - 1) if bins.kind == "number" else (0, 1)
-    critical = quantile(level / 2 / len(beyond), 2)
-    ratios += [excess(bins.counts, counts, bin).statistic / critical for bin in beyond]
+    limit = critical(bins, min_events, level)
+    test = chi_square(bins.counts, counts, limit.groups)
+    ratios = [test.statistic / limit.chi_square] if limit.chi_square is not None else []
+    ratios += [excess(bins.counts, counts, bin).statistic / limit.excess for bin in limit.beyond]
     return max(ratios)
+
+
+@dataclass(frozen=True)
+class Critical:
+    """What one feature's counts are tested on, which profile and loop fix before anything is counted."""
+
+    groups: NDArray[np.int64]
+    """The group of each bin in the chi-square test."""
+
+    chi_square: float | None
+    """Its critical value; None where all bins are one group, and there is nothing to test."""
+
+    beyond: tuple[int, ...]
+    """The bins beyond the reference, which are tested one by one."""
+
+    excess: float
+    """The critical value of each of them."""
+
+
+def critical(bins: Bins, min_events: int, level: float) -> Critical:
+    """The groups and critical values of a feature that may spend `level` at one look."""
+    groups = pool(bins.counts, min_events)
+    degrees = int(groups.max())
+    beyond = (0, 1, len(bins.counts) - 1) if bins.kind == "number" else (0, 1)
+    greatest = quantile(level / 2 / INFLATION, degrees) if degrees else None
+    return Critical(groups, greatest, beyond, quantile(level / 2 / len(beyond), 2))
 
 
 def choose(current: str | None, events: Mapping[str, int]) -> str | None:

@@ -52,6 +52,31 @@ PREDICTION_REFERENCE = Metric(
     "Rows of the reference by the profile's bins of the prediction.",
     ("loop", "version", "bin", "range"),
 )
+COUNTING_SINCE = Metric(
+    "loopwright_counting_since_seconds",
+    "gauge",
+    "When this process began to count a version from zero, in seconds since the epoch.",
+    ("loop", "version"),
+)
+DRIFT_REFERENCE = Metric(
+    "loopwright_drift_reference",
+    "gauge",
+    "Rows of the reference by bin of a feature, or of the prediction under the name that alarms give it; `group` is "
+    "the group of bins that the chi-square test takes together.",
+    ("loop", "version", "feature", "bin", "group"),
+)
+CHI_SQUARE_CRITICAL = Metric(
+    "loopwright_drift_chi_square_critical",
+    "gauge",
+    "Critical value of a feature's chi-square test under the budget of false alarms.",
+    ("loop", "version", "feature"),
+)
+EXCESS_CRITICAL = Metric(
+    "loopwright_drift_excess_critical",
+    "gauge",
+    "Critical value of the test of one bin beyond the reference (missing, below, above, other).",
+    ("loop", "version", "feature", "bin"),
+)
 LOSS_COUNT = Metric(
     "loopwright_label_loss_count",
     "summary",
@@ -111,6 +136,7 @@ METRICS = (
     EVENTS, FEATURE_BIN, PREDICTION_BIN, PREDICTION_BUCKET, FEATURE_REFERENCE, PREDICTION_REFERENCE, LOSS_COUNT,
     LOSS_SUM, LOSS_SQUARES, DRIFT_DISTANCE, DRIFT_SCORE, DRIFT_EVENTS, DRIFT_ALARM, REJECTED, UNKNOWN_COLUMNS, ALERTS,
     ARCHIVE_ROWS, ARCHIVE_FAILED, ARCHIVE_EXPIRED, ARCHIVE_GATHERED, ARCHIVE_SPOOL, PUSHES,
+    COUNTING_SINCE, DRIFT_REFERENCE, CHI_SQUARE_CRITICAL, EXCESS_CRITICAL,
 )  # fmt: skip
 
 Sample = tuple[Metric, Sequence[str], float]

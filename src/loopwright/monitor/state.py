@@ -8,8 +8,8 @@ from typing import Any
 
 from loopwright.durations import Clock, format_duration
 from loopwright.loop import Loop
+from loopwright.monitor import criticals, odd
 from loopwright.monitor import exposition as metrics
-from loopwright.monitor import odd
 from loopwright.monitor.alerts import body
 from loopwright.monitor.answers import Answers
 from loopwright.monitor.archive import Archive
@@ -149,6 +149,8 @@ class Monitor:
         yield metrics.LOSS_SUM, who, loss.total
         yield metrics.LOSS_SQUARES, who, loss.squares
         yield metrics.UNKNOWN_COLUMNS, who, counts.unknown_columns
+        yield metrics.COUNTING_SINCE, who, counts.since
+        yield from criticals.samples(who, counts.profile, self.rule)
 
 
 def _reference(who: tuple[str, str], profile: Profile) -> Iterator[metrics.Sample]:

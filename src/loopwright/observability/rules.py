@@ -1,0 +1,131 @@
+"""A loop's recording and alerting rules: as a rules file for Prometheus, and as its operator's PrometheusRule.
+
+Windows and looks are the monitor's own (`monitor.drift.Rule`), so that both evaluate alike. Rules are evaluated once a
+look, as the budget of false alarms is spent by looks.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from loopwright.durations import Clock, format_duration
+from loopwright.loop import Loop
+from loopwright.monitor.alerts import ALERT_NAME, SEVERITY
+from loopwright.monitor.drift import Rule
+from loopwright.observability import promql
+from loopwright.serving.resources import names
+
+PREDICTION = "prediction"
+SUMMARY = (
+    '{{ $labels.feature }} of {{ $labels.loop }} has drifted: distance {{ printf "%.3f" $value }} over EVENTS '
+    "predictions in SPAN."
+)
+# Asked when the alert is sent: how many predictions, and how far beyond chance.
+EVENTS = (
+    '{{ with printf "loopwright:events:window{loop=%q, version=%q}" $labels.loop $labels.version | query }}'
+    '{{ . | first | value | printf "%.0f" }}{{ end }}'
+)
+SCORE = (
+    '{{ with printf "loopwright:drift:score{loop=%q, version=%q, feature=%q}" $labels.loop $labels.version '
+    '$labels.feature | query }}{{ . | first | value | printf "%.6f" }}{{ end }}'
+)
+
+
+def groups(loop: Loop, clock: Clock, *, prediction: str = PREDICTION, links: dict[str, str] | None = None) -> list[Any]:
+    """The rule groups of a loop.
+
+    `prediction` is what alarms call the prediction (`drift.prediction_name`); `links` are annotations with URLs, such
+    as `dashboard_url`.
+    """
+    rule = Rule.of(loop, clock)
+    interval = _duration(rule.look)
+    records = [{"record": name, "expr": _filled(text, loop, rule, prediction)} for name, text in promql.RECORDS.items()]
+    return [
+        {
+            "name": f"loopwright-{loop.name}-drift",
+            "interval": interval,
+            "rules": [*records, _drift(loop, clock, rule, prediction, links or {})],
+        },
+        {"name": f"loopwright-{loop.name}-service", "rules": _service(loop, rule, prediction, links or {})},
+    ]
+
+
+def prometheus_rule(loop: Loop, content: list[Any]) -> names.Manifest:
+    """Rule groups as an object of Prometheus' operator (https://prometheus-operator.dev/docs/api-reference/api/)."""
+    return {
+        "apiVersion": "monitoring.coreos.com/v1",
+        "kind": "PrometheusRule",
+        "metadata": {"name": f"loopwright-{loop.name}", "labels": names.labels(loop, "monitor")},
+        "spec": {"groups": content},
+    }
+
+
+def _drift(loop: Loop, clock: Clock, rule: Rule, prediction: str, links: dict[str, str]) -> dict[str, Any]:
+    span = format_duration(timedelta(seconds=rule.window * clock.speed))
+    # As many looks in a row begin an alarm as end it; the first of them is at time zero.
+    hold = _duration((rule.persistence - 1) * rule.look)
+    held = {"for": hold, "keep_firing_for": hold} if rule.persistence > 1 else {}
+    return {
+        "alert": ALERT_NAME,
+        "expr": _filled(promql.DRIFTED, loop, rule, prediction),
+        **held,
+        "labels": {"severity": SEVERITY},
+        "annotations": {
+            "summary": SUMMARY.replace("EVENTS", EVENTS).replace("SPAN", span),
+            "description": (
+                "A distance of at least MIN_EFFECT counts, and a score of at least 1 is beyond chance: by chance alone "
+                f"the whole loop raises at most {loop.monitor.false_alarms} false alarms. `loopwright drift "
+                "{{ $labels.loop }}` shows every feature; the trigger decides whether a run is started, and "
+                "`loopwright history {{ $labels.loop }}` says why."
+            ).replace("MIN_EFFECT", f"{rule.min_effect:g}"),
+            "distance": '{{ printf "%.6f" $value }}',
+            "score": SCORE,
+            "window": span,
+            **links,
+        },
+    }  # fmt: skip
+
+
+def _service(loop: Loop, rule: Rule, prediction: str, links: dict[str, str]) -> list[Any]:
+    said = {
+        "LoopwrightEventsDropped": (
+            promql.DROPPED,
+            "{{ $labels.loop }} version {{ $labels.version }}: {{ $value | humanize }} predictions did not reach the "
+            "drift monitor.",
+            "What is shown of drift is of the rest. `loopwright_events_dropped_total` has the reason.",
+        ),
+        "LoopwrightMonitorBlind": (
+            promql.BLIND,
+            "{{ $labels.loop }} version {{ $labels.version }} predicts, and no drift monitor counts it.",
+            "No drift can be seen. Look at the monitor's log and at `loopwright_events_rejected_total`.",
+        ),
+    }
+    return [
+        {
+            "alert": name,
+            "expr": _filled(text, loop, rule, prediction),
+            "for": _duration(rule.look),
+            "labels": {"severity": SEVERITY},
+            "annotations": {"summary": summary, "description": description, **links},
+        }
+        for name, (text, summary, description) in said.items()
+    ]
+
+
+def _filled(text: str, loop: Loop, rule: Rule, prediction: str) -> str:
+    values = {
+        "LOOP": loop.name,
+        "LOOK": _duration(rule.look),
+        "TWO_LOOKS": f"{2 * rule.look:.12g}",
+        # Half a look less: the look at its far end is not in it, whether ranges are closed (Prometheus 2) or not (3).
+        "WINDOW": _duration(rule.window - rule.look / 2),
+        "WHOLE_WINDOW": _duration(rule.window),
+        "PREDICTION": prediction.replace("\\", r"\\").replace('"', r"\""),
+        "MIN_EVENTS": str(rule.min_events),
+        "MIN_EFFECT": repr(rule.min_effect),
+    }
+    return promql.filled(text, values)
+
+
+def _duration(seconds: float) -> str:
+    """Seconds as Prometheus writes a duration: whole milliseconds, in the largest unit that fits."""
+    return format_duration(timedelta(seconds=seconds))
