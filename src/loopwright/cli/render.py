@@ -23,13 +23,17 @@ STDOUT = "-"
 @click.option("--version", type=int, help="The version; by default the champion, else the newest.")
 @click.option("--namespace", default="default", show_default=True, help="The namespace, which is part of host names.")
 @click.option("--strategy-steps", is_flag=True, help="Also a rollout of --version from the champion, step by step.")
+@click.option("--prometheus", is_flag=True, help="Also rules for Prometheus and routes for Alertmanager.")
 @on_loop
-def render(context: Context, folder: Path, version: int | None, namespace: str, strategy_steps: bool) -> None:
+def render(
+    context: Context, folder: Path, version: int | None, namespace: str, strategy_steps: bool, prometheus: bool
+) -> None:
     """Write the KServe objects of a loop as plain manifests: to read, to commit, and to `kubectl apply`.
 
     With --strategy-steps there is a folder for each strategy, with one file a step, for taking --version live by
-    hand. The service itself is then written with the champion. `--to -` prints the service as one document after
-    another, for `kubectl apply -f -`.
+    hand. The service itself is then written with the champion. With --prometheus there is a folder `prometheus` with
+    the drift alarm as rules, in files and as objects of Prometheus' operator. `--to -` prints the service as one
+    document after another, for `kubectl apply -f -`.
     """
     from loopwright.errors import StateError
     from loopwright.serving.resources.steps import Change
@@ -40,12 +44,15 @@ def render(context: Context, folder: Path, version: int | None, namespace: str, 
         digests = (served.digest, challenger.digest)
         change = Change(context.loop, served.number, challenger.number, namespace, digests)
     if str(folder) == STDOUT:
-        if strategy_steps or context.json:
-            raise click.UsageError("`--to -` prints the service alone: leave --strategy-steps and --json away")
+        if strategy_steps or prometheus or context.json:
+            raise click.UsageError(
+                "`--to -` prints the service alone: leave --strategy-steps, --prometheus, --json away"
+            )
         click.echo("---\n".join(files(context.loop, served.number, served.digest).values()), nl=False)
         return
     try:
         names = write(context.loop, folder, served.number, served.digest, change)
+        names += write_prometheus(context, folder, served, namespace) if prometheus else []
     except OSError as error:
         raise StateError(f"{error.filename} cannot be written: {error.strerror}", do="check the folder") from error
     context.answer({"version": served.number, "files": [str(folder / name) for name in names]})
@@ -57,9 +64,25 @@ def write(
     loop: "Loop", folder: Path, version: int, digest: str | None = None, change: "Change | None" = None
 ) -> list[str]:
     """Write the manifests of a version, and the steps of a change; returns the files' names in the folder."""
+    return _write(folder, files(loop, version, digest, change, str(folder)))
+
+
+def write_prometheus(context: Context, folder: Path, version: "ModelVersion", namespace: str) -> list[str]:
+    """Write rules and routes into the folder `prometheus`; returns the files' names in the folder."""
+    from loopwright.models.bundle import PROFILE
+    from loopwright.monitor.drift import prediction_name
+    from loopwright.observability.files import files
+    from loopwright.statistics.profile import Profile
+
+    found = context.registry.fetch(context.loop.name, version) / PROFILE
+    name = prediction_name(Profile.from_json(found.read_bytes()).features)
+    texts = files(context.loop, context.settings.clock, namespace, prediction=name)
+    return _write(folder, {f"prometheus/{name}": text for name, text in texts.items()})
+
+
+def _write(folder: Path, texts: dict[str, str]) -> list[str]:
     from loopwright.files import write_text
 
-    texts = files(loop, version, digest, change, str(folder))
     for name, text in texts.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

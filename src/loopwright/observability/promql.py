@@ -7,8 +7,8 @@ The monitors export reference, groups and critical values, so that the rules nam
 retrained version needs no new rules.
 
 The text is data. `<feature:window>` stands for the series `loopwright:feature:window` of the loop; VERSION, FEATURE,
-BIN and GROUP for the labels that one of those has; LOOP, LOOK, TWO_LOOKS, WINDOW, WHOLE_WINDOW, PREDICTION, MIN_EVENTS
-and MIN_EFFECT for what the loop declares (`rules.py`).
+BIN and GROUP for the labels that one of those has; LOOP, LOOK, TWO_LOOKS, WINDOW, RECENT, PREDICTION, MIN_EVENTS and
+MIN_EFFECT for what the loop declares (`rules.py`).
 
 Counts are exact where `increase()` is not: it extrapolates, which makes fractions of events. What a look counted is the
 difference of two samples of a process that went on, and all that was counted by one that began since
@@ -158,13 +158,13 @@ or
 
 # More than a hundredth of what was predicted never reached the monitors.
 DROPPED = """\
-sum by (VERSION) (increase(loopwright_events_dropped_total{loop="LOOP"}[WHOLE_WINDOW]))
-  > 0.01 * sum by (VERSION) (increase(loopwright_predicted_rows_total{loop="LOOP"}[WHOLE_WINDOW]))"""
+sum by (VERSION) (increase(loopwright_events_dropped_total{loop="LOOP"}[RECENT]))
+  > 0.01 * sum by (VERSION) (increase(loopwright_predicted_rows_total{loop="LOOP"}[RECENT]))"""
 
 # A version predicts, and no monitor counts it.
 BLIND = """\
-sum by (VERSION) (increase(loopwright_predicted_rows_total{loop="LOOP"}[WHOLE_WINDOW])) > MIN_EVENTS
-  unless on (VERSION) (sum by (VERSION) (increase(loopwright_events_total{loop="LOOP"}[WHOLE_WINDOW])) > 0)"""
+sum by (VERSION) (increase(loopwright_predicted_rows_total{loop="LOOP"}[RECENT])) > 0
+  unless on (VERSION) (sum by (VERSION) (increase(loopwright_events_total{loop="LOOP"}[RECENT])) > 0)"""
 
 _SERIES = re.compile(r"<([a-z_]+:[a-z_]+)>")
 

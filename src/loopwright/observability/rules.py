@@ -4,6 +4,7 @@ Windows and looks are the monitor's own (`monitor.drift.Rule`), so that both eva
 look, as the budget of false alarms is spent by looks.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -15,6 +16,8 @@ from loopwright.observability import promql
 from loopwright.serving.resources import names
 
 PREDICTION = "prediction"
+RECENT = 3600.0
+"""Seconds of traffic that alarms about the monitoring itself look at, where a window is longer."""
 SUMMARY = (
     '{{ $labels.feature }} of {{ $labels.loop }} has drifted: distance {{ printf "%.3f" $value }} over EVENTS '
     "predictions in SPAN."
@@ -30,7 +33,9 @@ SCORE = (
 )
 
 
-def groups(loop: Loop, clock: Clock, *, prediction: str = PREDICTION, links: dict[str, str] | None = None) -> list[Any]:
+def groups(
+    loop: Loop, clock: Clock, *, prediction: str = PREDICTION, links: Mapping[str, str] | None = None
+) -> list[Any]:
     """The rule groups of a loop.
 
     `prediction` is what alarms call the prediction (`drift.prediction_name`); `links` are annotations with URLs, such
@@ -59,7 +64,7 @@ def prometheus_rule(loop: Loop, content: list[Any]) -> names.Manifest:
     }
 
 
-def _drift(loop: Loop, clock: Clock, rule: Rule, prediction: str, links: dict[str, str]) -> dict[str, Any]:
+def _drift(loop: Loop, clock: Clock, rule: Rule, prediction: str, links: Mapping[str, str]) -> dict[str, Any]:
     span = format_duration(timedelta(seconds=rule.window * clock.speed))
     # As many looks in a row begin an alarm as end it; the first of them is at time zero.
     hold = _duration((rule.persistence - 1) * rule.look)
@@ -85,7 +90,7 @@ def _drift(loop: Loop, clock: Clock, rule: Rule, prediction: str, links: dict[st
     }  # fmt: skip
 
 
-def _service(loop: Loop, rule: Rule, prediction: str, links: dict[str, str]) -> list[Any]:
+def _service(loop: Loop, rule: Rule, prediction: str, links: Mapping[str, str]) -> list[Any]:
     said = {
         "LoopwrightEventsDropped": (
             promql.DROPPED,
@@ -103,7 +108,7 @@ def _service(loop: Loop, rule: Rule, prediction: str, links: dict[str, str]) -> 
         {
             "alert": name,
             "expr": _filled(text, loop, rule, prediction),
-            "for": _duration(rule.look),
+            "for": _duration(min(rule.look, RECENT / 10)),
             "labels": {"severity": SEVERITY},
             "annotations": {"summary": summary, "description": description, **links},
         }
@@ -118,7 +123,7 @@ def _filled(text: str, loop: Loop, rule: Rule, prediction: str) -> str:
         "TWO_LOOKS": f"{2 * rule.look:.12g}",
         # Half a look less: the look at its far end is not in it, whether ranges are closed (Prometheus 2) or not (3).
         "WINDOW": _duration(rule.window - rule.look / 2),
-        "WHOLE_WINDOW": _duration(rule.window),
+        "RECENT": _duration(min(rule.window, RECENT)),
         "PREDICTION": prediction.replace("\\", r"\\").replace('"', r"\""),
         "MIN_EVENTS": str(rule.min_events),
         "MIN_EFFECT": repr(rule.min_effect),
