@@ -2,7 +2,8 @@
 
 The churn example's declaration is copied into the chart and the base, as neither may read outside its own folder, and
 into serving/loop.yaml as the JSON that the monitor reads. The chart's README has a table of values.yaml. The component
-`rollouts` has the WorkflowTemplate that Loopwright makes; a test compares the chart's with it.
+`rollouts` has the WorkflowTemplate that Loopwright makes; a test compares the chart's with it. The chart and the
+component `prometheus-rules` have the example's rules for Prometheus.
 """
 
 import re
@@ -11,6 +12,8 @@ from pathlib import Path
 import yaml
 
 from loopwright import __version__, declaration
+from loopwright.durations import Clock
+from loopwright.observability import files as prometheus
 from loopwright.rollout import workflow
 
 ROOT = Path(__file__).parent.parent
@@ -22,15 +25,19 @@ _KEY = re.compile(r"^( *)([A-Za-z]+): ?(.*)$")
 
 def files() -> dict[Path, str]:
     """What is generated: paths and contents."""
-    declaration, features = ((EXAMPLE / name).read_text("utf-8") for name in ("loop.yaml", "features.py"))
+    loop = declaration.load(EXAMPLE)
+    text, features = ((EXAMPLE / name).read_text("utf-8") for name in ("loop.yaml", "features.py"))
     table = readme((CHART / "README.md").read_text("utf-8"), (CHART / "values.yaml").read_text("utf-8"))
+    rules = prometheus.files(loop, Clock(), "default")
     return {
-        CHART / "files" / "loop.yaml": declaration,
+        CHART / "files" / "loop.yaml": text,
         CHART / "files" / "features.py": features,
-        BASE / "loop.yaml": declaration,
+        BASE / "loop.yaml": text,
         BASE / "features.py": features,
         ROOT / "serving" / "loop.yaml": monitor_config(),
         BASE.parent / "components" / "rollouts" / "workflowtemplate.yaml": rollouts(),
+        BASE.parent / "components" / "prometheus-rules" / "prometheusrule.yaml": rules[prometheus.RULE_OBJECT],
+        CHART / "files" / "rules.yml": rules[prometheus.RULES],
         CHART / "README.md": table,
     }
 

@@ -40,6 +40,9 @@ def test_a_run_registers_a_version_and_one_that_does_not_pass_registers_none(
     assert first["version"] == 1
     assert first["passed"]
     assert first["champion"] is None
+    rendered = loopwright.json("render", "--to", "out", "--prometheus", "--namespace", "models")
+    assert {Path(name).name for name in rendered["files"]} >= {"inferenceservice.yaml", "rules.yml", "alertmanager.yml"}
+    assert ".models.svc:" in (small_folder / "out" / "prometheus" / "alertmanager.yml").read_text()
     edit(small_folder, "minimum: {roc_auc: 0.6}", "minimum: {roc_auc: 0.999}")
     refused = loopwright("run")
     assert refused.returncode == 4

@@ -104,6 +104,16 @@ def test_a_digest_counts_instead_of_the_tag(helm: Any) -> None:
     )
 
 
+def test_another_loop_s_rules_are_given_and_not_the_example_s(helm: Any, tmp_path: Any) -> None:
+    (tmp_path / "rules.yml").write_text("# A comment.\ngroups:\n- name: prices\n  rules: []\n")
+    own = ["--set", "prometheusRule.enabled=true,loop.existingConfigMap=prices"]
+    objects = helm.template(*own, "--set-file", f"prometheusRule.rules={tmp_path / 'rules.yml'}")
+    assert objects["PrometheusRule", "loopwright"]["spec"] == {"groups": [{"name": "prices", "rules": []}]}
+    answer = helm.try_template(*own)
+    assert answer.returncode != 0
+    assert "loopwright render" in answer.stderr
+
+
 def test_two_releases_have_nothing_in_common(helm: Any) -> None:
     names = set(helm.template(release="one")) & set(helm.template(release="two"))
     assert not names

@@ -100,10 +100,14 @@ def test_only_current_fields_are_used(path: Any) -> None:
     assert fields <= known | {"labels", "patches", "configurations"}
 
 
-def test_every_component_is_used_by_an_overlay() -> None:
+# For people who have Grafana's sidecar, or Prometheus' operator.
+OPTIONAL = {"dashboards", "prometheus-rules"}
+
+
+def test_every_component_is_used_by_an_overlay_or_is_for_who_has_more() -> None:
     used = {name for path in KUSTOMIZATIONS for name in yaml.safe_load(path.read_text()).get("components", [])}
     folders = {path.name for path in (ROOT / "manifests" / "components").iterdir()}
-    assert {name.rsplit("/", 1)[1] for name in used} == folders
+    assert {name.rsplit("/", 1)[1] for name in used} | OPTIONAL == folders
 
 
 def test_chart_and_component_have_the_dashboards_for_grafana_s_sidecar(helm: Any, kubectl: str, tmp_path: Path) -> None:
@@ -119,3 +123,14 @@ def test_chart_and_component_have_the_dashboards_for_grafana_s_sidecar(helm: Any
         assert one["metadata"]["labels"]["grafana_dashboard"] == "1"
         assert len(json.dumps(one)) < 2**20, "the API server takes no object above a megabyte"
     assert ("ConfigMap", "loopwright-dashboards") not in helm.template()
+
+
+def test_chart_and_component_have_the_same_rules(helm: Any, kubectl: str, tmp_path: Path) -> None:
+    chart = helm.template("--set", "prometheusRule.enabled=true,prometheusRule.labels.release=stack")
+    component = os.path.relpath(ROOT / "manifests" / "components" / "prometheus-rules", tmp_path)
+    (tmp_path / "kustomization.yaml").write_text(f"components: [{component}]\n")
+    answer = subprocess.run([kubectl, "kustomize", str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert answer.returncode == 0, answer.stderr
+    rules = chart["PrometheusRule", "loopwright"]
+    assert rules["spec"] == yaml.safe_load(answer.stdout)["spec"]
+    assert rules["metadata"]["labels"]["release"] == "stack"

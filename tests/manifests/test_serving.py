@@ -18,7 +18,8 @@ def test_the_folder_is_as_generated(load: Any) -> None:
     texts = load("serving/generate.py").rendered()
     for name, text in texts.items():
         assert (SERVING / name).read_text() == text, f"serving/{name} differs; run `python serving/generate.py`"
-    there = {str(path.relative_to(SERVING)) for path in SERVING.rglob("*.yaml")}
+    kinds = ("*.yaml", "*.yml", "*.tmpl")
+    there = {str(path.relative_to(SERVING)) for kind in kinds for path in SERVING.rglob(kind)}
     assert there == {*texts, "loop.yaml"}
 
 

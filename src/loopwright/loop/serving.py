@@ -138,8 +138,8 @@ class Serving(Declared):
     secret: DnsLabel = Field("loopwright", description="The Secret with the key `token`, in the service's namespace.")
     alerts: str = Field(
         "http://loopwright-trigger:8080/v1/alerts",
-        pattern=r"^https?://\S+$",
-        description="Where the monitor sends its alarms.",
+        pattern=r"^(https?://\S+)?$",
+        description="Where the monitor sends its alarms; empty where Prometheus raises them (docs/prometheus.md).",
     )
     images: Images = Images()
     scrape: Literal["annotations", "podmonitor", "none"] = Field(
