@@ -39,6 +39,7 @@ TEXTS = """\
 {{- end }}
 {{- " since" }} {{ .StartsAt.Format "2006-01-02 15:04 MST" }}
 {{- if eq .Status "resolved" }}, over since {{ .EndsAt.Format "2006-01-02 15:04 MST" }}{{ end }}.
+{{- with .Annotations.advice }} {{ . }}{{ end }}
 {{ end -}}
 {{ with .CommonAnnotations.description }}
 {{ . }}

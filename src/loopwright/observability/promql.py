@@ -146,7 +146,29 @@ max by (FEATURE) (
 and on (VERSION) <version:watched>""",
 }
 
-RECORDS = {**COUNTED, **DISTANCE, **CHI_SQUARE, **EXCESS, **VERDICT}
+# How much greater than in the reference the share of odd values is, by what is odd: monitor.odd. Three bins lie beyond
+# a number's reference, and two beyond a category's.
+ODD = {
+    "loopwright:feature_bin:more": "<feature_bin:window_share> - <feature_bin:reference_share>",
+    "loopwright:beyond:more": """\
+sum by (FEATURE) (<feature_bin:more> and on (BIN) loopwright_drift_excess_critical{loop="LOOP", bin!="0"})""",
+    "loopwright:beyond:bins": """\
+count by (FEATURE) (max by (BIN) (loopwright_drift_excess_critical{loop="LOOP", feature!="PREDICTION"}))""",
+    "loopwright:drift:odd": """\
+clamp_min(
+  label_replace(
+    sum by (FEATURE) (<feature_bin:more> and on (BIN) loopwright_drift_excess_critical{loop="LOOP", bin="0"})
+      and on (FEATURE) <beyond:bins>,
+    "what", "missing", "", "")
+  or
+  label_replace(<beyond:more> and on (FEATURE) (<beyond:bins> == 3), "what", "out_of_range", "", "")
+  or
+  label_replace(<beyond:more> and on (FEATURE) (<beyond:bins> == 2), "what", "new_values", "", ""),
+  0
+)""",
+}
+
+RECORDS = {**COUNTED, **DISTANCE, **CHI_SQUARE, **EXCESS, **VERDICT, **ODD}
 
 # The distance of what has drifted. What fires goes on while there are too few events to say anything.
 DRIFTED = """\

@@ -22,15 +22,30 @@ SUMMARY = (
     '{{ $labels.feature }} of {{ $labels.loop }} has drifted: distance {{ printf "%.3f" $value }} over EVENTS '
     "predictions in SPAN."
 )
-# Asked when the alert is sent: how many predictions, and how far beyond chance.
+# Asked when the alert is sent: how many predictions, how far beyond chance, and what is odd about the values.
 EVENTS = (
     '{{ with printf "loopwright:events:window{loop=%q, version=%q}" $labels.loop $labels.version | query }}'
     '{{ . | first | value | printf "%.0f" }}{{ end }}'
 )
+_OF_FEATURE = '{loop=%q, version=%q, feature=%q}" $labels.loop $labels.version $labels.feature'
 SCORE = (
-    '{{ with printf "loopwright:drift:score{loop=%q, version=%q, feature=%q}" $labels.loop $labels.version '
-    '$labels.feature | query }}{{ . | first | value | printf "%.6f" }}{{ end }}'
+    f'{{{{ with printf "loopwright:drift:score{_OF_FEATURE} | query }}}}'
+    '{{ . | first | value | printf "%.6f" }}{{ end }}'
 )
+ODD = (
+    f'{{{{ range printf "loopwright:drift:odd{_OF_FEATURE} | query }}}}{{{{ if eq .Labels.what "WHAT" }}}}'
+    '{{ .Value | printf "%.6f" }}{{ end }}{{ end }}'
+)
+SUSPECTED = (
+    f'{{{{ range printf "loopwright:drift:odd{_OF_FEATURE} | query }}}}'
+    '{{ if and (eq .Labels.what "WHAT") (gt .Value LIMIT) }}Check the source first, no run starts by itself: '
+    "{{ .Value | humanizePercentage }} more of the predictions than of the reference have WORDS. {{ end }}{{ end }}"
+)
+WORDS = {
+    "missing": "no value",
+    "out_of_range": "a value out of all its range",
+    "new_values": "a value that it does not list",
+}
 
 
 def groups(
@@ -68,6 +83,7 @@ def _drift(loop: Loop, clock: Clock, rule: Rule, prediction: str, links: Mapping
     span = format_duration(timedelta(seconds=rule.window * clock.speed))
     # As many looks in a row begin an alarm as end it; the first of them is at time zero.
     hold = _duration((rule.persistence - 1) * rule.look)
+    limits: dict[str, float] = loop.retrain.suspect.model_dump()
     held = {"for": hold, "keep_firing_for": hold} if rule.persistence > 1 else {}
     return {
         "alert": ALERT_NAME,
@@ -85,6 +101,11 @@ def _drift(loop: Loop, clock: Clock, rule: Rule, prediction: str, links: Mapping
             "distance": '{{ printf "%.6f" $value }}',
             "score": SCORE,
             "window": span,
+            **{what: ODD.replace("WHAT", what) for what in limits},
+            "advice": "".join(
+                SUSPECTED.replace("WHAT", what).replace("LIMIT", repr(limit)).replace("WORDS", WORDS[what])
+                for what, limit in limits.items()
+            ),
             **links,
         },
     }  # fmt: skip

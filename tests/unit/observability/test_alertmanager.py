@@ -81,6 +81,7 @@ def said(folder, name, status="firing"):
                 "annotations": {
                     "summary": f"{feature} of churn has drifted: distance {distance} over 1200 predictions in 1h.",
                     "score": f"{score:.6f}",
+                    "advice": "Check the source first." if feature == "plan" else "",
                 },
                 "startsAt": "2026-03-01T09:30:00Z",
                 "endsAt": "2026-03-01T12:00:00Z",
@@ -102,7 +103,7 @@ def test_people_read_what_drifted_by_how_much_how_sure_since_when_and_where_to_l
         "- age of churn has drifted: distance 0.31 over 1200 predictions in 1h. 4.2 times what chance explains by "
         "the budget; since 2026-03-01 09:30 UTC.",
         "- plan of churn has drifted: distance 0.12 over 1200 predictions in 1h. 1.5 times what chance explains by "
-        "the budget; since 2026-03-01 09:30 UTC.",
+        "the budget; since 2026-03-01 09:30 UTC. Check the source first.",
         "",
         "What next.",
         "dashboard_url: https://grafana.example/d/drift",

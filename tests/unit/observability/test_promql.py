@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from loopwright.durations import Clock
-from loopwright.monitor import criticals, exposition
+from loopwright.monitor import criticals, exposition, odd
 from loopwright.monitor.counters import Counters
 from loopwright.monitor.drift import Alarm, Rule, Window, evaluate
 from loopwright.observability import rules
@@ -49,7 +49,7 @@ class Replicas:
     def __init__(self, loop):
         self.loop, self.rule = loop, Rule.of(loop, Clock())
         self.counters, self.series, self.minute = {}, {}, 0
-        self.looks = {}
+        self.odd = {}
 
     def start(self, name, profiles):
         """A process begins, or begins again, in this minute."""
@@ -94,6 +94,8 @@ class Replicas:
             {name: sum(window.features[name] for window in windows) for name in windows[0].features},
             sum(window.prediction for window in windows),
         )
+        profile = next(iter(self.counters.values())).versions[version].profile
+        self.odd[self.minute - 1] = odd.of(profile, together, profile.features)
         found = evaluate(next(iter(self.counters.values())).versions[version].profile, together, self.rule)
         for one in self.counters.values():
             one.mark()
@@ -164,6 +166,18 @@ def test_two_replicas_together_are_what_python_says_to_a_billionth(tmp_path, loo
     assert sum(score.drifted for score in looks[90].scores().values()) >= 4
     assert not any(score.drifted for score in looks[48].scores().values())
     extra, queries = agree(looks)
+    shares = replicas.odd[90]
+    assert shares["spend"]["missing"] > 0.1
+    assert shares["plan"]["new_values"] > 0.1
+    for name, found in shares.items():
+        for what, share in found.items():
+            series = f'loopwright:drift:odd{{feature={json.dumps(name)},what="{what}"}}'
+            one = {"labels": "{}", "value": 1}
+            queries.append(
+                {"expr": f"count(abs({series} - {share!r}) < 1e-9)", "eval_time": "90m", "exp_samples": [one]}
+            )
+    all_of_them = {"labels": "{}", "value": sum(map(len, shares.values()))}
+    queries.append({"expr": "count(loopwright:drift:odd)", "eval_time": "90m", "exp_samples": [all_of_them]})
     run(tmp_path, loop, replicas, {"promql_expr_test": queries}, extra)
 
 
@@ -262,6 +276,11 @@ def test_the_alert_says_what_drifted_by_how_much_how_sure_and_over_what(tmp_path
         "distance": f"{score.distance:.6f}",
         "score": f"{score.score:.6f}",
         "window": "1h",
+        "missing": "0.000000",
+        "new_values": "1.000000",
+        "out_of_range": "",
+        "advice": "Check the source first, no run starts by itself: 100% more of the predictions than of the reference "
+        "have a value that it does not list. ",
     }
     annotations["description"] = annotations["description"].replace("{{ $labels.loop }}", "churn")
     expected = {"eval_time": "72m", "alertname": "LoopwrightDrift"}
