@@ -85,6 +85,10 @@ DEFAULTS = {
         "bins": 10,
         "archive": None,
         "remote_write": None,
+        "performance": {
+            "metric": None, "max_drop": 0.05, "over": "7d", "min_labels": 200, "false_alarms": "1 per 90d",
+            "reference": None, "slices": [],
+        },
     },
     "retrain": {
         "on": ["drift"],

@@ -73,6 +73,11 @@ class Loop(Declared):
         self._archivable()
         if self.retrain.rows == "after_onset" and self.data.timestamp is None:
             raise ValueError("retrain: rows after_onset needs `data.timestamp`, which says when a row was observed")
+        watched = self.monitor.performance
+        if watched.metric is not None and watched.metric not in known:
+            raise ValueError(f"monitor.performance: {watched.metric} is no metric of {self.model.task}")
+        if unknown := [name for name in watched.slices if name not in self.inputs]:
+            raise ValueError(f"monitor.performance.slices: {', '.join(unknown)} is no input of the contract")
         return self
 
     def _archivable(self) -> None:

@@ -9,6 +9,7 @@ from loopwright.durations import Budget, Duration, FalseAlarmBudget
 from loopwright.loop import hours
 from loopwright.loop.archive import Archive
 from loopwright.loop.fields import Declared, Share
+from loopwright.loop.performance import Performance
 from loopwright.loop.push import RemoteWrite
 
 
@@ -30,6 +31,7 @@ class Monitor(Declared):
     remote_write: RemoteWrite | None = Field(
         None, description="Push metrics where they cannot be scraped; default not."
     )
+    performance: Performance = Field(Performance(), description="What labels say of the model once they come.")
 
 
 class Suspect(Declared):

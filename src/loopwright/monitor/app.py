@@ -120,7 +120,9 @@ class _Handlers:
             await asyncio.sleep(0)
         profiles = {version: counts.profile for version, counts in self.monitor.counters.versions.items()}
         try:
-            joined = self.monitor.labels.join(((label.id, label.label) for label in message.labels), profiles)
+            joined = self.monitor.labels.join(
+                ((label.id, label.label) for label in message.labels), profiles, self.now()
+            )
         except LabelError as error:
             raise Refused(400, str(error)) from error
         return JSONResponse(asdict(joined))
@@ -145,6 +147,9 @@ class _Handlers:
 
     async def drift(self, request: Request) -> Response:
         return JSONResponse(self.monitor.drift())
+
+    async def performance(self, request: Request) -> Response:
+        return JSONResponse(self.monitor.performance.report())
 
     async def health(self, request: Request) -> Response:
         return PlainTextResponse("ok\n")
@@ -237,6 +242,7 @@ def build(
             Route("/v1/labels", handlers.labels, methods=["POST"]),
             Route("/v1/answers/{version}", handlers.answers),
             Route("/v1/drift", handlers.drift),
+            Route("/v1/performance", handlers.performance),
             Route("/metrics", handlers.metrics),
             Route("/healthz", handlers.health),
         ],

@@ -132,11 +132,102 @@ PUSHES = Metric(
     "loopwright_remote_write_pushes_total", "counter", "Pushes of these metrics by what became of them.", ("outcome",)
 )
 
+LABELS = Metric(
+    "loopwright_labels_total",
+    "counter",
+    "Labels that came: joined, unknown (no prediction has the id, or not yet), repeated; of the repeated those that "
+    "say something else are contradicting.",
+    ("loop", "outcome"),
+)
+LABEL_DELAY_COUNT = Metric(
+    "loopwright_label_delay_seconds_count", "summary", "Real seconds from a prediction to its label.",
+    ("loop", "version"), "loopwright_label_delay_seconds",
+)  # fmt: skip
+LABEL_DELAY_SUM = Metric(
+    "loopwright_label_delay_seconds_sum",
+    LABEL_DELAY_COUNT.type,
+    LABEL_DELAY_COUNT.help,
+    LABEL_DELAY_COUNT.labels,
+    LABEL_DELAY_COUNT.family,
+)
+LABEL_SCORES = Metric(
+    "loopwright_label_scores_total",
+    "counter",
+    "Classification: labelled predictions by label (1 positive, 0 negative) and the upper edge of the score's bin.",
+    ("loop", "version", "label", "score"),
+)
+LABEL_DECISIONS = Metric(
+    "loopwright_label_decisions_total",
+    "counter",
+    "Classification: labelled predictions by label and decision at 0.5, of everything (an empty slice) and by slice.",
+    ("loop", "version", "slice", "value", "label", "decided"),
+)
+LABEL_LOG_LOSS = Metric(
+    "loopwright_label_log_loss_total", "counter", "Classification: sum of the log loss of labelled predictions.",
+    ("loop", "version"),
+)  # fmt: skip
+LABEL_ERROR_COUNT = Metric(
+    "loopwright_label_error_count",
+    "summary",
+    "Regression: absolute errors of labelled predictions, of everything (an empty slice) and by slice.",
+    ("loop", "version", "slice", "value"),
+    "loopwright_label_error",
+)
+LABEL_ERROR_SUM = Metric(
+    "loopwright_label_error_sum", LABEL_ERROR_COUNT.type, LABEL_ERROR_COUNT.help, LABEL_ERROR_COUNT.labels,
+    LABEL_ERROR_COUNT.family,
+)  # fmt: skip
+LABEL_ERROR_SQUARES = Metric(
+    "loopwright_label_error_squares_total", "counter", "Regression: sum of the squares of the errors.",
+    LABEL_ERROR_COUNT.labels,
+)  # fmt: skip
+PERFORMANCE = Metric(
+    "loopwright_performance",
+    "gauge",
+    "A metric over the labels of `monitor.performance.over`, of everything (an empty slice) and by slice.",
+    ("loop", "version", "metric", "slice", "value"),
+)
+PERFORMANCE_LOW = Metric(
+    "loopwright_performance_low", "gauge", "The lower end of the 95 % interval of a metric.", PERFORMANCE.labels
+)
+PERFORMANCE_HIGH = Metric(
+    "loopwright_performance_high", "gauge", "The upper end of the 95 % interval of a metric.", PERFORMANCE.labels
+)
+PERFORMANCE_REFERENCE = Metric(
+    "loopwright_performance_reference", "gauge", "A metric on the rows held out in training, or as declared.",
+    ("loop", "version", "metric"),
+)  # fmt: skip
+PERFORMANCE_ESTIMATE = Metric(
+    "loopwright_performance_estimate",
+    "gauge",
+    "A metric of all predictions in that time as the reference lets one expect it, without their labels.",
+    ("loop", "version", "metric"),
+)
+PERFORMANCE_SCORE = Metric(
+    "loopwright_performance_score",
+    "gauge",
+    "The drop of the metric over what the budget of false alarms takes for chance; at 1, chance does not explain it.",
+    ("loop", "version", "metric"),
+)
+PERFORMANCE_ALARM = Metric(
+    "loopwright_performance_alarm", "gauge", "Whether the alarm of the metric fires, 0 or 1.", ("loop", "version")
+)
+FAIRNESS = Metric(
+    "loopwright_fairness_difference",
+    "gauge",
+    "The greatest difference between two groups of an attribute: demographic_parity_difference or "
+    "equalized_odds_difference.",
+    ("loop", "version", "metric", "attribute"),
+)
+
 METRICS = (
     EVENTS, FEATURE_BIN, PREDICTION_BIN, PREDICTION_BUCKET, FEATURE_REFERENCE, PREDICTION_REFERENCE, LOSS_COUNT,
     LOSS_SUM, LOSS_SQUARES, DRIFT_DISTANCE, DRIFT_SCORE, DRIFT_EVENTS, DRIFT_ALARM, REJECTED, UNKNOWN_COLUMNS, ALERTS,
     ARCHIVE_ROWS, ARCHIVE_FAILED, ARCHIVE_EXPIRED, ARCHIVE_GATHERED, ARCHIVE_SPOOL, PUSHES,
     COUNTING_SINCE, DRIFT_REFERENCE, CHI_SQUARE_CRITICAL, EXCESS_CRITICAL,
+    LABELS, LABEL_DELAY_COUNT, LABEL_DELAY_SUM, LABEL_SCORES, LABEL_DECISIONS, LABEL_LOG_LOSS, LABEL_ERROR_COUNT,
+    LABEL_ERROR_SUM, LABEL_ERROR_SQUARES, PERFORMANCE, PERFORMANCE_LOW, PERFORMANCE_HIGH, PERFORMANCE_REFERENCE,
+    PERFORMANCE_ESTIMATE, PERFORMANCE_SCORE, PERFORMANCE_ALARM, FAIRNESS,
 )  # fmt: skip
 
 Sample = tuple[Metric, Sequence[str], float]

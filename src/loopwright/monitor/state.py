@@ -17,6 +17,7 @@ from loopwright.monitor.counters import Counters, VersionCounts
 from loopwright.monitor.drift import Alarm, Look, Notice, Rule, Score, choose, evaluate
 from loopwright.monitor.events import Batch, EventQueue
 from loopwright.monitor.labels import CAPACITY, Labels, Loss
+from loopwright.monitor.performance import Performance
 from loopwright.monitor.ranges import ranges
 from loopwright.statistics.profile import Profile
 
@@ -40,7 +41,9 @@ class Monitor:
         archive: Archive | None = None,
     ) -> None:
         self.loop, self.clock, self.rule = loop, clock, Rule.of(loop, clock)
-        self.counters, self.labels, self.queue = Counters(self.rule.looks), Labels(remembered), EventQueue(waiting)
+        self.performance = Performance(loop, clock, send)
+        self.labels = Labels(remembered, self.performance.add)
+        self.counters, self.queue = Counters(self.rule.looks), EventQueue(waiting)
         self.answers, self.archive = Answers(), archive
         self.rejected = Counter(dict.fromkeys(REASONS, 0))
         self._send = send
@@ -64,7 +67,8 @@ class Monitor:
     def _count(self, batch: Batch, counts: VersionCounts, at: float) -> None:
         self.counters.add(batch.version, batch.columns, batch.predictions, at)
         self.answers.add(batch.version, batch.ids, batch.predictions)
-        self.labels.remember(batch.version, batch.ids, batch.predictions, counts.profile)
+        codes = self.performance.score(batch.version, counts.profile, batch.columns, batch.predictions)
+        self.labels.remember(batch.version, batch.ids, batch.predictions, counts.profile, codes, at)
         counts.unknown_columns += batch.unknown
         if self.archive is not None:
             self.archive.add(batch, counts.profile, at)
@@ -81,10 +85,13 @@ class Monitor:
             self._look = evaluate(counts.profile, counts.window(), self.rule)
             self._notify(self._alarm.step(self._look, at))
         self.counters.mark()
+        self.performance.keep(self.counters.versions)
+        self.performance.look(chosen, at)
 
     def repeat(self, at: float) -> None:
         """Tell again of what still fires at the real moment `at`, if it is time."""
         self._notify(self._alarm.repeat(at))
+        self.performance.repeat(at)
 
     def _notify(self, notice: Notice | None) -> None:
         if notice is None or self._version is None:
@@ -132,6 +139,9 @@ class Monitor:
             yield metrics.ALERTS, (outcome,), number
         if self.archive is not None:
             yield from self.archive.samples()
+        for outcome, number in self.labels.outcomes.items():
+            yield metrics.LABELS, (self.loop.name, outcome), number
+        yield from self.performance.samples()
 
     def _version_samples(self, version: str, counts: VersionCounts) -> Iterator[metrics.Sample]:
         who, totals = (self.loop.name, version), counts.totals()

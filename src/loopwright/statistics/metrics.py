@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from loopwright.statistics.labelled import THRESHOLD as THRESHOLD
+
 Floats = NDArray[np.float64]
 
-THRESHOLD = 0.5
 CURVE_POINTS = 101
 CALIBRATION_BINS = 10
 

@@ -40,13 +40,17 @@ class NumberBins:
     counts: Counts
     kind: Literal["number"] = "number"
 
-    def count(self, values: ArrayLike) -> Counts:
-        """The number of values in each bin, shape (B + 3,), of float64 values with NaN for missing."""
+    def assign(self, values: ArrayLike) -> Counts:
+        """The bin of each of (n,) float64 values, with NaN for missing."""
         numbers = np.asarray(values, dtype=np.float64)
         bins = np.searchsorted(self.edges, numbers, side="right") + 1
         bins[numbers == self.edges[-1]] = len(self.edges)
         bins[np.isnan(numbers)] = 0
-        return np.bincount(bins, minlength=len(self.edges) + 2).astype(np.int64, copy=False)
+        return bins
+
+    def count(self, values: ArrayLike) -> Counts:
+        """The number of values in each bin, shape (B + 3,), of float64 values with NaN for missing."""
+        return np.bincount(self.assign(values), minlength=len(self.edges) + 2).astype(np.int64, copy=False)
 
     def to_dict(self) -> dict[str, Any]:
         """As it stands in profile.json."""
@@ -65,10 +69,13 @@ class CategoryBins:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_codes", _Codes((value, bin) for bin, value in enumerate(self.values, start=2)))
 
+    def assign(self, values: Iterable[Any]) -> Counts:
+        """The bin of each of n values, of str with None for missing."""
+        return np.fromiter(map(self._codes.__getitem__, values), dtype=np.int64)
+
     def count(self, values: Iterable[Any]) -> Counts:
         """The number of values in each bin, shape (len(values) + 2,), of str with None for missing."""
-        bins = np.fromiter(map(self._codes.__getitem__, values), dtype=np.int64)
-        return np.bincount(bins, minlength=len(self.values) + 2).astype(np.int64, copy=False)
+        return np.bincount(self.assign(values), minlength=len(self.values) + 2).astype(np.int64, copy=False)
 
     def to_dict(self) -> dict[str, Any]:
         """As it stands in profile.json."""
@@ -89,6 +96,8 @@ class Profile:
     label_variance: float | None
     features: dict[str, Bins]
     prediction: NumberBins
+    labelled: tuple[float, ...] | None = None
+    """What labels said of the model before it went live: sums of `labelled.tally`, of rows it was not fitted to."""
 
     @classmethod
     def build(
@@ -151,6 +160,8 @@ class Profile:
             "features": {name: bins.to_dict() for name, bins in self.features.items()},
             "prediction": self.prediction.to_dict(),
         }
+        if self.labelled is not None:
+            content["labelled"] = list(self.labelled)
         return json.dumps(content, separators=(",", ":"), allow_nan=False)
 
     @classmethod
@@ -175,6 +186,7 @@ class Profile:
                 label_variance=None if variance is None else float(variance),
                 features={str(name): _read(name, bins) for name, bins in content["features"].items()},
                 prediction=prediction,
+                labelled=_labelled(content.get("labelled")),
             )
         except KeyError as error:
             raise ValueError(f"a profile without {error}") from error
@@ -220,6 +232,15 @@ def _category(values: NDArray[Any], bins: int) -> CategoryBins:
     top = sorted(known, key=lambda value: (-known[value], value))[:bins]
     empty = CategoryBins(tuple(sorted(top)), np.zeros(0, dtype=np.int64))
     return CategoryBins(empty.values, empty.count(values))
+
+
+def _labelled(content: Any) -> tuple[float, ...] | None:
+    if content is None:
+        return None
+    numbers = tuple(float(number) for number in content)
+    if not np.isfinite(numbers).all():
+        raise ValueError("labelled: the sums are not finite numbers")
+    return numbers
 
 
 def _read(name: str, content: Mapping[str, Any]) -> Bins:

@@ -85,22 +85,34 @@ def train(loop: Loop, features: str, training: Path, holdout: Path, model: Path)
 def _profile(
     loop: Loop, classes: list[str], rows: "pd.DataFrame", held: "pd.DataFrame", predict: Any, wanted: Any
 ) -> str:
-    """The profile of the reference rows: all training rows, or the newest where `monitor.reference` says so."""
+    """The profile of the reference rows: all training rows, or the newest where `monitor.reference` says so.
+
+    Live labels are held against those of the held-out rows, which the model was not fitted to either.
+    """
+    from dataclasses import replace
+
+    import numpy as np
+
     from loopwright.models import columns
+    from loopwright.statistics.labelled import tally
     from loopwright.statistics.profile import Profile
 
+    unseen = _newest(loop, held)
+    predicted = predict(unseen)
     inputs = columns.specs(loop.inputs)
     reference = columns.from_frame(inputs, _newest(loop, rows)[[spec.name for spec in inputs]])
-    return Profile.build(
+    profile = Profile.build(
         loop.name,
         loop.model.task,
         classes,
         reference,
         {spec.name: spec.kind for spec in inputs},
-        predict(_newest(loop, held)),
+        predicted,
         bins=loop.monitor.bins,
         label_variance=float(wanted.var()) if loop.model.task == "regression" else None,
-    ).to_json()
+    )
+    truth = target(loop, unseen, classes).astype(np.float64)
+    return replace(profile, labelled=tuple(tally(profile).of(truth, predicted).tolist())).to_json()
 
 
 def _newest(loop: Loop, rows: "pd.DataFrame") -> "pd.DataFrame":

@@ -159,8 +159,10 @@ def label(served, *labels, **options):
 
 def test_labels_find_predictions_that_were_only_acknowledged(served, message):
     served.events(message(3, predictions=[0.9, 0.2, 0.5]))
-    assert label(served, ("p0", "Yes"), ("p1", "No"), ("q", "No")).json() == {"joined": 2, "unknown": 1, "repeated": 0}
-    assert label(served, ("p0", "Yes")).json() == {"joined": 0, "unknown": 0, "repeated": 1}
+    first = label(served, ("p0", "Yes"), ("p1", "No"), ("q", "No")).json()
+    assert first == {"joined": 2, "unknown": 1, "repeated": 0, "contradicting": 0}
+    again = label(served, ("p0", "Yes"), ("p1", "Yes")).json()
+    assert again == {"joined": 0, "unknown": 0, "repeated": 2, "contradicting": 1}
     text = served.call("GET", "/metrics").text
     assert 'loopwright_label_loss_count{loop="churn",version="1"} 2\n' in text
     assert 'loopwright_label_loss_sum{loop="churn",version="1"} 0.0' in text

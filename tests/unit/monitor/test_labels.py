@@ -26,7 +26,7 @@ def test_the_brier_score_of_each_joined_prediction_is_summed(labels, profile):
 
 def test_a_label_counts_once_however_often_it_is_sent(labels, profile):
     assert labels.join([("a", "Yes"), ("a", "Yes")], {"1": profile}) == Joined(1, 0, 1)
-    assert labels.join([("a", "No")], {"1": profile}) == Joined(0, 0, 1)
+    assert labels.join([("a", "No")], {"1": profile}) == Joined(0, 0, 1, contradicting=1)
     assert labels.losses["1"].count == 1
 
 
