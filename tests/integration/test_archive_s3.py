@@ -20,7 +20,9 @@ from loopwright.archive import read
 from loopwright.declaration import parse
 from loopwright.statistics.profile import Profile
 
-pytestmark = pytest.mark.long
+# Building the server from nothing takes about two minutes of two idle cores.
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+BUILDING = 400
 
 VERSITYGW = "github.com/versity/versitygw/cmd/versitygw@v1.8.0"
 KEYS = {"AWS_ACCESS_KEY_ID": "tester", "AWS_SECRET_ACCESS_KEY": "s3cr3t-of-the-test", "AWS_REGION": "us-east-1"}
@@ -36,15 +38,13 @@ def binary(tmp_path_factory: pytest.TempPathFactory) -> str:
     if shutil.which("go") is None:
         pytest.skip(f"versitygw is not on PATH, and there is no Go to build it with (go install {VERSITYGW})")
     folder = tmp_path_factory.mktemp("go")
-    built = subprocess.run(
-        ["go", "install", VERSITYGW],
-        env={**os.environ, "GOBIN": str(folder)},
-        capture_output=True,
-        text=True,
-        timeout=220,
-    )
-    if built.returncode != 0:
-        pytest.skip(f"versitygw could not be built: {built.stderr.strip().splitlines()[-1]}")
+    command, environment = ["go", "install", VERSITYGW], {**os.environ, "GOBIN": str(folder)}
+    try:
+        subprocess.run(command, env=environment, capture_output=True, text=True, timeout=BUILDING, check=True)
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"versitygw could not be built: {error.stderr.strip().splitlines()[-1]}")
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"versitygw could not be built in {BUILDING} s")
     return str(folder / "versitygw")
 
 
