@@ -11,7 +11,7 @@ from dashboards.parts import HALF, THIRD, WIDE, Query
 LOOP = parts.labels("loop", "label_values(loopwright_model_info, loop)", "Loop")
 MONITORED = parts.labels("version", 'label_values(loopwright_drift_window_events{loop="$loop"}, version)', "Version")
 FEATURE = parts.labels(
-    "feature", 'label_values(loopwright_feature_reference_bin{loop="$loop",version="$version"}, feature)', "Feature"
+    "feature", 'label_values(loopwright_drift_reference{loop="$loop",version="$version"}, feature)', "Feature"
 )
 WINDOW = parts.choice("window", "Window", ("1h", "15m", "6h", "1d", "7d"))
 
@@ -37,12 +37,12 @@ ALARM = 'max by (version) (loopwright_drift_alarm{loop="$loop"})'
 OF_FEATURE = 'loop="$loop",version="$version",feature="$feature"'
 NOW = (
     f"sum by (range) (sum by (bin) (increase(loopwright_feature_bin_total{{{OF_FEATURE}}}[$window])) * on (bin) "
-    f"group_left (range) max by (bin, range) (loopwright_feature_reference_bin{{{OF_FEATURE}}} >= bool 0))"
+    f"group_left (range) max by (bin, range) (loopwright_drift_reference{{{OF_FEATURE}}} >= bool 0))"
     f" / scalar(sum(increase(loopwright_feature_bin_total{{{OF_FEATURE}}}[$window])))"
 )
 REFERENCE = (
-    f"max by (range) (loopwright_feature_reference_bin{{{OF_FEATURE}}})"
-    f" / scalar(sum(max by (bin) (loopwright_feature_reference_bin{{{OF_FEATURE}}})))"
+    f"max by (range) (loopwright_drift_reference{{{OF_FEATURE}}})"
+    f" / scalar(sum(max by (bin) (loopwright_drift_reference{{{OF_FEATURE}}})))"
 )
 MISSING = (
     'sum by (feature) (rate(loopwright_feature_bin_total{loop="$loop",version="$version",bin="0"}[$window]))'

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from loopwright.monitor import exposition as metrics
 from loopwright.monitor.drift import Rule, critical, prediction_name
+from loopwright.monitor.ranges import ranges
 from loopwright.statistics.profile import Profile
 
 
@@ -16,8 +17,9 @@ def samples(who: tuple[str, str], profile: Profile, rule: Rule) -> Iterator[metr
     level = rule.level / (len(profile.features) + 1)
     for name, bins in {**profile.features, prediction_name(profile.features): profile.prediction}.items():
         limit = critical(bins, rule.min_events, level)
-        for number, (count, group) in enumerate(zip(bins.counts.tolist(), limit.groups.tolist(), strict=True)):
-            yield metrics.DRIFT_REFERENCE, (*who, name, str(number), str(group)), count
+        each = zip(bins.counts.tolist(), limit.groups.tolist(), ranges(bins), strict=True)
+        for number, (count, group, text) in enumerate(each):
+            yield metrics.DRIFT_REFERENCE, (*who, name, str(number), str(group), text), count
         if limit.chi_square is not None:
             yield metrics.CHI_SQUARE_CRITICAL, (*who, name), limit.chi_square
         for number in limit.beyond:

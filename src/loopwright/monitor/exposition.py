@@ -40,18 +40,6 @@ PREDICTION_BUCKET = Metric(
     "first profile.",
     ("loop", "version", "bucket"),
 )
-FEATURE_REFERENCE = Metric(
-    "loopwright_feature_reference_bin",
-    "gauge",
-    "Rows of the reference by the profile's bins of a feature; `range` says in words what is in a bin.",
-    ("loop", "version", "feature", "bin", "range"),
-)
-PREDICTION_REFERENCE = Metric(
-    "loopwright_prediction_reference_bin",
-    "gauge",
-    "Rows of the reference by the profile's bins of the prediction.",
-    ("loop", "version", "bin", "range"),
-)
 COUNTING_SINCE = Metric(
     "loopwright_counting_since_seconds",
     "gauge",
@@ -62,8 +50,8 @@ DRIFT_REFERENCE = Metric(
     "loopwright_drift_reference",
     "gauge",
     "Rows of the reference by bin of a feature, or of the prediction under the name that alarms give it; `group` is "
-    "the group of bins that the chi-square test takes together.",
-    ("loop", "version", "feature", "bin", "group"),
+    "the group of bins that the chi-square test takes together, `range` says in words what is in the bin.",
+    ("loop", "version", "feature", "bin", "group", "range"),
 )
 CHI_SQUARE_CRITICAL = Metric(
     "loopwright_drift_chi_square_critical",
@@ -221,7 +209,7 @@ FAIRNESS = Metric(
 )
 
 METRICS = (
-    EVENTS, FEATURE_BIN, PREDICTION_BIN, PREDICTION_BUCKET, FEATURE_REFERENCE, PREDICTION_REFERENCE, LOSS_COUNT,
+    EVENTS, FEATURE_BIN, PREDICTION_BIN, PREDICTION_BUCKET, LOSS_COUNT,
     LOSS_SUM, LOSS_SQUARES, DRIFT_DISTANCE, DRIFT_SCORE, DRIFT_EVENTS, DRIFT_ALARM, REJECTED, UNKNOWN_COLUMNS, ALERTS,
     ARCHIVE_ROWS, ARCHIVE_FAILED, ARCHIVE_EXPIRED, ARCHIVE_GATHERED, ARCHIVE_SPOOL, PUSHES,
     COUNTING_SINCE, DRIFT_REFERENCE, CHI_SQUARE_CRITICAL, EXCESS_CRITICAL,

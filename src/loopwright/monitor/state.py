@@ -18,8 +18,6 @@ from loopwright.monitor.drift import Alarm, Look, Notice, Rule, Score, choose, e
 from loopwright.monitor.events import Batch, EventQueue
 from loopwright.monitor.labels import CAPACITY, Labels, Loss
 from loopwright.monitor.performance import Performance
-from loopwright.monitor.ranges import ranges
-from loopwright.statistics.profile import Profile
 
 MOST_WAITING_ROWS = 200_000
 REASONS = ("broken", "columns", "too_large", "unauthorized", "unknown_version", "overflow")
@@ -153,7 +151,6 @@ class Monitor:
             yield metrics.PREDICTION_BIN, (*who, str(number)), count
         for number, count in enumerate(counts.buckets.tolist()):
             yield metrics.PREDICTION_BUCKET, (*who, str(number)), count
-        yield from _reference(who, counts.profile)
         loss = self.labels.losses.get(version, Loss())
         yield metrics.LOSS_COUNT, who, loss.count
         yield metrics.LOSS_SUM, who, loss.total
@@ -161,16 +158,6 @@ class Monitor:
         yield metrics.UNKNOWN_COLUMNS, who, counts.unknown_columns
         yield metrics.COUNTING_SINCE, who, counts.since
         yield from criticals.samples(who, counts.profile, self.rule)
-
-
-def _reference(who: tuple[str, str], profile: Profile) -> Iterator[metrics.Sample]:
-    """What the counts are held against, so that a picture has both."""
-    for name, bins in profile.features.items():
-        for number, (count, text) in enumerate(zip(bins.counts.tolist(), ranges(bins), strict=True)):
-            yield metrics.FEATURE_REFERENCE, (*who, name, str(number), text), count
-    shown = zip(profile.prediction.counts.tolist(), ranges(profile.prediction), strict=True)
-    for number, (count, text) in enumerate(shown):
-        yield metrics.PREDICTION_REFERENCE, (*who, str(number), text), count
 
 
 def _score(score: Score) -> dict[str, Any]:
