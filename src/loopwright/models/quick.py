@@ -17,6 +17,8 @@ from loopwright.models.intervals import Intervals
 from loopwright.models.trees import Forest, Tree, UnknownTreesError
 
 _BITS = 32
+# The biased exponent of a float32 is 127 for the bit 0; one less stands for a word without any.
+_NO_BIT = 126
 # Words and rows that are worked on at a time: 4 bytes each of both have to stay in the processor's second cache.
 _WORDS, _CELLS_AT_ONCE = 128, 50_000
 # Tables beyond this are no longer faster than walks, and memory is to be had for something else.
@@ -106,7 +108,7 @@ class _Block:
             (at, table.view(np.int32)) for at, table in tables.items() if at in used
         ]
         self._leaves = leaves.reshape(-1)
-        self._places = (np.arange(count) * (_BITS + 1)).astype(np.int32)
+        self._places = (np.arange(count) * (_BITS + 1) - _NO_BIT).astype(np.int32)
         self.bytes = sum(table.nbytes for _, table in self._tables) + self._leaves.nbytes
 
     def add(self, total: Array, lines: dict[int, Array]) -> Array:
@@ -118,8 +120,7 @@ class _Block:
             table.take(lines[at], axis=0, out=line, mode="clip")
             np.bitwise_and(words, line, out=words)
         # The exponent of a power of two says which bit it is; that of zero is below all.
-        places = np.maximum(_exponents(words), 126)
-        places -= 126
+        places = np.maximum(_exponents(words), _NO_BIT)
         places += self._places
         found = np.empty((self.words + 1, len(total)))
         found[0] = total

@@ -16,7 +16,7 @@ from loopwright.errors import InputError
 from loopwright.models.columns import Columns, Value, columns_of, from_lists, from_rows, row_reader
 from loopwright.serving import answers, contents
 from loopwright.serving import tensors as v2_tensors
-from loopwright.serving.batch import MAX_ROWS, row_ids
+from loopwright.serving.batch import MAX_ROWS
 from loopwright.serving.contents import DATATYPES, NUMBERS
 from loopwright.serving.metrics import Protocol
 from loopwright.serving.scorer import MAX_ID_LENGTH, Scorer, identify
@@ -159,10 +159,11 @@ class Fast:
             "model_version": self._version,
             "id": request.identity,
         }
+        if protocol == "v1" and request.rows > 1:
+            rows = answers.several(request.identity, numbers, self._scorer.classes)
+            return orjson.dumps(answer)[:-1] + b',"predictions":' + rows + b"}"
         if protocol == "v1":
-            answer["predictions"] = answers.predictions(
-                row_ids(request.identity, request.rows), numbers, self._scorer.classes
-            )
+            answer["predictions"] = answers.predictions([request.identity], numbers, self._scorer.classes)
         else:
             answer["outputs"] = [
                 {"name": name, "shape": [request.rows], "datatype": datatype, "data": data}
