@@ -178,6 +178,12 @@ or
   and on (VERSION) (<events:window> < MIN_EVENTS)
   and on (FEATURE) (ALERTS{alertname="LoopwrightDrift", alertstate="firing", loop="LOOP"} offset LOOK)"""
 
+# A metric of labelled predictions is down by a monitor's own test (`monitor.performance` of the loop), which is sent on
+# from here where the monitors post nothing. A label is joined by the replica that predicted.
+DECLINED = """\
+max by (VERSION, metric) (loopwright_performance_score{loop="LOOP"})
+  and on (VERSION) (max by (VERSION) (loopwright_performance_alarm{loop="LOOP"}) == 1)"""
+
 # More than a hundredth of what was predicted never reached the monitors.
 DROPPED = """\
 sum by (VERSION) (increase(loopwright_events_dropped_total{loop="LOOP"}[RECENT]))

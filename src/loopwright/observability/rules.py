@@ -41,6 +41,10 @@ SUSPECTED = (
     '{{ if and (eq .Labels.what "WHAT") (gt .Value LIMIT) }}Check the source first, no run starts by itself: '
     "{{ .Value | humanizePercentage }} more of the predictions than of the reference have WORDS. {{ end }}{{ end }}"
 )
+PERFORMANCE = (
+    '{{ with printf "WHAT{loop=%q, version=%q, metric=%qMORE}" $labels.loop $labels.version $labels.metric | query }}'
+    '{{ . | first | value | printf "%.4g" }}{{ end }}'
+)
 WORDS = {
     "missing": "no value",
     "out_of_range": "a value out of all its range",
@@ -65,7 +69,13 @@ def groups(
             "interval": interval,
             "rules": [*records, _drift(loop, clock, rule, prediction, links or {})],
         },
-        {"name": f"loopwright-{loop.name}-service", "rules": _service(loop, rule, prediction, links or {})},
+        {
+            "name": f"loopwright-{loop.name}-service",
+            "rules": [
+                _performance(loop, rule, prediction, links or {}),
+                *_service(loop, rule, prediction, links or {}),
+            ],
+        },
     ]
 
 
@@ -109,6 +119,24 @@ def _drift(loop: Loop, clock: Clock, rule: Rule, prediction: str, links: Mapping
             **links,
         },
     }  # fmt: skip
+
+
+def _performance(loop: Loop, rule: Rule, prediction: str, links: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "alert": "LoopwrightPerformance",
+        "expr": _filled(promql.DECLINED, loop, rule, prediction),
+        "labels": {"severity": SEVERITY},
+        "annotations": {
+            "summary": (
+                "{{ $labels.metric }} of {{ $labels.loop }} version {{ $labels.version }} is down: VALUE now, "
+                "REFERENCE in the reference."
+            )
+            .replace("VALUE", PERFORMANCE.replace("WHAT", "loopwright_performance").replace("MORE", ', slice=\\"\\"'))
+            .replace("REFERENCE", PERFORMANCE.replace("WHAT", "loopwright_performance_reference").replace("MORE", "")),
+            "score": '{{ printf "%.6f" $value }}',
+            **links,
+        },
+    }
 
 
 def _service(loop: Loop, rule: Rule, prediction: str, links: Mapping[str, str]) -> list[Any]:

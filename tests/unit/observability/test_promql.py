@@ -326,3 +326,28 @@ def test_it_is_said_when_predictions_do_not_reach_the_monitor(tmp_path, loop):
         tmp_path, loop, Replicas(loop), {"alert_rule_test": tests, "promql_expr_test": queries},
         [predicted, dropped, counted],
     )  # fmt: skip
+
+
+def test_a_monitor_s_alarm_of_a_metric_is_sent_on_with_its_numbers(tmp_path, loop):
+    own, of = 'loop="churn",version="1"', 'metric="roc_auc"'
+    series = [
+        (f"loopwright_performance_alarm{{{own},instance='a'}}", "0x30"),
+        (f"loopwright_performance_alarm{{{own},instance='b'}}", "0x10 1x19"),
+        (f"loopwright_performance_score{{{own},{of},instance='b'}}", "0.5x10 1.7x19"),
+        (f"loopwright_performance{{{own},{of},instance='b'}}", "0.75x30"),
+        (f"loopwright_performance{{{own},{of},slice='plan',value='basic',instance='b'}}", "0.25x30"),
+        (f"loopwright_performance_reference{{{own},{of},instance='b'}}", "0.82x30"),
+    ]
+    told = {
+        "exp_labels": {"severity": "warning", "loop": "churn", "version": "1", "metric": "roc_auc"},
+        "exp_annotations": {
+            "summary": "roc_auc of churn version 1 is down: 0.75 now, 0.82 in the reference.",
+            "score": "1.700000",
+        },
+    }
+    tests = [
+        {"eval_time": "6m", "alertname": "LoopwrightPerformance", "exp_alerts": []},
+        {"eval_time": "24m", "alertname": "LoopwrightPerformance", "exp_alerts": [told]},
+    ]
+    given = [{"series": name, "values": values} for name, values in series]
+    run(tmp_path, loop, Replicas(loop), {"alert_rule_test": tests}, given)
