@@ -219,9 +219,9 @@ def test_an_alarm_begins_and_ends_as_the_monitors_own_does(tmp_path, loop):
     replicas, reference, own, alarm = Replicas(loop), profile(rng, 3000), {}, Alarm(Rule.of(loop, Clock()))
     replicas.start("a", {"1": reference})
     for minute in range(199):
-        # Drift for an hour, then a while with too few events to say anything, then none.
-        size = 1 if 100 < minute < 160 else 40
-        replicas.events("a", "1", draw(rng, size, shift=1.5 * (40 < minute < 100)))
+        # Drift in too few events to say so, none, drift for an hour, again too few to say anything, none.
+        size = 1 if 100 < minute < 160 else 20 if minute <= 12 else 40
+        replicas.events("a", "1", draw(rng, size, shift=1.5 * (minute <= 12 or 40 < minute < 100)))
         replicas.scrape()
         if minute and minute % 6 == 0:
             alarm.step(replicas.look("1"), minute * 60.0)
@@ -239,20 +239,20 @@ def test_the_version_with_most_events_is_watched_and_stays_until_another_has_twi
     rng = np.random.default_rng(5)
     replicas, reference = Replicas(loop), profile(rng, 3000)
     replicas.start("a", {"1": reference, "2": reference})
-    for minute in range(151):
-        share = 10 if minute <= 60 else 35 if minute <= 100 else 50
+    for minute in range(199):
+        share = 10 if minute <= 60 else 38 if minute <= 130 else 50
         replicas.events("a", "1", draw(rng, 60 - share))
         # The challenger differs, and is not what is watched before it has most of the traffic.
         replicas.events("a", "2", draw(rng, share, shift=1.5))
         replicas.scrape()
     watched, queries = "loopwright:version:watched", []
-    for minute, version in ((60, "1"), (96, "1"), (150, "2")):
+    for minute, version in ((60, "1"), (126, "1"), (198, "2")):
         exp = [{"labels": f'{watched}{{loop="churn",version="{version}"}}', "value": 1}]
         queries.append({"expr": watched, "eval_time": f"{minute}m", "exp_samples": exp})
-    queries.append({"expr": "count(loopwright:drift:drifted{version='2'})", "eval_time": "96m", "exp_samples": []})
-    queries.append({"expr": firing("2") + " offset 60m", "eval_time": "150m", "exp_samples": []})
+    queries.append({"expr": "count(loopwright:drift:drifted{version='2'})", "eval_time": "126m", "exp_samples": []})
+    queries.append({"expr": firing("2") + " offset 72m", "eval_time": "198m", "exp_samples": []})
     queries.append(
-        {"expr": f"sum({firing('2')}) > bool 1", "eval_time": "150m", "exp_samples": [{"labels": "{}", "value": 1}]}
+        {"expr": f"sum({firing('2')}) > bool 1", "eval_time": "198m", "exp_samples": [{"labels": "{}", "value": 1}]}
     )
     run(tmp_path, loop, replicas, {"promql_expr_test": queries})
 
