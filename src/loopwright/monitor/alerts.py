@@ -129,7 +129,7 @@ class Poster:
         version = content.get("groupLabels", {}).get("version")
         if ours and version is not None:
             link = f"{base}/v1/reports/latest?version={quote(version, safe='')}"
-            content["commonAnnotations"]["report"] = link
+            content["commonAnnotations"]["report_url"] = link
         last = self._pending[-1] if self._pending else None
         if last is not None and (last["groupKey"], last["status"]) == (content["groupKey"], content["status"]):
             self._pending.pop()

@@ -116,6 +116,7 @@ def _drift(loop: Loop, clock: Clock, rule: Rule, prediction: str, links: Mapping
                 SUSPECTED.replace("WHAT", what).replace("LIMIT", repr(limit)).replace("WORDS", WORDS[what])
                 for what, limit in limits.items()
             ),
+            **_report(loop),
             **links,
         },
     }  # fmt: skip
@@ -137,6 +138,10 @@ def _performance(loop: Loop, rule: Rule, prediction: str, links: Mapping[str, st
             **links,
         },
     }
+def _report(loop: Loop) -> dict[str, str]:
+    """Where the trigger that the loop names gives the alarm's rows as a page (docs/retrain.md); none for another."""
+    base, ours, _ = loop.serving.alerts.partition("/v1/alerts")
+    return {"report_url": base + "/v1/reports/latest?version={{ $labels.version | urlquery }}"} if ours else {}
 
 
 def _service(loop: Loop, rule: Rule, prediction: str, links: Mapping[str, str]) -> list[Any]:

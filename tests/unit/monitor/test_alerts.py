@@ -143,7 +143,7 @@ def test_an_alert_for_our_trigger_says_where_its_report_will_be():
     def offered(url):
         content = {"status": "firing", "groupKey": "g", "groupLabels": {"version": "7"}, "commonAnnotations": {}}
         Poster(httpx.AsyncClient(), url).offer(content)
-        return content["commonAnnotations"].get("report")
+        return content["commonAnnotations"].get("report_url")
 
     assert offered("http://trigger:8080/v1/alerts") == "http://trigger:8080/v1/reports/latest?version=7"
     assert offered("http://pager/hook") is None

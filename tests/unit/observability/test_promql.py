@@ -281,6 +281,7 @@ def test_the_alert_says_what_drifted_by_how_much_how_sure_and_over_what(tmp_path
         "out_of_range": "",
         "advice": "Check the source first, no run starts by itself: 100% more of the predictions than of the reference "
         "have a value that it does not list. ",
+        "report_url": "http://loopwright-trigger:8080/v1/reports/latest?version=1",
     }
     annotations["description"] = annotations["description"].replace("{{ $labels.loop }}", "churn")
     expected = {"eval_time": "72m", "alertname": "LoopwrightDrift"}
