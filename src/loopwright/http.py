@@ -5,8 +5,10 @@ bearer token of LOOPWRIGHT_TOKEN comes first, requests of web pages are refused,
 """
 
 import base64
+import binascii
 import hmac
 import ipaddress
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from loopwright.errors import ServingError
@@ -59,6 +61,30 @@ def _password(given: bytes) -> bytes:
     except ValueError:
         return b""
     return decoded.partition(b":")[2]
+
+
+def admit_headers(headers: Mapping[bytes, bytes], token: str, password: str = "") -> None:
+    """The same for a request's headers, by their names in lower case; `password` is good as well, in basic form.
+
+    Raises Refused. Who sends what a client cannot be told to put a bearer token on has a URL instead, with a password
+    in it; it is another secret than the token, as such URLs are shown and logged.
+    """
+    given = headers.get(b"authorization", b"")
+    if token and not hmac.compare_digest(given, f"Bearer {token}".encode()) and not _basic(given, password):
+        raise Refused(401, "the bearer token or the password is missing or wrong")
+    if b"origin" in headers:
+        raise Refused(403, "requests from web pages are not taken")
+
+
+def _basic(given: bytes, password: str) -> bool:
+    kind, _, encoded = given.partition(b" ")
+    if not password or kind.lower() != b"basic":
+        return False
+    try:
+        _, _, found = base64.b64decode(encoded, validate=True).partition(b":")
+    except binascii.Error:
+        return False
+    return hmac.compare_digest(found, password.encode())
 
 
 async def read(request: "Request", greatest: int, *, discarded: int = 0) -> bytes | None:

@@ -41,6 +41,9 @@ class Settings:
     token: str = field(repr=False, default="")
     """The bearer token of the trigger and of all that is written to the monitor. `LOOPWRIGHT_TOKEN`."""
 
+    events_password: str = field(repr=False, default="")
+    """What KServe's logger may send events to the monitor with, and nothing else. `LOOPWRIGHT_EVENTS_PASSWORD`."""
+
     clock: Clock = field(default_factory=Clock)
     """The loop's time. `LOOPWRIGHT_SPEED` and `LOOPWRIGHT_ORIGIN`, set by the demo."""
 
@@ -89,6 +92,7 @@ class Settings:
             f"{PREFIX}LEDGER_URL": self.ledger_url,
             f"{PREFIX}REGISTRY_URI": self.registry_uri,
             f"{PREFIX}TOKEN": self.token,
+            f"{PREFIX}EVENTS_PASSWORD": self.events_password,
             f"{PREFIX}SPEED": repr(self.clock.speed),
             f"{PREFIX}ORIGIN": repr(self.clock.origin),
             f"{PREFIX}GATEWAY": self.gateway,
@@ -109,6 +113,7 @@ def read(loop: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         registry_uri=environ.get(f"{PREFIX}REGISTRY_URI") or f"sqlite:///{state / 'mlflow.db'}",
         # A Secret made from a file often ends in a newline.
         token=environ.get(f"{PREFIX}TOKEN", "").strip(),
+        events_password=environ.get(f"{PREFIX}EVENTS_PASSWORD", "").strip(),
         clock=Clock(_number(environ, "SPEED", 1.0), _number(environ, "ORIGIN", time.time())),
         gateway=_gateway(environ),
         namespace=environ.get(f"{PREFIX}NAMESPACE", ""),

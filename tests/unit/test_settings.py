@@ -31,6 +31,7 @@ def test_every_setting_is_an_environment_variable(tmp_path):
             "LOOPWRIGHT_LEDGER_URL": "postgresql+psycopg://ledger",
             "LOOPWRIGHT_REGISTRY_URI": "http://mlflow:5000",
             "LOOPWRIGHT_TOKEN": "a secret",
+            "LOOPWRIGHT_EVENTS_PASSWORD": " another ",
             "LOOPWRIGHT_SPEED": "86400",
             "LOOPWRIGHT_ORIGIN": "1735689600.5",
             "LOOPWRIGHT_GATEWAY": "kserve",
@@ -46,6 +47,7 @@ def test_every_setting_is_an_environment_variable(tmp_path):
         ledger_url="postgresql+psycopg://ledger",
         registry_uri="http://mlflow:5000",
         token="a secret",
+        events_password="another",
         clock=Clock(86400.0, 1735689600.5),
         gateway="kserve",
         namespace="models",
@@ -62,7 +64,7 @@ def test_a_childs_environment_gives_the_same_settings(tmp_path):
     assert set(settings.environment()) == {
         f"LOOPWRIGHT_{name}"
         for name in (
-            *("STATE", "LEDGER_URL", "REGISTRY_URI", "TOKEN", "SPEED", "ORIGIN"),
+            *("STATE", "LEDGER_URL", "REGISTRY_URI", "TOKEN", "EVENTS_PASSWORD", "SPEED", "ORIGIN"),
             *("GATEWAY", "NAMESPACE", "PROMETHEUS_URL", "MODELS", "WORKFLOWS", "PUSHGATEWAY_URL"),
         )
     }

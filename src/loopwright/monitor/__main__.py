@@ -138,7 +138,9 @@ async def _serve(loop: Loop, setting: settings.Settings, listener: socket.socket
 
     from loopwright.monitor.alerts import Poster
     from loopwright.monitor.app import build
+    from loopwright.monitor.front import protocol
     from loopwright.monitor.push import RemoteWriter
+    from loopwright.monitor.receiver import Receiver
     from loopwright.monitor.state import Monitor
 
     async with httpx.AsyncClient(timeout=5.0, trust_env=False) as client:
@@ -150,10 +152,12 @@ async def _serve(loop: Loop, setting: settings.Settings, listener: socket.socket
         declared = loop.monitor.remote_write
         instance = f"{socket.gethostname()}:{port}"
         writer = RemoteWriter(client, declared, instance, time.time) if declared else None
-        app = build(monitor, poster, token=setting.token, writer=writer)
+        receiver = Receiver(monitor, time.time, token=setting.token, password=setting.events_password)
+        app = build(monitor, poster, token=setting.token, writer=writer, receiver=receiver)
         config = uvicorn.Config(
-            app, access_log=False, log_config=None, log_level="warning", lifespan="on", timeout_graceful_shutdown=5
-        )
+            app, access_log=False, log_config=None, log_level="warning", lifespan="on", timeout_graceful_shutdown=5,
+            http=protocol(receiver.take),
+        )  # fmt: skip
         # uvicorn stops gracefully on these signals and then raises them again; here that is the ordinary end.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: None)

@@ -29,6 +29,7 @@ from loopwright.monitor.counters import OtherProfileError
 from loopwright.monitor.events import EventError, check, decode
 from loopwright.monitor.labels import LabelError
 from loopwright.monitor.push import RemoteWriter
+from loopwright.monitor.receiver import Receiver
 from loopwright.monitor.state import Monitor
 from loopwright.statistics.profile import Profile
 
@@ -100,6 +101,8 @@ class _Handlers:
         if counts is None:
             text = f"no profile of version {message.version[:64]}; send it with PUT /v1/profiles/VERSION first"
             raise Refused(409, text, "unknown_version")
+        if message.at and message.at < self.now() - self.monitor.late:
+            raise Refused(400, "these events are of long ago; what is counted is the traffic of now", "late")
         try:
             batch = check(message, counts.profile)
         except EventError as error:
@@ -117,6 +120,8 @@ class _Handlers:
         # Predictions that were acknowledged before their label came are counted first, so that it finds them.
         for _ in range(self.monitor.queue.batches):
             self.monitor.count_one(self.now())
+            await asyncio.sleep(0)
+        while self.monitor.pair(self.now()):
             await asyncio.sleep(0)
         profiles = {version: counts.profile for version, counts in self.monitor.counters.versions.items()}
         try:
@@ -204,16 +209,18 @@ def build(
     token: str = "",
     now: Callable[[], float] = time.time,
     writer: RemoteWriter | None = None,
+    receiver: Receiver | None = None,
 ) -> Starlette:
     """The application. `token` is asked of whoever writes when it is not empty; `now` is the real time in seconds."""
     handlers = _Handlers(monitor, poster, token, now)
+    receiver = receiver or Receiver(monitor, now, token=token)
     handlers.writer = writer
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         # An event belongs to the event loop it is waited for in.
         handlers.arrived = asyncio.Event()
-        work = [handlers.count, handlers.look, handlers.repeat, *([poster.run] if poster else [])]
+        work = [handlers.count, receiver.run, handlers.look, handlers.repeat, *([poster.run] if poster else [])]
         if monitor.archive is not None:
             work += [partial(monitor.archive.run, now), monitor.archive.clean]
         if writer is not None:
@@ -227,7 +234,7 @@ def build(
             for task in tasks:
                 with suppress(asyncio.CancelledError):
                     await task
-            while monitor.count_one(now()):
+            while monitor.count_one(now()) or monitor.pair(now()):
                 pass
             if monitor.archive is not None:
                 await monitor.archive.close(SHIPPING)
@@ -239,6 +246,11 @@ def build(
         routes=[
             Route("/v1/profiles/{version}", handlers.profile, methods=["PUT"]),
             Route("/v1/events", handlers.events, methods=["POST"]),
+            Route(
+                "/v1/cloudevents{rest:path}",
+                partial(receiver.route, greatest=GREATEST_BODY, discarded=GREATEST_DISCARDED),
+                methods=["POST"],
+            ),
             Route("/v1/labels", handlers.labels, methods=["POST"]),
             Route("/v1/answers/{version}", handlers.answers),
             Route("/v1/drift", handlers.drift),

@@ -18,7 +18,11 @@ Value = float | int | str | bool | None
 
 
 class EventError(ValueError):
-    """A message that cannot be used; the text says why."""
+    """A message that cannot be used; the text says why, and `reason` what it counts as."""
+
+    def __init__(self, text: str, reason: str = "broken") -> None:
+        super().__init__(text)
+        self.reason = reason
 
 
 class Message(msgspec.Struct):

@@ -91,6 +91,28 @@ DRIFT_SCORE = Metric(
 DRIFT_EVENTS = Metric("loopwright_drift_window_events", "gauge", "Events in the window.", ("loop", "version"))
 DRIFT_ALARM = Metric("loopwright_drift_alarm", "gauge", "Whether an alarm fires, 0 or 1.", ("loop", "version"))
 REJECTED = Metric("loopwright_events_rejected_total", "counter", "Messages of events that were refused.", ("reason",))
+AHEAD = Metric(
+    "loopwright_events_ahead_total",
+    "counter",
+    "Events whose sender's clock is more than a minute ahead; they are counted when they come.",
+    (),
+)
+CLOUDEVENTS = Metric(
+    "loopwright_cloudevents_total", "counter", "Events of KServe's logger that were read.", ("half",)
+)  # fmt: skip
+UNPAIRED = Metric(
+    "loopwright_cloudevents_unpaired_total",
+    "counter",
+    "Requests without their response, and responses without their request, that were given up.",
+    ("half",),
+)
+PENDING = Metric("loopwright_cloudevents_pending", "gauge", "Halves that wait for their other half.", ())
+OUTCOMES = Metric(
+    "loopwright_outcomes_total",
+    "counter",
+    "Requests that KServe's logger told of, by whether they were answered with a prediction.",
+    ("loop", "version", "outcome"),
+)
 UNKNOWN_COLUMNS = Metric(
     "loopwright_events_unknown_columns_total",
     "counter",
@@ -211,6 +233,9 @@ FAIRNESS = Metric(
 METRICS = (
     EVENTS, FEATURE_BIN, PREDICTION_BIN, PREDICTION_BUCKET, LOSS_COUNT,
     LOSS_SUM, LOSS_SQUARES, DRIFT_DISTANCE, DRIFT_SCORE, DRIFT_EVENTS, DRIFT_ALARM, REJECTED, UNKNOWN_COLUMNS, ALERTS,
+    EVENTS, FEATURE_BIN, PREDICTION_BIN, PREDICTION_BUCKET, FEATURE_REFERENCE, PREDICTION_REFERENCE, LOSS_COUNT,
+    LOSS_SUM, LOSS_SQUARES, DRIFT_DISTANCE, DRIFT_SCORE, DRIFT_EVENTS, DRIFT_ALARM, REJECTED, AHEAD,
+    CLOUDEVENTS, UNPAIRED, PENDING, OUTCOMES, UNKNOWN_COLUMNS, ALERTS,
     ARCHIVE_ROWS, ARCHIVE_FAILED, ARCHIVE_EXPIRED, ARCHIVE_GATHERED, ARCHIVE_SPOOL, PUSHES,
     COUNTING_SINCE, DRIFT_REFERENCE, CHI_SQUARE_CRITICAL, EXCESS_CRITICAL,
     LABELS, LABEL_DELAY_COUNT, LABEL_DELAY_SUM, LABEL_SCORES, LABEL_DECISIONS, LABEL_LOG_LOSS, LABEL_ERROR_COUNT,

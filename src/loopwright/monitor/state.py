@@ -18,9 +18,16 @@ from loopwright.monitor.drift import Alarm, Look, Notice, Rule, Score, choose, e
 from loopwright.monitor.events import Batch, EventQueue
 from loopwright.monitor.labels import CAPACITY, Labels, Loss
 from loopwright.monitor.performance import Performance
+from loopwright.monitor.pairs import Intake
+from loopwright.monitor.ranges import ranges
+from loopwright.statistics.profile import Profile
 
 MOST_WAITING_ROWS = 200_000
-REASONS = ("broken", "columns", "too_large", "unauthorized", "unknown_version", "overflow")
+REASONS = ("broken", "columns", "too_large", "unauthorized", "unknown_version", "overflow", "late")
+LEAST_LATE = 3600.0
+"""Real seconds that an event may be old at least, however short the window: a predictor keeps what it cannot send."""
+MOST_AHEAD = 60.0
+"""Real seconds that a sender's clock may be ahead, before that is counted."""
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +51,9 @@ class Monitor:
         self.counters, self.queue = Counters(self.rule.looks), EventQueue(waiting)
         self.answers, self.archive = Answers(), archive
         self.rejected = Counter(dict.fromkeys(REASONS, 0))
+        self.late = max(self.rule.window, LEAST_LATE)
+        self.ahead = 0
+        self.intake = Intake(self._profile, self.rejected, self.late)
         self._send = send
         self._version: str | None = None
         self._alarm = Alarm(self.rule)
@@ -62,12 +72,25 @@ class Monitor:
         self._count(batch, counts, at)
         return True
 
+    def pair(self, at: float) -> bool:
+        """Look at some of the events of KServe's logger that wait, and count what is whole; whether there were any."""
+        waited = bool(self.intake.waiting)
+        for batch in self.intake.work(at):
+            self._count(batch, self.counters.versions[batch.version], at)
+        return waited
+
+    def _profile(self, version: str) -> Profile | None:
+        counts = self.counters.versions.get(version)
+        return counts.profile if counts else None
+
     def _count(self, batch: Batch, counts: VersionCounts, at: float) -> None:
         self.counters.add(batch.version, batch.columns, batch.predictions, at)
         self.answers.add(batch.version, batch.ids, batch.predictions)
         codes = self.performance.score(batch.version, counts.profile, batch.columns, batch.predictions)
         self.labels.remember(batch.version, batch.ids, batch.predictions, counts.profile, codes, at)
         counts.unknown_columns += batch.unknown
+        # It is counted when it came, as everything is; the sender's clock is wrong.
+        self.ahead += len(batch.ids) * (batch.at > at + MOST_AHEAD)
         if self.archive is not None:
             self.archive.add(batch, counts.profile, at)
 
@@ -133,6 +156,14 @@ class Monitor:
             yield metrics.DRIFT_ALARM, (self.loop.name, self._version), float(bool(self._alarm.firing))
         for reason, number in self.rejected.items():
             yield metrics.REJECTED, (reason,), number
+        yield metrics.AHEAD, (), self.ahead
+        for half, number in self.intake.received.items():
+            yield metrics.CLOUDEVENTS, (half,), number
+        for half, number in self.intake.unpaired.items():
+            yield metrics.UNPAIRED, (half,), number
+        yield metrics.PENDING, (), self.intake.pending
+        for (version, outcome), number in self.intake.outcomes.items():
+            yield metrics.OUTCOMES, (self.loop.name, version, outcome), number
         for outcome, number in outcomes.items():
             yield metrics.ALERTS, (outcome,), number
         if self.archive is not None:
