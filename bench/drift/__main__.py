@@ -1,0 +1,106 @@
+"""`python -m bench.drift`: simulate traffic with and without drift, beside the peers, and write what was found.
+
+Interrupted, the same command goes on where it stopped; after a complete run it begins anew.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bench.drift import bike, delays, experiments, report
+from bench.drift.peers import PeerError, Peers
+from bench.kept import Kept
+
+ROOT = Path(__file__).resolve().parents[2]
+BIKE = ROOT.parent / "shared" / "data" / "bike.csv"
+
+
+def main() -> int:
+    """Run all experiments; the exit code says whether the budget was kept."""
+    arguments = _arguments()
+    result = json.loads(arguments.json.read_text()) if arguments.write_only else run(arguments)
+    arguments.json.write_text(json.dumps(result, indent=1) + "\n")
+    report.write(result, arguments.docs)
+    broken = report.broken(result)
+    for one in broken:
+        print(f"not kept: {one}", file=sys.stderr)
+    return 1 if broken else 0
+
+
+def run(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Every experiment, each kept as soon as it is there."""
+    kept = Kept(arguments.work / "found.json", fresh=arguments.fresh)
+    scale = 0.1 if arguments.quick else 1.0
+
+    def runs(number: int) -> int:
+        return max(2, round(number * scale))
+
+    def alarms(window: int, features: int, number: int, repeats: int = 1) -> Any:
+        key = f"false alarms, {window} rows, {features} features, {repeats} repeats"
+        return kept.get(key, lambda: experiments.false_alarms(window, features, runs(number), repeats=repeats))
+
+    result: dict[str, Any] = {
+        "none": [alarms(window, n, number) for window in experiments.SIZES for n, number in experiments.RUNS.items()],
+        "repeats": [alarms(10_000, 20, 10, repeats) for repeats in experiments.REPEATS],
+        "ranking": [
+            kept.get(f"ranking, {window} rows", lambda window=window: experiments.ranking(window, runs(60)))
+            for window in (500, 1_000, 10_000)
+        ],
+        "bike": kept.get("bike", lambda: bike.measure(arguments.bike, arguments.docs.with_name("alarms_bike.svg"))),
+        "cases": [],
+    }
+    with Peers(arguments.work) as peers:
+        for case in delays.CASES:
+            if arguments.cases and case.key not in arguments.cases:
+                continue
+            try:
+                result["cases"].append(_case(case, peers, kept, runs))
+            except PeerError as error:
+                print(f"{case.key} is not measured: {error}", file=sys.stderr)
+    if not arguments.cases:
+        kept.done()
+    return result
+
+
+def _case(case: delays.Case, peers: Peers, kept: Kept, runs: Callable[[int], int]) -> dict[str, Any]:
+    tell = Progress()
+    calm = kept.get(f"{case.key} without drift", lambda: delays.calibrate(case, peers, runs(case.calm), tell))
+    return {
+        "window": case.window, "features": case.features, "looks": case.looks, "reference": case.reference,
+        "calm": calm,
+        "drifts": [
+            kept.get(
+                f"{case.key} {delays.describe(drift)}",
+                lambda drift=drift: delays.measure(case, drift, calm["thresholds"], peers, runs(case.runs), tell),
+            )
+            for drift in case.drifts
+        ],
+    }  # fmt: skip
+
+
+class Progress:
+    """One line on a terminal that says what is simulated; nothing elsewhere."""
+
+    def __call__(self, line: str) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r\033[K{line}\r")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench.drift", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the runs: wide intervals")
+    parser.add_argument("--cases", nargs="*", default=[], help="only these comparisons, as 1000-20 (rows, features)")
+    parser.add_argument("--fresh", action="store_true", help="forget what an interrupted run has found")
+    parser.add_argument("--write-only", action="store_true", help="write the page of the numbers that there are")
+    parser.add_argument("--bike", type=Path, default=BIKE, help="the bike sharing data; left out where it is not there")
+    parser.add_argument("--work", type=Path, default=ROOT / "build" / "bench" / "drift", help="environments, arrays")
+    parser.add_argument("--json", type=Path, default=ROOT / "bench" / "drift" / "result.json", help="the numbers")
+    parser.add_argument("--docs", type=Path, default=ROOT / "docs" / "alarms.md", help="where the tables go")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

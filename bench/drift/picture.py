@@ -1,0 +1,115 @@
+"""Two pictures: rows until the alarm, a row for each rule; and the bike hire series with the alarms' dates on it."""
+
+import math
+from datetime import date
+from typing import Any
+from xml.sax.saxutils import escape
+
+WIDTH, LEFT, RIGHT, ROW, TITLE, AXIS = 860, 250, 110, 16, 34, 44
+COLOURS = {
+    "loopwright": "#1f6feb",
+    "ks_bh": "#57606a",
+    "evidently": "#bf3989",
+    "nannyml": "#9a6700",
+    "adwin": "#cf7a4b",
+    "conformal": "#1a7f37",
+}
+
+
+def delays(cases: list[dict[str, Any]], names: dict[str, str]) -> str:
+    """The median (dot) and the 90 % quantile (end of the line) of each rule; what is missed is said beside it."""
+    parts, top = [], 10
+    for case in cases:
+        body, height = _panel(case, names, top)
+        parts.append(body)
+        top += height
+    return _svg("Rows from the onset of a drift to the alarm", top, parts)
+
+
+def _svg(title: str, height: float, parts: list[str]) -> str:
+    # White under everything: the page may be dark, and the text is not.
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
+        f'role="img" font-family="sans-serif" font-size="11" fill="#24292f">\n<title>{escape(title)}</title>\n'
+        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>\n' + "\n".join(parts) + "\n</svg>\n"
+    )
+
+
+def _panel(case: dict[str, Any], names: dict[str, str], top: int) -> tuple[str, int]:
+    values = [
+        v for one in case["drifts"] for rule in one["rules"].values() for v in (rule["median"], rule["late"]) if v
+    ]
+    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
+    lines = sum(len(one["rules"]) + 1 for one in case["drifts"])
+    bottom = top + TITLE + lines * ROW
+
+    def x(value: float) -> float:
+        return LEFT + (WIDTH - LEFT - RIGHT) * (math.log10(value) - low) / max(high - low, 1)
+
+    what = f"window of {case['window']:,} rows, {case['features']} feature{'s' if case['features'] > 1 else ''}"
+    parts = [f'<text x="10" y="{top + 18}" font-size="14" font-weight="bold">{what}</text>']
+    for power in range(low, high + 1):
+        at = x(10**power)
+        parts.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{top + TITLE}" y2="{bottom}" stroke="#d0d7de"/>')
+        parts.append(f'<text x="{at:.1f}" y="{bottom + 15}" text-anchor="middle">{10**power:,} rows</text>')
+    y = top + TITLE + ROW / 2
+    for one in case["drifts"]:
+        parts.append(f'<text x="10" y="{y + 4:.1f}" font-weight="bold">{escape(one["drift"])}</text>')
+        y += ROW
+        for key, rule in one["rules"].items():
+            parts.append(_row(COLOURS[key], rule, names[key], y, x))
+            y += ROW
+    return "\n".join(parts), bottom + AXIS - top
+
+
+def _row(colour: str, rule: dict[str, Any], name: str, y: float, x: Any) -> str:
+    right = WIDTH - RIGHT
+    parts = [f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end" fill="{colour}">{escape(name)}</text>']
+    if rule["median"] is not None:
+        start, end = x(rule["median"]), x(rule["late"]) if rule["late"] is not None else right
+        dash = "" if rule["late"] is not None else ' stroke-dasharray="3 3"'
+        parts.append(
+            f'<line x1="{start:.1f}" x2="{end:.1f}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="2"{dash}/>'
+        )
+        parts.append(f'<circle cx="{start:.1f}" cy="{y}" r="4" fill="{colour}"/>')
+    if rule["missed"] > 0:
+        parts.append(f'<text x="{right + 8}" y="{y + 4:.1f}" fill="{colour}">missed {rule["missed"]:.0%}</text>')
+    return "".join(parts)
+
+
+def bike(found: dict[str, Any], labels: dict[str, str]) -> str:
+    """Mean hires an hour by week, and a line at the alarm of the hires under each reference."""
+    height, left, bottom, top = 340, 60, 290, 50
+    weeks = [(date.fromisoformat(day), value) for day, value in found["series"]]
+    first, last = weeks[0][0].toordinal(), weeks[-1][0].toordinal()
+    most = math.ceil(max(value for _, value in weeks) / 100) * 100
+
+    def x(day: date) -> float:
+        return left + (WIDTH - left - 20) * (day.toordinal() - first) / (last - first)
+
+    def y(value: float) -> float:
+        return bottom - (bottom - top) * value / most
+
+    parts = ['<text x="10" y="20" font-size="14" font-weight="bold">Mean hires an hour, by week; alarms on them</text>']
+    for value in range(0, most + 1, 100):
+        parts.append(f'<line x1="{left}" x2="{WIDTH - 20}" y1="{y(value)}" y2="{y(value)}" stroke="#d0d7de"/>')
+        parts.append(f'<text x="{left - 6}" y="{y(value) + 4}" text-anchor="end">{value}</text>')
+    for month in range(24):
+        day = date(2011 + month // 12, month % 12 + 1, 1)
+        if month % 3 == 0:
+            parts.append(f'<text x="{x(day):.1f}" y="{bottom + 18}">{day:%b %Y}</text>')
+    year = x(date(2012, 1, 1))
+    parts.append(f'<rect x="{left}" y="{top}" width="{year - left:.1f}" height="{bottom - top}" fill="#f6f8fa"/>')
+    parts.append(f'<text x="{left + 8}" y="{top + 16}" fill="#57606a">the reference, 2011</text>')
+    points = " ".join(f"{x(day):.1f},{y(value):.1f}" for day, value in weeks)
+    parts.append(f'<polyline points="{points}" fill="none" stroke="#24292f" stroke-width="1.5"/>')
+    for i, (key, colour) in enumerate((("season", "#1f6feb"), ("year", "#bf3989"))):
+        if "cnt" not in found["alarms"][key]:
+            continue
+        day = date.fromisoformat(found["alarms"][key]["cnt"])
+        parts.append(
+            f'<line x1="{x(day):.1f}" x2="{x(day):.1f}" y1="{top - 10}" y2="{bottom}" stroke="{colour}" '
+            f'stroke-width="2"/><text x="{x(day) + 5:.1f}" y="{bottom - 24 + 14 * i}" fill="{colour}">'
+            f"{day:%d %b %Y}: {escape(labels[key])}</text>"
+        )
+    return _svg("Bike hires by week, with the alarms' dates", height, parts)

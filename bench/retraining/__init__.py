@@ -1,0 +1,1 @@
+"""Retraining by simulation: a year of traffic under several policies, accuracy and runs side by side."""
