@@ -17,9 +17,8 @@ from loopwright.monitor.counters import Counters, VersionCounts
 from loopwright.monitor.drift import Alarm, Look, Notice, Rule, Score, choose, evaluate
 from loopwright.monitor.events import Batch, EventQueue
 from loopwright.monitor.labels import CAPACITY, Labels, Loss
-from loopwright.monitor.performance import Performance
 from loopwright.monitor.pairs import Intake
-from loopwright.monitor.ranges import ranges
+from loopwright.monitor.performance import Performance
 from loopwright.statistics.profile import Profile
 
 MOST_WAITING_ROWS = 200_000

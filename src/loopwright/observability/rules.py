@@ -138,6 +138,8 @@ def _performance(loop: Loop, rule: Rule, prediction: str, links: Mapping[str, st
             **links,
         },
     }
+
+
 def _report(loop: Loop) -> dict[str, str]:
     """Where the trigger that the loop names gives the alarm's rows as a page (docs/retrain.md); none for another."""
     base, ours, _ = loop.serving.alerts.partition("/v1/alerts")
