@@ -210,7 +210,7 @@ def finish(process, client):
     """Labels are joined; a body that is too large gets its answer; SIGTERM ends the process in order."""
     labels = {"labels": [{"id": "p1", "label": "Yes"}, {"id": "unheard-of", "label": "No"}]}
     answer = client.post("/v1/labels", json=labels)
-    assert answer.json() == {"joined": 1, "unknown": 1, "repeated": 0}
+    assert answer.json() == {"joined": 1, "unknown": 1, "repeated": 0, "contradicting": 0}
     assert value(client, 'loopwright_label_loss_count{loop="churn",version="1"}') == 1
     assert client.post("/v1/events", content=b"\0" * 50_000_000).status_code == 413
     process.send_signal(signal.SIGTERM)

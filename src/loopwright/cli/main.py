@@ -21,6 +21,7 @@ COMMANDS = {
     "publish": ("loopwright.cli.render", "Put a version's bundle where KServe reads it."),
     "deploy": ("loopwright.cli.render", "Serve a version on KServe."),
     "rollout": ("loopwright.cli.rollout", "Take a version live, judged on live traffic."),
+    "labels": ("loopwright.cli.labels", "Send labels to a monitor, or join them with predictions."),
     "approve": ("loopwright.cli.approve", "Approve a version that waits for a person."),
     "trigger": ("loopwright.cli.trigger", "Ask the running loop for a pipeline run."),
     "status": ("loopwright.cli.status", "Champion, challenger, weights, drift, last run, last alarm."),

@@ -1,0 +1,179 @@
+"""labels: what came true, sent to the running monitor or joined with predictions in one go."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from loopwright.cli.context import Context, on_loop
+from loopwright.cli.events import _bounds, _declared, _duration, _window
+from loopwright.errors import DataError, ServingError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+A_MESSAGE = 5_000
+"""Labels in one message, about 250 kB: a monitor goes on counting between two of them."""
+
+
+@click.group(epilog="Example: loopwright labels join churn --labels data/outcomes.parquet --since 7d")
+def labels() -> None:
+    """Labels that came late: send them to a monitor, or join them with predictions and measure."""
+
+
+def _from(function: Any) -> Any:
+    """The options that say where labels are."""
+    for option in (
+        click.option("--label-column", help="The labels' column; by default the loop's label."),
+        click.option("--query", default="", help="With a database: the query that gives them."),
+        click.option("--labels", "source", required=True, help="A CSV or Parquet file, folder or glob, or a SQL URL."),
+    ):
+        function = option(function)
+    return function
+
+
+@labels.command(epilog="Example: loopwright labels send churn --labels outcomes.csv --to http://127.0.0.1:9100")
+@_from
+@click.option("--id-column", default="prediction_id", show_default=True, help="The column of the prediction's id.")
+@click.option("--to", "urls", multiple=True, required=True, help="A monitor's address; once for each replica.")
+@on_loop
+def send(
+    context: Context, source: str, query: str, label_column: str | None, id_column: str, urls: tuple[str, ...]
+) -> None:
+    """Send labels by prediction id to a monitor, with the token of LOOPWRIGHT_TOKEN. Sent again, they count once."""
+    import httpx
+
+    from loopwright.http import bearer
+
+    name = label_column or context.loop.data.label.column
+    frame = _read(context, source, query, [id_column, name]).dropna()
+    if context.loop.model.task == "regression":
+        frame = _numbers(frame, name)
+    told = {"joined": 0, "unknown": 0, "repeated": 0, "contradicting": 0}
+    with httpx.Client(headers=bearer(context.settings.token), timeout=60, trust_env=False) as client:
+        for url in urls:
+            for begin in range(0, len(frame), A_MESSAGE):
+                some = frame.iloc[begin : begin + A_MESSAGE]
+                pairs = zip(some[id_column].astype(str).tolist(), some[name].tolist(), strict=True)
+                for what, number in _post(client, url, [{"id": one, "label": label} for one, label in pairs]).items():
+                    told[what] = told.get(what, 0) + number
+    context.answer({"labels": len(frame), **told})
+    context.console.print(f"{len(frame):,} labels: " + ", ".join(f"{number:,} {what}" for what, number in told.items()))
+
+
+@labels.command(
+    epilog="Example: loopwright labels join churn --labels outcomes.parquet --by entity --predictions served/"
+)
+@_from
+@click.option("--by", type=click.Choice(["id", "entity"]), default="id", show_default=True, help="How they are joined.")
+@click.option("--id-column", default="prediction_id", show_default=True, help="The labels' column of prediction ids.")
+@click.option("--predictions", help="A file or folder of predictions; by default the archived events.")
+@click.option("--time-column", default="predicted_at", show_default=True, help="With entity: when it was predicted.")
+@click.option("--within", default="1h", show_default=True, callback=_duration, help="With entity: the most between.")
+@click.option(
+    "--to", type=click.Path(dir_okay=False, path_type=Path), help="Write the joined rows to this Parquet file."
+)
+@_window
+@on_loop
+def join(
+    context: Context,
+    source: str,
+    query: str,
+    label_column: str | None,
+    by: str,
+    id_column: str,
+    predictions: str | None,
+    time_column: str,
+    within: timedelta,
+    to: Path | None,
+    **window: Any,
+) -> None:
+    """Join labels with predictions, and say how good each version was, with 95 % intervals."""
+    from loopwright.performance import join as joins
+    from loopwright.performance import measure
+
+    loop, name = context.loop, label_column or context.loop.data.label.column
+    if by == "entity":
+        entity, seen = loop.data.entity, loop.data.timestamp
+        if entity is None or seen is None:
+            raise DataError("a join by entity needs `data.entity` and `data.timestamp` in loop.yaml")
+        asked = _predictions(context, predictions, [entity, time_column, joins.PREDICTION], window)
+        given = _read(context, source, query, [entity, seen, name])
+        found = joins.by_entity(asked, given, entity=entity, at=time_column, seen=seen, label=name, within=within)
+    else:
+        asked = _predictions(context, predictions, ["prediction_id", joins.PREDICTION], window)
+        found = joins.by_id(asked, _read(context, source, query, [id_column, name]), id=id_column, label=name)
+    measured = measure.versions(loop, found.rows, loop.monitor.performance.slices)
+    if to is not None:
+        found.rows.to_parquet(to, index=False)
+    told = {
+        what: getattr(found, what) for what in ("labels", "unknown", "repeated", "contradicting", "unlabelled")
+    }  # fmt: skip
+    context.answer({"joined": len(found.rows), **told, "versions": measured})
+    context.console.print(
+        f"{len(found.rows):,} predictions joined; " + ", ".join(f"{number:,} {what}" for what, number in told.items())
+    )
+    for version, one in measured.items():
+        context.console.print(f"version {version or '(not said)'}: {one['rows']:,} rows", markup=False)
+        for metric, of in one["metrics"].items():
+            between = f"   {of['low']:.4g} to {of['high']:.4g}" if of["low"] is not None else ""
+            context.console.print(f"  {metric:<18}{of['value']:>10.4g}{between}", markup=False)
+
+
+def _read(context: Context, source: str, query: str, columns: list[str]) -> "pd.DataFrame":
+    from loopwright.performance import sources
+
+    return sources.read(source, context.folder, columns, query)
+
+
+def _numbers(frame: "pd.DataFrame", name: str) -> "pd.DataFrame":
+    import pandas as pd
+
+    values = pd.to_numeric(frame[name], errors="coerce")
+    if values.isna().any():
+        raise DataError(f"a label is {str(frame[name][values.isna()].iloc[0])[:40]!r}", expected="a number")
+    return frame.assign(**{name: values})
+
+
+def _predictions(context: Context, source: str | None, needed: list[str], window: dict[str, Any]) -> "pd.DataFrame":
+    """The predictions of a file, or the archived events of the window."""
+    import pandas as pd
+
+    if source is not None:
+        from loopwright.data import sources
+
+        frame = sources.read(source, context.folder)
+    else:
+        from loopwright.archive import read
+        from loopwright.archive.store import resolve
+
+        url, (start, end) = resolve(_declared(context).url, context.settings.state), _bounds(context, window)
+        batches = read(url, loop=context.loop.name, version=window["version"], start=start, end=end)
+        frames = [batch.to_pandas() for batch in batches]
+        frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=needed)
+    if missing := [name for name in needed if name not in frame.columns]:
+        raise DataError(
+            f"the predictions have no column {', '.join(missing)}",
+            expected=f"columns {', '.join(needed)}",
+            do="archived events have no entity: give your own with --predictions" if source is None else "name them so",
+        )
+    values = pd.to_numeric(frame["prediction"], errors="coerce")
+    return frame.assign(prediction=values)
+
+
+def _post(client: Any, url: str, content: list[dict[str, Any]]) -> dict[str, int]:
+    import httpx
+
+    try:
+        response = client.post(f"{url.rstrip('/')}/v1/labels", json={"labels": content})
+    except httpx.HTTPError as error:
+        raise ServingError(
+            f"the monitor at {url} does not answer: {error}", do="check --to, then send again"
+        ) from error
+    if not response.is_success:
+        raise ServingError(
+            f"the monitor at {url} answered {response.status_code}: {response.text.strip()[:300]}",
+            do="labels that it took before count once when they are sent again",
+        )
+    return dict(response.json())

@@ -1,0 +1,59 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn import metrics
+
+from loopwright.declaration import parse
+from loopwright.errors import DataError
+from loopwright.performance.measure import versions
+
+
+def rows(n=600):
+    rng = np.random.default_rng(1)
+    probability = rng.random(n)
+    truth = rng.random(n) < probability
+    return truth, pd.DataFrame(
+        {
+            "model_version": np.where(np.arange(n) % 3, "1", "2"),
+            "prediction": probability,
+            "label": np.where(truth, "true", "false"),
+            "plan": np.where(rng.random(n) < 0.5, "basic", "premium"),
+        }
+    )
+
+
+def test_each_version_is_measured_as_scikit_learn_does_with_intervals(churn_declaration):
+    truth, frame = rows()
+    found = versions(parse(churn_declaration), frame, ["plan"])
+    mine = (frame["model_version"] == "1").to_numpy()
+    one = found["1"]["metrics"]
+    assert found["1"]["rows"] == mine.sum()
+    assert one["roc_auc"]["value"] == pytest.approx(metrics.roc_auc_score(truth[mine], frame["prediction"][mine]))
+    assert one["f1"]["value"] == pytest.approx(metrics.f1_score(truth[mine], frame["prediction"][mine] >= 0.5))
+    assert all(of["low"] < of["value"] < of["high"] for name, of in one.items() if name != "average_precision")
+    slices = found["1"]["slices"]["plan"]
+    assert slices["basic"]["rows"] + slices["premium"]["rows"] == found["1"]["rows"]
+    part = mine & (frame["plan"] == "basic").to_numpy()
+    assert slices["basic"]["metrics"]["accuracy"]["value"] == pytest.approx(
+        metrics.accuracy_score(truth[part], frame["prediction"][part] >= 0.5)
+    )
+
+
+def test_a_regression_is_measured_in_its_units(churn_declaration):
+    text = churn_declaration.replace("classification", "regression")
+    loop = parse(text.replace("churned: {type: boolean}", "churned: {type: number}"))
+    rng = np.random.default_rng(2)
+    frame = pd.DataFrame({"prediction": rng.normal(50, 5, 400)})
+    frame["label"] = (frame["prediction"] + rng.normal(0, 2, 400)).astype(str)  # as CSV is read
+    (one,) = versions(loop, frame).values()
+    assert one["metrics"]["rmse"]["value"] == pytest.approx(2, rel=0.1)
+    assert one["metrics"]["r2"]["low"] < one["metrics"]["r2"]["value"] < one["metrics"]["r2"]["high"]
+    with pytest.raises(DataError, match="a label is 'many'; expected a number"):
+        versions(loop, frame.assign(label="many"))
+
+
+def test_labels_of_three_classes_are_refused(churn_declaration):
+    _, frame = rows(10)
+    frame["label"] = ["a", "b", "c", *["a"] * 7]
+    with pytest.raises(DataError, match="the labels are a, b, c"):
+        versions(parse(churn_declaration), frame)
