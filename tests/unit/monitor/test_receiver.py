@@ -80,7 +80,7 @@ def test_events_are_acknowledged_and_counted_later_like_our_own(served):
 def test_labels_find_predictions_of_events_that_were_only_acknowledged(served):
     labels = {"labels": [{"id": "a", "label": "Yes"}]}
     answer = served.call(*pair("a"), ("POST", "/v1/labels", {"json": labels}))[-1]
-    assert answer.json() == {"joined": 1, "unknown": 0, "repeated": 0}
+    assert answer.json() == {"joined": 1, "unknown": 0, "repeated": 0, "contradicting": 0}
 
 
 def test_a_broker_may_send_them_together(served):
