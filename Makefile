@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE =
 export UV_PYTHON_DOWNLOADS = never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench bench-verdicts lint format types layers generate check-generated ci images clean
+.PHONY: help setup demo test bench bench-verdicts bench-drift bench-retraining lint format types layers generate check-generated ci images clean
 
 help:  ## List the tasks
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,12 @@ bench: setup  ## Measure the predictor beside other model servers, in about elev
 
 bench-verdicts: setup  ## Simulate rollouts: false alarms and detection delay beside other rules, in about ten minutes
 	@$(BIN)/python -m bench.verdicts
+
+bench-drift: setup  ## Simulate drift alarms: false alarms and detection delay beside other tools, in a quarter of an hour
+	@$(BIN)/python -m bench.drift
+
+bench-retraining: setup  ## Simulate a year of retraining under several policies, in about three minutes
+	@$(BIN)/python -m bench.retraining
 
 lint: setup  ## Style
 	$(BIN)/ruff check .

@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         return max(2, round(number * scale))
 
     def alarms(window: int, features: int, number: int, repeats: int = 1) -> Any:
-        key = f"false alarms, {window} rows, {features} features, {repeats} repeats"
+        key = f"false alarms, {window} rows, {features} features, {repeats} repeats, {runs(number)} runs"
         return kept.get(key, lambda: experiments.false_alarms(window, features, runs(number), repeats=repeats))
 
     result: dict[str, Any] = {

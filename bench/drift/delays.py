@@ -22,7 +22,7 @@ SHARE = 0.1
 CALM, BEFORE, AFTER = 30, 3, 20
 """Windows of a run without drift; before the onset; after it, when a rule has missed it."""
 BUDGET = 300
-DELTAS = (0.5, 0.1, 0.02, 0.005, 0.002, 0.0005, 0.0001, 0.00001, 0.000001)
+DELTAS = (0.1, 0.02, 0.005, 0.002, 0.0005, 0.0001)
 WINDOWED = ("evidently", "nannyml")
 RULES = ("loopwright", "ks_bh", "evidently", "nannyml", "adwin", "conformal")
 
@@ -53,8 +53,8 @@ CASES = (
     Case(1_000, 20, (Drift(0.25), Drift(0.5), Drift(1.0), MANY, Drift(1.0, 1, 10))),
     Case(1_000, 1, (Drift(0.25), Drift(0.5))),
     Case(100, 20, (Drift(0.5), Drift(1.0), MANY)),
-    Case(10_000, 5, (Drift(0.25), Drift(0.5), Drift(1.0, 1, 10)), runs=8, looks=1),
-    Case(1_000, 200, (Drift(0.5), Drift(0.5, 90)), calm=10, runs=4, looks=1),
+    Case(10_000, 5, (Drift(0.25), Drift(0.5), Drift(1.0, 1, 10)), calm=10, runs=6, looks=1),
+    Case(1_000, 200, (Drift(0.5), Drift(0.5, 90)), calm=10, runs=3, looks=1),
 )
 
 
@@ -119,8 +119,7 @@ def statistics(
         return ends, found, any(one > -math.log(0.05) for one in found)
     if rule == "conformal":
         values = conformal(ordered, run.stream, run.source)[run.onset :]
-        # As it comes: a martingale's alarm at a chance of 5 %, by Ville's inequality; a CUSUM makes no such promise.
-        return list(range(run.onset + 1, len(run.stream) + 1)), values.tolist(), bool(values.max() > math.log(20))
+        return list(range(run.onset + 1, len(run.stream) + 1)), values.tolist(), False
     answer = peers.ask(rule, window=case.window, every=case.window // case.looks, start=run.onset, stop=stop)
     return answer["ends"], answer["statistic"], any(answer["default"])
 

@@ -103,13 +103,13 @@ def bike(found: dict[str, Any], labels: dict[str, str]) -> str:
     parts.append(f'<text x="{left + 8}" y="{top + 16}" fill="#57606a">the reference, 2011</text>')
     points = " ".join(f"{x(day):.1f},{y(value):.1f}" for day, value in weeks)
     parts.append(f'<polyline points="{points}" fill="none" stroke="#24292f" stroke-width="1.5"/>')
-    for i, (key, colour) in enumerate((("season", "#1f6feb"), ("year", "#bf3989"))):
+    for key, colour, side, anchor in (("season", "#1f6feb", -5, "end"), ("year", "#bf3989", 5, "start")):
         if "cnt" not in found["alarms"][key]:
             continue
         day = date.fromisoformat(found["alarms"][key]["cnt"])
         parts.append(
             f'<line x1="{x(day):.1f}" x2="{x(day):.1f}" y1="{top - 10}" y2="{bottom}" stroke="{colour}" '
-            f'stroke-width="2"/><text x="{x(day) + 5:.1f}" y="{bottom - 24 + 14 * i}" fill="{colour}">'
+            f'stroke-width="2"/><text x="{x(day) + side:.1f}" y="{bottom - 10}" text-anchor="{anchor}" fill="{colour}">'
             f"{day:%d %b %Y}: {escape(labels[key])}</text>"
         )
     return _svg("Bike hires by week, with the alarms' dates", height, parts)

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def main() -> int:
     """Run every stream and seed, and write what was found."""
     parser = argparse.ArgumentParser(prog="python -m bench.retraining", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=3, help="years of each stream (%(default)s)")
+    parser.add_argument("--seeds", type=int, default=2, help="years of each stream (%(default)s)")
     parser.add_argument("--fresh", action="store_true", help="forget what an interrupted run has found")
     parser.add_argument("--write-only", action="store_true", help="write the page of the numbers that there are")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "bench" / "retraining", help="what is kept")

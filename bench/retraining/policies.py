@@ -5,6 +5,7 @@ the trigger's `decide` with the loop's rules on entries as the ledger has them. 
 promoted: gates, rollouts and their delays are left out, for every policy alike.
 """
 
+import itertools
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ def live(models: Models, runs: Sequence[float]) -> Year:
         if (chosen := (s.days >= 7 * week) & (s.days < 7 * week + 7)).any()
     ]
     unneeded = 0
-    for before, day in zip(starts, starts[1:], strict=False):
+    for before, day in itertools.pairwise(starts):
         after = (s.days >= day) & (s.days < day + JUDGED)
         gain = models.score(models.at(day), after) - models.score(models.at(before), after)
         unneeded += gain < WORTH[s.task]
@@ -125,11 +126,11 @@ def at_random(number: int, generator: np.random.Generator) -> list[float]:
 
 def alarmed(models: Models) -> list[float]:
     """The days of the runs that the product starts."""
-    s, rule, entries = models.stream, Rule.of(LOOP, Clock()), list[Entry]()
+    rule, entries = Rule.of(LOOP, Clock()), list[Entry]()
     step = rule.look / 86400
     day, version, runs = 0.0, 1, list[float]()
     while day < DAYS - 1:
-        profile, reference = _profile(models, day)
+        profile = _profile(models, day)
         for end, firing in _watch(models, profile, rule, day, step):
             if firing and _starts(entries, version, end, firing):
                 day, version = end, version + 1
@@ -140,16 +141,15 @@ def alarmed(models: Models) -> list[float]:
     return runs
 
 
-def _profile(models: Models, day: float) -> tuple[Profile, Any]:
-    """The profile of the newest training rows, with predictions of the model that is trained at this day."""
+def _profile(models: Models, day: float) -> Profile:
+    """The profile of the newest training rows of the model that is trained at this day."""
     s = models.stream
     chosen = (s.days >= day - s.delay - REFERENCE) & (s.days < day - s.delay)
     columns = {f"x{i}": s.features[chosen, i] for i in range(s.features.shape[1])}
-    # Rows the model was fitted to look easier than live ones; of these, a model fitted to the rows before is asked.
-    earlier = models.at(day - REFERENCE) if day >= REFERENCE else models.at(0.0)
-    predictions = np.asarray(earlier.predict(s.features[chosen]))
+    # A model is surer of rows it was fitted to than of live ones, so one is asked that was fitted to the rows before.
+    predictions = np.asarray(models.at(day - REFERENCE).predict(s.features[chosen]))
     kinds: Any = dict.fromkeys(columns, "number")
-    return Profile.build("bench", s.task, (), columns, kinds, predictions), chosen
+    return Profile.build("bench", s.task, (), columns, kinds, predictions)
 
 
 def _watch(models: Models, profile: Profile, rule: Rule, day: float, step: float) -> Iterator[tuple[float, list[str]]]:
