@@ -64,6 +64,15 @@ count by (VERSION) (
 )""",
 }
 
+# How much more the counts vary than those of independent events. A caller's repeats are spread over the replicas, and
+# each sees its part of them only, so that their parts are added. 1 where no monitor says so.
+DISPERSION = {
+    "loopwright:drift:dispersion": """\
+1 + sum by (FEATURE) (loopwright_drift_dispersion{loop="LOOP"} - 1)
+or
+<feature:reference> * 0 + 1""",
+}
+
 # The Jensen-Shannon distance in bits, less what two samples of one distribution differ by: distances.jensen_shannon.
 # 5.545177444479562 is 8 ln 2.
 DISTANCE = {
@@ -81,7 +90,7 @@ sqrt(clamp(
       (<feature_bin:window_share> > 0) * log2(<feature_bin:window_share> / <feature_bin:middle_share>)
     )
   ) / 2
-  - (count by (FEATURE) ((<feature_bin:reference> + <feature_bin:window>) > 0) - 1)
+  - <drift:dispersion> * (count by (FEATURE) ((<feature_bin:reference> + <feature_bin:window>) > 0) - 1)
   * (1 / <feature:window> + 1 / <feature:reference>)
   / 5.545177444479562,
   0, 1
@@ -139,10 +148,10 @@ max by (FEATURE) (
   <drift:chi_square> / max by (FEATURE) (loopwright_drift_chi_square_critical{loop="LOOP"})
   or
   <drift:excess> / max by (BIN) (loopwright_drift_excess_critical{loop="LOOP"})
-)""",
+) / <drift:dispersion>""",
     "loopwright:drift:drifted": """\
 (<drift:score> >= bool 1) * (<drift:distance> >= bool MIN_EFFECT)
-* on (VERSION) group_left () (<events:window> >= bool MIN_EVENTS)
+* (<drift:dispersion> * MIN_EVENTS <= bool on (VERSION) group_left () <events:window>)
 and on (VERSION) <version:watched>""",
 }
 
@@ -168,7 +177,7 @@ clamp_min(
 )""",
 }
 
-RECORDS = {**COUNTED, **DISTANCE, **CHI_SQUARE, **EXCESS, **VERDICT, **ODD}
+RECORDS = {**COUNTED, **DISPERSION, **DISTANCE, **CHI_SQUARE, **EXCESS, **VERDICT, **ODD}
 
 # The distance of what has drifted. What fires goes on while there are too few events to say anything.
 DRIFTED = """\

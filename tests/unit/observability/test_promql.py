@@ -14,6 +14,7 @@ from loopwright.monitor import criticals, exposition, odd
 from loopwright.monitor.counters import Counters
 from loopwright.monitor.drift import Alarm, Rule, Window, evaluate
 from loopwright.observability import rules
+from loopwright.statistics.distances import jensen_shannon
 from loopwright.statistics.profile import Profile
 
 pytestmark = pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not on PATH (Debian: prometheus)")
@@ -287,6 +288,45 @@ def test_the_alert_says_what_drifted_by_how_much_how_sure_and_over_what(tmp_path
     expected = {"eval_time": "72m", "alertname": "LoopwrightDrift"}
     expected["exp_alerts"] = [{"exp_labels": labels, "exp_annotations": annotations}]
     run(tmp_path, loop, replicas, {"alert_rule_test": [expected]})
+
+
+def test_events_that_repeat_count_for_fewer(tmp_path, loop):
+    rng = np.random.default_rng(8)
+    replicas, reference = Replicas(loop), profile(rng, 3000)
+    replicas.start("a", {"1": reference})
+    for minute in range(61):
+        replicas.events("a", "1", draw(rng, 15 if minute else 0, shift=1.5))
+        replicas.scrape()
+        look = replicas.look("1") if minute and minute % 6 == 0 else None
+    assert look.scores()["age"].drifted
+    window = replicas.counters["a"].versions["1"].totals()
+    assert window.events == 900
+    bins, counts = reference.features["age"].counts, window.features["age"]
+    chance = (np.count_nonzero(bins + counts) - 1) * (1 / 900 + 1 / 3000) / (8 * math.log(2))
+    distance = math.sqrt(jensen_shannon(bins, counts, corrected=False) ** 2 - 2 * chance)
+    # Two replicas, which see half and some of the repeats each: 1 + 0.4 + 0.6.
+    own = 'loop="churn",version="1",feature="age"'
+    extra = [
+        {"series": f"loopwright_drift_dispersion{{{own},instance='{name}'}}", "values": f"{factor}x61"}
+        for name, factor in (("a", 1.4), ("b", 1.6))
+    ]
+    one = [{"labels": "{}", "value": 1}]
+    expected = [
+        ("score", look.scores()["age"].score / 2, "age"),
+        ("distance", distance, "age"),
+        # 900 events count for 450, which is not enough.
+        ("drifted", 0, "age"),
+        ("score", look.scores()["prediction"].score, "prediction"),
+    ]
+    queries = [
+        {
+            "expr": f"count(abs(loopwright:drift:{what}{{feature='{name}'}} - {number!r}) < 1e-9)",
+            "eval_time": "60m",
+            "exp_samples": one,
+        }
+        for what, number, name in expected
+    ]
+    run(tmp_path, loop, replicas, {"promql_expr_test": queries}, extra)
 
 
 def test_it_is_said_when_predictions_do_not_reach_the_monitor(tmp_path, loop):
