@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from bench.drift.streams import Floats
@@ -64,6 +64,7 @@ class Loopwright:
     _alarm: Alarm = field(init=False)
     _looks: deque[tuple[int, list[Counts], Counts]] = field(init=False)
     _at: float = 0.0
+    _totals: list[Any] | None = None
 
     def __post_init__(self) -> None:
         self._alarm = Alarm(self.rule)
@@ -78,8 +79,19 @@ class Loopwright:
             dict(zip(self.profile.features, sums, strict=True)),
             np.sum([look[2] for look in self._looks], axis=0),
         )
-        self.last = evaluate(self.profile, window, self.rule)
+        self._totals = (
+            [events, *features, prediction]
+            if self._totals is None
+            else [before + new for before, new in zip(self._totals, [events, *features, prediction], strict=True)]
+        )
+        names = self.profile.features
+        totals = Window(self._totals[0], dict(zip(names, self._totals[1:-1], strict=True)), self._totals[-1])
+        self.last = self._look(window, totals)
         return self._raise(self.last)
+
+    def _look(self, window: Window, totals: Window) -> Look | None:
+        # The windowed test needs the window alone; a sequential detector is put in here, and needs the totals.
+        return evaluate(self.profile, window, self.rule)
 
     def _raise(self, look: Look | None) -> bool:
         before = set(self._alarm.firing)

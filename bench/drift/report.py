@@ -43,7 +43,8 @@ def body(result: dict[str, Any]) -> str:
     """The section."""
     parts = ["### No drift: false alarms, of so many allowed", "", *_none(result["none"])]
     parts += ["", "### Customers who repeat a row", "", *_repeats(result["repeats"])]
-    parts += ["", "### Drift: rows until the alarm, at the same rate of false alarms", "", *_delays(result["cases"])]
+    parts += ["", "### Drift: rows until the alarm, at the same rate of false alarms", ""]
+    parts += ["Median and 90 % quantile of n runs; the least median is in bold.", "", *_delays(result["cases"])]
     parts += ["", "![Rows from the onset to the alarm](drift_delays.svg)", ""]
     parts += ["The dot is the median, the line goes to the 90 % quantile, dashed where that is never.", ""]
     parts += ["### The rules as they come", "", *_defaults(result["cases"])]
