@@ -67,10 +67,7 @@ class Values:
         return self._bins.count(predicted).astype(np.float64)
 
     def estimate(self, reference: Floats, scored: Floats) -> dict[str, Measured]:
-        """rmse and mae, if the errors of the reference hold for each bin of the prediction.
-
-        A loss model with the prediction as its one input: `performance.estimates` has one that sees the features.
-        """
+        """rmse and mae, if the errors of the reference hold for each bin of the prediction."""
         counts, losses, squares = reference[_MOMENTS:].reshape(3, self.bins)
         known = counts > 0
         n = float(scored[known].sum())

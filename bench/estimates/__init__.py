@@ -1,0 +1,1 @@
+"""Performance estimated before labels come, held against the labels: ours beside NannyML."""
