@@ -95,7 +95,7 @@ def test_a_model_that_got_worse_raises_one_alarm_that_the_trigger_reads_and_it_e
     assert "roc_auc of churn version 1 is 0." in first["commonAnnotations"]["summary"]
     assert float(first["commonAnnotations"]["drop"]) > 0.05
     (cause,) = causes.read(json.dumps(first).encode(), "churn").causes
-    assert cause.facts["version"] == "1"
+    assert (cause.source, cause.facts["version"]) == ("performance", "1")
     assert cause.facts["window_seconds"] == 7 * 24 * HOUR
     live.days(20)
     assert live.told()[-1] == "resolved"

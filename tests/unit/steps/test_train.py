@@ -1,0 +1,40 @@
+"""What training leaves for those who watch the model live."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from loopwright.models import bundle
+from loopwright.models.columns import from_frame
+from loopwright.models.model import Model
+from loopwright.statistics.labelled import tally
+from loopwright.statistics.profile import Profile
+from loopwright.steps.train import train
+
+
+def test_the_profile_knows_how_good_the_model_was_on_the_rows_held_out(small, small_rows, tmp_path):
+    rows = small_rows.assign(age=small_rows["age"].astype(int), spend=pd.to_numeric(small_rows["spend"]))
+    training, held = rows.iloc[:600], rows.iloc[600:]
+    training.to_parquet(tmp_path / "training.parquet")
+    held.to_parquet(tmp_path / "holdout.parquet")
+    train(small, "", tmp_path / "training.parquet", tmp_path / "holdout.parquet", tmp_path / "model")
+    read = bundle.read(tmp_path / "model")
+    profile = Profile.from_json(read.contents[bundle.PROFILE])
+    one = tally(profile)
+    assert profile.labelled is not None
+    sums = np.array(profile.labelled)
+    assert one.count(sums) == len(held)
+    names = [spec.name for spec in read.manifest.inputs]
+    predicted = Model(read).predict(from_frame(read.manifest.inputs, held[names]))
+    exact = roc_auc_score(held["left"] == "Yes", predicted)
+    assert one.measure(sums)["roc_auc"].value == pytest.approx(exact, abs=0.02)
+    assert profile.to_json() == Profile.from_json(profile.to_json()).to_json()
+
+
+@pytest.mark.parametrize("wrong", ["[NaN]", "[1, Infinity]", '["many"]', "7"])
+def test_sums_that_are_no_numbers_are_no_profile(wrong):
+    plain = Profile.build("a", "classification", [0, 1], {}, {}, np.linspace(0, 1, 50))
+    text = plain.to_json()[:-1] + f', "labelled": {wrong}}}'
+    with pytest.raises(ValueError, match=r"labelled|not a profile|could not convert"):
+        Profile.from_json(text)
