@@ -10,134 +10,68 @@ alarms. That is shared equally over the features and the prediction: a union bou
 each other. Windows of neighbouring looks overlap, so their results are alike and false alarms come in runs; the union
 bound over looks counts each of a run as if it were one of its own, and persistence, which can only lower the number, is
 given no credit. The budget is thus an upper bound of the expected number of false alarms, not an estimate of it. It is
-an expectation over references too, and it takes events to be independent rows of one distribution.
+an expectation over references too. Events that are not independent count for so many fewer (`monitor/dispersion.py`).
 
-A feature's share is halved. One half goes to the chi-square test on pooled bins, at a fifth of its level because that
-is how much more often it rejects so far in the tail. The other half is shared by the bins beyond the reference
-(missing, below, above, other), which are tested one by one by a bound that holds for the few rows they have. Bins are
-pooled for a window of `min_events`, so that groups and critical values are constants of profile and loop.
+Half of the budget is the windowed test's, half the growing evidence's (`monitor/growing.py`), which finds what is too
+small for one window. A feature's share of a window is halved again. One half goes to the chi-square test on pooled
+bins, at a fifth of its level because that is how much more often it rejects so far in the tail. The other half is
+shared by the bins beyond the reference (missing, below, above, other), which are tested one by one by a bound that
+holds for the few rows they have. Bins are pooled for a window of `min_events`, so that groups and critical values are
+constants of profile and loop.
 """
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from loopwright.durations import Clock
-from loopwright.loop import Loop
+from loopwright.monitor.looks import (
+    GREATEST_LEVEL,
+    LONGEST_REPEAT,
+    LOOKS_PER_WINDOW,
+    SHORTEST_LOOK,
+    Look,
+    Rule,
+    Score,
+    Window,
+    prediction_name,
+)
 from loopwright.statistics.chisquare import quantile
 from loopwright.statistics.distances import INFLATION, chi_square, excess, jensen_shannon, pool
 from loopwright.statistics.profile import Bins, Counts, Profile
 
-LOOKS_PER_WINDOW = 10
-SHORTEST_LOOK = 0.5
-# However generous the budget: one look raises a false alarm with at most this chance.
-GREATEST_LEVEL = 0.05
-# Real seconds between two notices of what still fires, where a window is longer: whoever hears them keeps what waits
-# in memory only, and has it again this soon after a restart.
-LONGEST_REPEAT = 300.0
+__all__ = [
+    "GREATEST_LEVEL", "LONGEST_REPEAT", "LOOKS_PER_WINDOW", "SHORTEST_LOOK",
+    "Alarm", "Alert", "Critical", "Look", "Notice", "Rule", "Score", "Window",
+    "choose", "critical", "evaluate", "prediction_name", "significance",
+]  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Rule:
-    """The loop's monitor section in real seconds, with the level of one look."""
+def evaluate(
+    profile: Profile, window: Window, rule: Rule, dispersion: Mapping[str, float] | None = None
+) -> Look | None:
+    """Hold a window's counts against the profile. None without any events: there is nothing to compare.
 
-    look: float
-    """Real seconds between two looks: a tenth of the window, at least half a second."""
-
-    looks: int
-    """Looks a window."""
-
-    level: float
-    """The chance of a false alarm that one look may spend, over all features and the prediction."""
-
-    min_effect: float
-    min_events: int
-    persistence: int
-
-    @classmethod
-    def of(cls, loop: Loop, clock: Clock) -> "Rule":
-        """The rule of a loop on a clock."""
-        monitor = loop.monitor
-        window = clock.seconds(monitor.window)
-        look = max(window / LOOKS_PER_WINDOW, SHORTEST_LOOK)
-        share = monitor.false_alarms.share(timedelta(seconds=look * clock.speed))
-        level = min(share, GREATEST_LEVEL)
-        return cls(
-            look, max(round(window / look), 1), level, monitor.min_effect, monitor.min_events, monitor.persistence
-        )
-
-    @property
-    def window(self) -> float:
-        """How much of the recent traffic is compared, in real seconds."""
-        return self.look * self.looks
-
-    @property
-    def repeat(self) -> float:
-        """Real seconds between two notices of what still fires: a window, but five minutes at most."""
-        return min(self.window, LONGEST_REPEAT)
-
-
-@dataclass(frozen=True)
-class Window:
-    """What was counted in a window: its events, and the bins of each feature and of the prediction."""
-
-    events: int
-    features: Mapping[str, Counts]
-    prediction: Counts
-
-
-@dataclass(frozen=True)
-class Score:
-    """How far one feature is from its reference."""
-
-    distance: float
-    """Jensen-Shannon distance, corrected for sample size, 0 to 1."""
-
-    score: float
-    """Test statistic over critical value: at 1 and above, chance does not explain it under the budget."""
-
-    drifted: bool
-
-
-@dataclass(frozen=True)
-class Look:
-    """The result of one look; without enough events nothing has drifted, and nothing is over either."""
-
-    events: int
-    enough: bool
-    features: Mapping[str, Score]
-    prediction: Score
-
-    def scores(self) -> dict[str, Score]:
-        """Features and prediction by the name that alarms and metrics give them."""
-        return {**self.features, prediction_name(self.features): self.prediction}
-
-
-def prediction_name(features: Mapping[str, object]) -> str:
-    """What the prediction is called beside the features: `prediction`, unless a column has that name."""
-    name = "prediction"
-    while name in features:
-        name += "_"
-    return name
-
-
-def evaluate(profile: Profile, window: Window, rule: Rule) -> Look | None:
-    """Hold a window's counts against the profile. None without any events: there is nothing to compare."""
+    `dispersion` says by name how much more the counts vary than those of independent rows would (1 where it does not);
+    events count for so many fewer.
+    """
     if window.events == 0:
         return None
-    level = rule.level / (len(profile.features) + 1)
-    enough = window.events >= rule.min_events
+    level, known = rule.level / (len(profile.features) + 1), dispersion or {}
 
-    def score(bins: Bins, counts: Counts) -> Score:
-        distance, ratio = jensen_shannon(bins.counts, counts), significance(bins, counts, rule.min_events, level)
+    def score(name: str, bins: Bins, counts: Counts) -> Score:
+        factor = known.get(name, 1.0)
+        distance = jensen_shannon(bins.counts, counts, dispersion=factor)
+        ratio = significance(bins, counts, rule.min_events, level) / factor
+        enough = window.events >= rule.min_events * factor
         return Score(distance, ratio, enough and ratio >= 1 and distance >= rule.min_effect)
 
-    features = {name: score(bins, window.features[name]) for name, bins in profile.features.items()}
-    return Look(window.events, enough, features, score(profile.prediction, window.prediction))
+    features = {name: score(name, bins, window.features[name]) for name, bins in profile.features.items()}
+    prediction = score(prediction_name(profile.features), profile.prediction, window.prediction)
+    return Look(window.events, window.events >= rule.min_events, features, prediction)
 
 
 def significance(bins: Bins, counts: Counts, min_events: int, level: float) -> float:
@@ -166,6 +100,7 @@ class Critical:
     """The critical value of each of them."""
 
 
+@lru_cache(maxsize=4096)
 def critical(bins: Bins, min_events: int, level: float) -> Critical:
     """The groups and critical values of a feature that may spend `level` at one look."""
     groups = pool(bins.counts, min_events)

@@ -88,6 +88,12 @@ DRIFT_SCORE = Metric(
     "Test statistic over its critical value under the budget of false alarms; at 1, chance does not explain it.",
     ("loop", "version", "feature"),
 )
+DRIFT_DISPERSION = Metric(
+    "loopwright_drift_dispersion",
+    "gauge",
+    "How much more the counts vary than those of independent events, as repeats make them; at least 1.",
+    ("loop", "version", "feature"),
+)
 DRIFT_EVENTS = Metric("loopwright_drift_window_events", "gauge", "Events in the window.", ("loop", "version"))
 DRIFT_ALARM = Metric("loopwright_drift_alarm", "gauge", "Whether an alarm fires, 0 or 1.", ("loop", "version"))
 REJECTED = Metric("loopwright_events_rejected_total", "counter", "Messages of events that were refused.", ("reason",))
@@ -232,7 +238,7 @@ FAIRNESS = Metric(
 
 METRICS = (
     EVENTS, FEATURE_BIN, PREDICTION_BIN, PREDICTION_BUCKET, LOSS_COUNT,
-    LOSS_SUM, LOSS_SQUARES, DRIFT_DISTANCE, DRIFT_SCORE, DRIFT_EVENTS, DRIFT_ALARM, REJECTED, AHEAD,
+    LOSS_SUM, LOSS_SQUARES, DRIFT_DISTANCE, DRIFT_SCORE, DRIFT_DISPERSION, DRIFT_EVENTS, DRIFT_ALARM, REJECTED, AHEAD,
     CLOUDEVENTS, UNPAIRED, PENDING, OUTCOMES, UNKNOWN_COLUMNS, ALERTS,
     ARCHIVE_ROWS, ARCHIVE_FAILED, ARCHIVE_EXPIRED, ARCHIVE_GATHERED, ARCHIVE_SPOOL, PUSHES,
     COUNTING_SINCE, DRIFT_REFERENCE, CHI_SQUARE_CRITICAL, EXCESS_CRITICAL,

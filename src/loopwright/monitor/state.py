@@ -14,7 +14,8 @@ from loopwright.monitor.alerts import body
 from loopwright.monitor.answers import Answers
 from loopwright.monitor.archive import Archive
 from loopwright.monitor.counters import Counters, VersionCounts
-from loopwright.monitor.drift import Alarm, Look, Notice, Rule, Score, choose, evaluate
+from loopwright.monitor.detector import Detector
+from loopwright.monitor.drift import Alarm, Look, Notice, Rule, Score, choose
 from loopwright.monitor.events import Batch, EventQueue
 from loopwright.monitor.labels import CAPACITY, Labels, Loss
 from loopwright.monitor.pairs import Intake
@@ -57,6 +58,7 @@ class Monitor:
         self._version: str | None = None
         self._alarm = Alarm(self.rule)
         self._look: Look | None = None
+        self._detectors: dict[str, tuple[VersionCounts, Detector]] = {}
 
     def count_one(self, at: float) -> bool:
         """Count the oldest batch that waits; whether there was one."""
@@ -99,14 +101,29 @@ class Monitor:
         if chosen != self._version:
             self._notify(self._alarm.close(at))
             self._version, self._alarm = chosen, Alarm(self.rule)
-        self._look = None
+        looks = self._looks()
+        self._look = None if chosen is None else looks[chosen]
         if chosen is not None:
-            counts = self.counters.versions[chosen]
-            self._look = evaluate(counts.profile, counts.window(), self.rule)
             self._notify(self._alarm.step(self._look, at))
         self.counters.mark()
         self.performance.keep(self.counters.versions)
         self.performance.look(chosen, at)
+
+    def _looks(self) -> dict[str, Look | None]:
+        """A look at each version: evidence grows for those that are not told of, too."""
+        known = self._detectors
+        self._detectors = {
+            # A version that was forgotten and came again is counted from zero, so its evidence begins anew.
+            name: known[name] if name in known and known[name][0] is counts else (counts, self._detector(counts))
+            for name, counts in self.counters.versions.items()
+        }
+        return {
+            name: detector.step(counts.window(), counts.totals())
+            for name, (counts, detector) in self._detectors.items()
+        }
+
+    def _detector(self, counts: VersionCounts) -> Detector:
+        return Detector(counts.profile, self.rule)
 
     def repeat(self, at: float) -> None:
         """Tell again of what still fires at the real moment `at`, if it is time."""
@@ -150,6 +167,8 @@ class Monitor:
             for name, score in self._look.scores().items():
                 yield metrics.DRIFT_DISTANCE, (*who, name), score.distance
                 yield metrics.DRIFT_SCORE, (*who, name), score.score
+            for name, factor in self._detectors[self._version][1].dispersion.items():
+                yield metrics.DRIFT_DISPERSION, (*who, name), factor
             yield metrics.DRIFT_EVENTS, who, self._look.events
         if self._version:
             yield metrics.DRIFT_ALARM, (self.loop.name, self._version), float(bool(self._alarm.firing))
@@ -191,4 +210,4 @@ class Monitor:
 
 
 def _score(score: Score) -> dict[str, Any]:
-    return {"distance": score.distance, "score": score.score, "drifted": score.drifted}
+    return {"distance": score.distance, "score": score.score, "drifted": score.drifted, "by": score.by}

@@ -26,12 +26,15 @@ class Test:
     degrees: int
 
 
-def jensen_shannon(reference: ArrayLike, observed: ArrayLike, *, corrected: bool = True) -> float:
+def jensen_shannon(
+    reference: ArrayLike, observed: ArrayLike, *, corrected: bool = True, dispersion: float = 1.0
+) -> float:
     """The Jensen-Shannon distance of two vectors of counts: the root of the divergence in bits, 0 to 1.
 
     Two samples of one distribution differ: their divergence is (k - 1)(1/n + 1/m) / (8 ln 2) on average, with k the
     number of bins that occur (second-order expansion; Grosse et al., Phys. Rev. E 65, 041905, 2002). `corrected`
-    takes that off, down to zero, so that a distance means the same at every number of rows. NaN without rows.
+    takes that off, down to zero, so that a distance means the same at every number of rows; times `dispersion`, where
+    counts vary so much more than those of independent rows. NaN without rows.
     """
     r, o = _counts(reference, observed)
     m, n = r.sum(), o.sum()
@@ -42,7 +45,7 @@ def jensen_shannon(reference: ArrayLike, observed: ArrayLike, *, corrected: bool
     divergence = (_relative_entropy(p, middle) + _relative_entropy(q, middle)) / 2
     if corrected:
         occurring = np.count_nonzero(r + o)
-        divergence -= (occurring - 1) * (1 / n + 1 / m) / (8 * math.log(2))
+        divergence -= dispersion * (occurring - 1) * (1 / n + 1 / m) / (8 * math.log(2))
     return math.sqrt(min(max(divergence, 0.0), 1.0))
 
 

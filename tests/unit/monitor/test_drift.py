@@ -21,25 +21,26 @@ def with_monitor(loop, **changes):
 def test_the_budget_is_shared_over_the_looks(loop):
     rule = Rule.of(loop, Clock())
     assert (rule.look, rule.looks, rule.window) == (360, 10, 3600)
-    assert rule.level == pytest.approx(1 / (90 * 24 * 10))
+    assert rule.level == rule.sequential == pytest.approx(1 / (90 * 24 * 10) / 2)
     assert (rule.min_effect, rule.min_events, rule.persistence) == (0.1, 500, 2)
 
 
 def test_on_a_fast_clock_the_window_is_shorter_and_the_level_the_same(loop):
     rule = Rule.of(loop, Clock(speed=360.0))
     assert (rule.look, rule.looks) == (1, 10)
-    assert rule.level == pytest.approx(1 / (90 * 24 * 10))
+    assert rule.level == pytest.approx(1 / (90 * 24 * 10) / 2)
 
 
 def test_looks_are_at_least_half_a_second_apart_and_cost_accordingly(loop):
     rule = Rule.of(with_monitor(loop, window=timedelta(days=2)), Clock(speed=86_400.0))
     assert (rule.look, rule.looks, rule.window) == (0.5, 4, 2)
-    assert rule.level == pytest.approx(1 / 180)
+    assert rule.level == pytest.approx(1 / 360)
     assert Rule.of(loop, Clock(speed=86_400.0)).looks == 1
 
 
 def test_a_generous_budget_is_capped(loop):
-    assert Rule.of(with_monitor(loop, false_alarms=parse_budget("1000 per 1h")), Clock()).level == 0.05
+    rule = Rule.of(with_monitor(loop, false_alarms=parse_budget("1000 per 1h")), Clock())
+    assert rule.level + rule.sequential == 0.05
 
 
 class World:
@@ -251,3 +252,17 @@ class TestAlarm:
         notice = alarm.close(25.0)
         assert {name: alert.ends_at for name, alert in notice.alerts.items()} == {"age": 25, "prediction": 25}
         assert alarm.close(26.0) is None
+
+
+def test_the_ranking_has_the_drifted_first_and_the_farthest_of_them_before_all():
+    features = {"a": Score(0.5, 0.9, False), "b": Score(0.2, 2.0, True), "c": Score(0.4, 1.5, True)}
+    assert Look(800, True, features, Score(0.0, 0.1, False)).ranking() == ["c", "b", "a", "prediction"]
+
+
+def test_repeated_events_count_for_fewer():
+    world = World(13)
+    window = world.window(2000, 0.5)
+    plain, repeated = (evaluate(world.profile, window, RULE, {"n3": factor}).features["n3"] for factor in (1.0, 4.0))
+    assert repeated.score == pytest.approx(plain.score / 4)
+    assert repeated.distance < plain.distance
+    assert not evaluate(world.profile, window, RULE, {"n3": 4.1}).features["n3"].drifted

@@ -123,7 +123,7 @@ def test_drift_is_plain_json_before_during_and_after_traffic(live):
         state = json.loads(json.dumps(live.monitor.drift(), allow_nan=False))
         assert state["events"] == 0 or set(state["features"]) == {"age", "plan"}
     assert state["window_seconds"] == 3600
-    assert set(state["features"]["age"]) == set(state["prediction"]) == {"distance", "score", "drifted"}
+    assert set(state["features"]["age"]) == set(state["prediction"]) == {"distance", "score", "drifted", "by"}
 
 
 def test_the_exposition_adds_up_to_the_events(live, profile):

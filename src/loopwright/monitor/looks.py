@@ -1,0 +1,112 @@
+"""What the alarm rule is made of: the loop's monitor section as a rule, a window's counts, and what a look found."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from loopwright.durations import Clock
+from loopwright.loop import Loop
+from loopwright.statistics.profile import Counts
+
+LOOKS_PER_WINDOW = 10
+SHORTEST_LOOK = 0.5
+# However generous the budget: one look raises a false alarm with at most this chance.
+GREATEST_LEVEL = 0.05
+# Real seconds between two notices of what still fires, where a window is longer: whoever hears them keeps what waits
+# in memory only, and has it again this soon after a restart.
+LONGEST_REPEAT = 300.0
+
+
+@dataclass(frozen=True)
+class Rule:
+    """The loop's monitor section in real seconds, with the level of one look."""
+
+    look: float
+    """Real seconds between two looks: a tenth of the window, at least half a second."""
+
+    looks: int
+    """Looks a window."""
+
+    level: float
+    """The chance of a false alarm that one look at the window may spend, over all features and the prediction."""
+
+    min_effect: float
+    min_events: int
+    persistence: int
+
+    sequential: float = 0.0
+    """What one look may spend on growing evidence; 0 is without."""
+
+    @classmethod
+    def of(cls, loop: Loop, clock: Clock) -> "Rule":
+        """The rule of a loop on a clock."""
+        monitor = loop.monitor
+        window = clock.seconds(monitor.window)
+        look = max(window / LOOKS_PER_WINDOW, SHORTEST_LOOK)
+        share = monitor.false_alarms.share(timedelta(seconds=look * clock.speed))
+        level = min(share, GREATEST_LEVEL) / 2
+        looks = max(round(window / look), 1)
+        return cls(look, looks, level, monitor.min_effect, monitor.min_events, monitor.persistence, level)
+
+    @property
+    def window(self) -> float:
+        """How much of the recent traffic is compared, in real seconds."""
+        return self.look * self.looks
+
+    @property
+    def repeat(self) -> float:
+        """Real seconds between two notices of what still fires: a window, but five minutes at most."""
+        return min(self.window, LONGEST_REPEAT)
+
+
+@dataclass(frozen=True)
+class Window:
+    """What was counted in a window: its events, and the bins of each feature and of the prediction."""
+
+    events: int
+    features: Mapping[str, Counts]
+    prediction: Counts
+
+
+@dataclass(frozen=True)
+class Score:
+    """How far one feature is from its reference."""
+
+    distance: float
+    """Jensen-Shannon distance, corrected for sample size, 0 to 1."""
+
+    score: float
+    """Test statistic over critical value, or evidence over what is needed: at 1 and above, chance does not explain it
+    under the budget."""
+
+    drifted: bool
+
+    by: str = "window"
+    """What says so: `window`, or `growing` where evidence from longer than a window was needed."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """The result of one look; without enough events nothing has drifted, and nothing is over either."""
+
+    events: int
+    enough: bool
+    features: Mapping[str, Score]
+    prediction: Score
+
+    def scores(self) -> dict[str, Score]:
+        """Features and prediction by the name that alarms and metrics give them."""
+        return {**self.features, prediction_name(self.features): self.prediction}
+
+    def ranking(self) -> list[str]:
+        """The names, those that matter most first: drifted ones before others, each by distance, then by score."""
+        scores = self.scores()
+        return sorted(scores, key=lambda name: (scores[name].drifted, scores[name].distance, scores[name].score))[::-1]
+
+
+def prediction_name(features: Mapping[str, object]) -> str:
+    """What the prediction is called beside the features: `prediction`, unless a column has that name."""
+    name = "prediction"
+    while name in features:
+        name += "_"
+    return name
