@@ -49,28 +49,82 @@ def jensen_shannon(
     return math.sqrt(min(max(divergence, 0.0), 1.0))
 
 
-def population_stability_index(reference: ArrayLike, observed: ArrayLike) -> float:
+def population_stability_index(reference: ArrayLike, observed: ArrayLike, *, corrected: bool = True) -> float:
     """PSI, the sum of (q - p) ln(q / p), with half a row added to every bin so that an empty one is finite.
 
-    Not corrected: without drift it is about (k - 1)(1/n + 1/m), so a fixed threshold means another thing at every
-    number of rows. NaN without rows.
+    Without drift it is about (k - 1)(1/n + 1/m), with k the bins that occur (Yurdakul & Naranjo 2020, "Statistical
+    properties of the population stability index", Journal of Risk Model Validation 14), so a fixed threshold means
+    another thing at every number of rows. `corrected` takes that off, down to zero. NaN without rows.
     """
     r, o = _counts(reference, observed)
-    if r.sum() == 0 or o.sum() == 0:
+    m, n = r.sum(), o.sum()
+    if m == 0 or n == 0:
         return math.nan
     p, q = (r + 0.5) / (r + 0.5).sum(), (o + 0.5) / (o + 0.5).sum()
-    return float(((q - p) * np.log(q / p)).sum())
+    value = float(((q - p) * np.log(q / p)).sum())
+    return max(value - (np.count_nonzero(r + o) - 1) * (1 / n + 1 / m), 0.0) if corrected else value
 
 
 def kolmogorov_smirnov(reference: ArrayLike, observed: ArrayLike) -> float:
     """The greatest distance between the two distribution functions at the bins' edges, 0 to 1.
 
-    The bins must be in order, so leave out the bin of missing values. NaN without rows.
+    Not corrected: without drift it is 0.87 sqrt(1/n + 1/m) on average over many bins (the mean of Kolmogorov's
+    distribution), and less over few, as only the edges are looked at. The bins must be in order, so leave out the bin
+    of missing values. NaN without rows.
     """
     r, o = _counts(reference, observed)
     if r.sum() == 0 or o.sum() == 0:
         return math.nan
     return float(np.abs(np.cumsum(r) / r.sum() - np.cumsum(o) / o.sum()).max())
+
+
+def wasserstein(edges: ArrayLike, reference: ArrayLike, observed: ArrayLike, *, corrected: bool = True) -> float:
+    """The Wasserstein distance of a number from its bins, in units of the number.
+
+    `edges` (B + 1,) and counts (B + 3,) as in a profile's NumberBins. Missing values are left out; values below and
+    above count as if they were at the first and the last edge, which makes the distance of far ones too small. Between
+    the edges the difference of the distribution functions is taken to be straight, which it is where both are.
+
+    Without drift it is about the integral of sqrt(2 F (1 - F) (1/n + 1/m) / pi), as at every point the difference of
+    the distribution functions is normal with that variance. `corrected` takes the same off the square at every
+    edge, down to zero. NaN without rows that are numbers.
+    """
+    where = np.asarray(edges, dtype=np.float64)
+    r, o = (counts[1:] for counts in _counts(reference, observed))
+    m, n = r.sum(), o.sum()
+    if m == 0 or n == 0:
+        return math.nan
+    # Up to the first edge lies what is below; up to the last one, all but what is above.
+    first, second = np.cumsum(r)[:-1] / m, np.cumsum(o)[:-1] / n
+    if corrected:
+        both = (m * first + n * second) / (m + n)
+        variance = both * (1 - both) * (1 / n + 1 / m)
+        gap = np.sign(second - first) * np.sqrt(np.maximum((second - first) ** 2 - variance, 0.0))
+    else:
+        gap = second - first
+    left, right, width = gap[:-1], gap[1:], np.diff(where)
+    # The area of a trapezium; where its sides have different signs, of two triangles.
+    crossing = left * right < 0
+    total = np.maximum(np.abs(left) + np.abs(right), 1e-300)
+    height = np.where(crossing, (left**2 + right**2) / total, np.abs(left) + np.abs(right)) / 2
+    return float((height * width).sum())
+
+
+def cramers_v(reference: ArrayLike, observed: ArrayLike) -> float:
+    """The strength of the association that chi-square tests, 0 to 1, corrected for the number of rows.
+
+    Chi-square is about its degrees of freedom without drift, which are taken off (Bergsma 2013, "A bias-correction for
+    Cramer's V and Tschuprow's T", Journal of the Korean Statistical Society 42). NaN without rows.
+    """
+    test = chi_square(reference, observed)
+    r, o = _counts(reference, observed)
+    rows = r.sum() + o.sum()
+    occurring = np.count_nonzero(r + o)
+    return (
+        math.sqrt(min(max(test.statistic / rows - (occurring - 1) / max(rows - 1, 1.0), 0.0), 1.0))
+        if rows
+        else math.nan
+    )
 
 
 def pool(reference: ArrayLike, rows: int, least: float = LEAST_EXPECTED) -> NDArray[np.int64]:

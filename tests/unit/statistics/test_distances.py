@@ -5,18 +5,20 @@ import math
 import numpy as np
 import pytest
 from scipy.spatial.distance import jensenshannon
-from scipy.stats import betabinom, binom, chi2_contingency
+from scipy.stats import betabinom, binom, chi2_contingency, wasserstein_distance
 
 from loopwright.statistics.chisquare import quantile
 from loopwright.statistics.distances import (
     INFLATION,
     LEAST_EXPECTED,
     chi_square,
+    cramers_v,
     excess,
     jensen_shannon,
     kolmogorov_smirnov,
     pool,
     population_stability_index,
+    wasserstein,
 )
 
 R = [0, 5, 120, 300, 75, 0]
@@ -56,8 +58,60 @@ def test_the_corrected_distance_of_a_real_difference_does_not_depend_on_the_samp
 def test_psi_is_its_formula_and_finite_for_empty_bins():
     p, q = np.array([0.5, 0.3, 0.2]), np.array([0.4, 0.4, 0.2])
     expected = float(((q - p) * np.log(q / p)).sum())
-    assert population_stability_index(p * 1e9, q * 1e9) == pytest.approx(expected, rel=1e-6)
+    assert population_stability_index(p * 1e9, q * 1e9, corrected=False) == pytest.approx(expected, rel=1e-6)
     assert math.isfinite(population_stability_index([10, 0], [0, 10]))
+
+
+@pytest.mark.parametrize("distance", [population_stability_index, cramers_v], ids=lambda d: d.__name__)
+def test_a_corrected_distance_means_the_same_at_every_number_of_rows(distance):
+    rng = np.random.default_rng(8)
+    p, q = np.full(10, 0.1), np.linspace(0.13, 0.07, 10)
+    real, none = [], []
+    for n in (500, 20_000):
+        # The references have as many rows as the windows: Cramer's V depends on the proportion of the two.
+        real.append(np.mean([distance(rng.multinomial(n, p), rng.multinomial(n, q)) for _ in range(400)]))
+        none.append(np.mean([distance(rng.multinomial(n, p), rng.multinomial(n, p)) for _ in range(400)]))
+    # A root that is cut off at zero is a little low on average where rows are few.
+    assert real[0] == pytest.approx(real[1], rel=0.12)
+    assert max(none) < 0.4 * min(real)
+
+
+def test_wasserstein_is_scipys_up_to_the_width_of_the_bins_and_in_units_of_the_number():
+    rng = np.random.default_rng(9)
+    one, two = rng.normal(0, 1, 50_000), rng.normal(0.3, 1.2, 40_000)
+    edges = np.linspace(-7, 7, 71)
+    r, o = (np.r_[3, 0, np.histogram(values, edges)[0], 0] for values in (one, two))
+    expected = wasserstein_distance(one, two)
+    assert wasserstein(edges, r, o, corrected=False) == pytest.approx(expected, rel=0.01)
+    assert wasserstein(edges, r, o) == pytest.approx(expected, rel=0.02)
+    assert wasserstein(edges * 100, r, o) == pytest.approx(100 * wasserstein(edges, r, o))
+
+
+def test_wasserstein_without_drift_is_small_after_correction():
+    rng = np.random.default_rng(10)
+    edges, p = np.linspace(-2, 2, 11), np.r_[0, 0, np.full(10, 0.1), 0]
+    pairs = [(rng.multinomial(5000, p), rng.multinomial(500, p)) for _ in range(300)]
+    plain, corrected = (np.mean([wasserstein(edges, r, o, corrected=c) for r, o in pairs]) for c in (False, True))
+    cumulative = np.arange(11) / 10
+    stated = np.trapezoid(np.sqrt(2 * cumulative * (1 - cumulative) * (1 / 500 + 1 / 5000) / math.pi), edges)
+    assert plain == pytest.approx(stated, rel=0.1)
+    assert corrected < 0.6 * plain
+
+
+def test_wasserstein_leaves_missing_values_out_and_puts_far_ones_at_the_edges():
+    assert wasserstein([0, 1], [5, 0, 10, 0], [900, 0, 10, 0], corrected=False) == 0
+    assert wasserstein([0, 1], [0, 10**9, 0, 0], [0, 0, 0, 10**9]) == pytest.approx(1, abs=1e-6)
+
+
+def test_kolmogorov_smirnov_without_drift_is_at_most_what_is_stated():
+    rng = np.random.default_rng(11)
+    found = np.mean(
+        [
+            kolmogorov_smirnov(rng.multinomial(4000, np.full(100, 0.01)), rng.multinomial(1000, np.full(100, 0.01)))
+            for _ in range(300)
+        ]
+    )
+    assert found == pytest.approx(0.87 * math.sqrt(1 / 1000 + 1 / 4000), rel=0.08)
 
 
 def test_kolmogorov_smirnov_is_the_greatest_difference_of_the_distribution_functions():
@@ -159,7 +213,7 @@ def test_the_excess_finds_values_the_reference_never_had():
 
 
 @pytest.mark.parametrize(
-    "distance", [jensen_shannon, population_stability_index, kolmogorov_smirnov], ids=lambda d: d.__name__
+    "distance", [jensen_shannon, population_stability_index, kolmogorov_smirnov, cramers_v], ids=lambda d: d.__name__
 )
 def test_without_rows_there_is_no_distance(distance):
     assert math.isnan(distance([1, 2], [0, 0]))
