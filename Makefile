@@ -36,7 +36,7 @@ bench: setup  ## Measure the predictor beside other model servers, in about elev
 bench-verdicts: setup  ## Simulate rollouts: false alarms and detection delay beside other rules, in about ten minutes
 	@$(BIN)/python -m bench.verdicts
 
-bench-drift: setup  ## Simulate drift alarms: false alarms and detection delay beside other tools, in a quarter of an hour
+bench-drift: setup  ## Simulate drift alarms: false alarms and detection delay beside other tools, in about six minutes
 	@$(BIN)/python -m bench.drift
 
 bench-retraining: setup  ## Simulate a year of retraining under several policies, in about three minutes

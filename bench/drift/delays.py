@@ -54,7 +54,6 @@ CASES = (
     Case(1_000, 1, (Drift(0.25), Drift(0.5))),
     Case(100, 20, (Drift(0.5), Drift(1.0), MANY)),
     Case(10_000, 5, (Drift(0.25), Drift(0.5), Drift(1.0, 1, 10)), calm=10, runs=6, looks=1),
-    Case(1_000, 200, (Drift(0.5), Drift(0.5, 90)), calm=10, runs=3, looks=1),
 )
 
 
