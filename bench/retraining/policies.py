@@ -28,6 +28,8 @@ TRAINED = 60.0
 """Days of labelled rows that a model is trained on."""
 REFERENCE = 14.0
 """Days of the newest rows that the profile is made of."""
+HELD_OUT = 5
+"""Every so many rows one is held out of training: `data.holdout.share: 0.2`."""
 JUDGED = 14.0
 """Days after a run over which its model is compared with the one before."""
 WORTH = {"classification": 0.005, "regression": 0.005}
@@ -68,13 +70,14 @@ class Models:
 
     def __init__(self, stream: Stream) -> None:
         self.stream = stream
+        self.held_out = np.arange(len(stream.days)) % HELD_OUT == 0
         self._made: dict[float, lightgbm.Booster] = {}
 
     def at(self, day: float) -> lightgbm.Booster:
         """The model of the labels that are known at a day."""
         if day not in self._made:
             s = self.stream
-            known = (s.days >= day - s.delay - TRAINED) & (s.days < day - s.delay)
+            known = (s.days >= day - s.delay - TRAINED) & (s.days < day - s.delay) & ~self.held_out
             options = {
                 "objective": "binary" if s.task == "classification" else "regression", "num_leaves": 15,
                 "learning_rate": 0.1, "verbose": -1, "num_threads": 1, "deterministic": True, "seed": 7,
@@ -146,8 +149,8 @@ def _profile(models: Models, day: float) -> Profile:
     s = models.stream
     chosen = (s.days >= day - s.delay - REFERENCE) & (s.days < day - s.delay)
     columns = {f"x{i}": s.features[chosen, i] for i in range(s.features.shape[1])}
-    # A model is surer of rows it was fitted to than of live ones, so one is asked that was fitted to the rows before.
-    predictions = np.asarray(models.at(day - REFERENCE).predict(s.features[chosen]))
+    # A model is surer of rows it was fitted to than of live ones, so it is asked about those that were held out.
+    predictions = np.asarray(models.at(day).predict(s.features[chosen & models.held_out]))
     kinds: Any = dict.fromkeys(columns, "number")
     return Profile.build("bench", s.task, (), columns, kinds, predictions)
 
