@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             kept.get(f"ranking, {window} rows", lambda window=window: experiments.ranking(window, runs(60)))
             for window in (500, 1_000, 10_000)
         ],
-        "bike": kept.get("bike", lambda: bike.measure(arguments.bike, arguments.docs.with_name("alarms_bike.svg"))),
+        "bike": kept.get("bike", lambda: bike.measure(arguments.bike)),
         "cases": [],
     }
     with Peers(arguments.work) as peers:

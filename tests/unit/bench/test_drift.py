@@ -114,3 +114,18 @@ def test_a_broken_budget_is_named_and_the_page_is_made_of_the_committed_numbers(
     committed = (root / "docs" / "alarms.md").read_text()
     assert text[text.index(report.BEGIN) : text.index(report.END)] in committed
     assert (tmp_path / "drift_delays.svg").read_text() == (root / "docs" / "drift_delays.svg").read_text()
+
+
+def test_the_command_measures_writes_its_page_and_forgets_what_it_kept(tmp_path, monkeypatch):
+    main, experiments, delays = module("__main__"), module("experiments"), module("delays")
+    monkeypatch.setattr(experiments, "SIZES", (100,))
+    monkeypatch.setattr(experiments, "RUNS", {1: 1, 20: 1})
+    monkeypatch.setattr(experiments, "REPEATS", (1,))
+    monkeypatch.setattr(delays, "CASES", ())
+    monkeypatch.setattr(experiments, "WINDOWS", 2)
+    options = {"work": tmp_path, "docs": tmp_path / "alarms.md", "json": tmp_path / "r.json", "bike": tmp_path / "no"}
+    arguments = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+    monkeypatch.setattr(sys, "argv", ["bench.drift", "--quick", *arguments])
+    assert main.main() == 0
+    assert "Not measured: no is not there." in (tmp_path / "alarms.md").read_text()
+    assert not (tmp_path / "found.json").exists()
