@@ -68,7 +68,7 @@ check-generated: generate  ## What is generated is what is committed
 	git diff --exit-code -- components pipelines loop.schema.json dashboards docs helm manifests serving
 
 ci: lint types layers check-generated  ## The slower checks; with a cluster in KUBECONFIG the end-to-end tests too
-	@$(BIN)/python -m pytest -q -n 2 --dist loadscope -m long tests/integration
+	@$(BIN)/python -m pytest -q -n 2 --dist loadscope -m long tests/integration tests/unit
 	@$(BIN)/python -m pytest -q tests/package tests/manifests tests/e2e
 
 # docker or buildah; for buildah as root without user namespaces: BUILD_FLAGS="--isolation chroot --network host".

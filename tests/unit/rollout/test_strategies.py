@@ -411,6 +411,7 @@ class Killer:
         return call
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("ends", ["promoted", "taken back"])
 @pytest.mark.parametrize("strategy", ALL, ids=NAMES)
 def test_killed_at_every_call_a_rollout_goes_on_without_a_wrong_weight(world, strategy, ends, tmp_path):
