@@ -251,3 +251,27 @@ def test_an_address_for_alerts_that_is_no_url_is_refused_at_once(loop_file, tmp_
     run = subprocess.run(arguments, cwd=tmp_path, capture_output=True, text=True, timeout=30)
     assert run.returncode == 2
     assert "is no URL of a web server" in run.stderr
+
+
+def test_events_of_kserves_logger_go_the_short_way_of_the_process_and_are_counted(monitor):
+    process, client = monitor
+    profile = Profile.build(
+        "churn", "classification", ["No", "Yes"], draw(np.random.default_rng(1), 2000),
+        {"age": "number", "plan": "category"}, np.random.default_rng(2).beta(2, 5, 2000),
+    )  # fmt: skip
+    client.put("/v1/profiles/7", content=profile.to_json()).raise_for_status()
+    bodies = {"response": b'{"predictions": [0.25]}', "request": b'{"instances": [[40, "basic"]]}'}
+    for number in range(50):
+        for half, body in bodies.items():
+            kind = f"org.kubeflow.serving.inference.{half}"
+            headers = {"ce-id": f"r{number}", "ce-type": kind, "ce-specversion": "1.0"}
+            # httpx names the connection, which goes the ordinary way; without, it is as KServe's logger writes it.
+            request = client.build_request("POST", "/v1/cloudevents/7", content=body, headers=headers)
+            if number % 2:
+                del request.headers["connection"]
+            assert client.send(request).status_code == 200
+    wanted = 'loopwright_events_total{loop="churn",version="7"} 50\n'
+    until(lambda: wanted in client.get("/metrics").text)
+    with open(f"/proc/{process.pid}/status") as status:
+        resident = next(line for line in status.read().splitlines() if line.startswith("VmRSS"))
+    assert int(resident.split()[1]) * 1024 < 150e6

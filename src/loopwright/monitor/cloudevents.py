@@ -87,17 +87,15 @@ def read(version: str, headers: Mapping[bytes, bytes], body: bytes) -> list[Half
 
 
 def _binary(version: str, headers: Mapping[bytes, bytes], body: bytes) -> Half:
-    try:
-        identifier, kind = headers[b"ce-id"].decode("latin-1"), headers[b"ce-type"].decode("latin-1")
-        # 1.0 is the only version there is; without it the message is no CloudEvent.
-        headers[b"ce-specversion"]
-    except KeyError as error:
-        name = error.args[0].decode()
-        raise EventError(f"the header {name} is missing; expected a CloudEvent") from error
-    namespace, service, component, endpoint, moment = (
-        headers.get(name, b"").decode("latin-1")
-        for name in (b"ce-namespace", b"ce-inferenceservicename", b"ce-component", b"ce-endpoint", b"ce-time")
-    )
+    for name in (b"ce-id", b"ce-type", b"ce-specversion"):
+        if name not in headers:
+            raise EventError(f"the header {name.decode()} is missing; expected a CloudEvent")
+    identifier, kind = headers[b"ce-id"].decode("latin-1"), headers[b"ce-type"].decode("latin-1")
+    service = headers.get(b"ce-inferenceservicename", b"").decode("latin-1")
+    namespace = headers.get(b"ce-namespace", b"").decode("latin-1")
+    component = headers.get(b"ce-component", b"").decode("latin-1")
+    endpoint = headers.get(b"ce-endpoint", b"").decode("latin-1")
+    moment = headers.get(b"ce-time", b"").decode("latin-1")
     # Values of headers are percent-encoded where they are not plain ASCII (CloudEvents' HTTP binding, 3.1.3.2).
     identifier = unquote(identifier) if "%" in identifier else identifier
     names = (version,) if version else _names(headers.get(b"ce-annotations", b""), service)

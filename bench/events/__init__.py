@@ -1,0 +1,1 @@
+"""The monitor's intake, measured beside what people use today."""
