@@ -26,6 +26,8 @@ from loopwright.statistics.shifts import Shifts
 GREATEST_SPAN = 0.25
 """The longest-lived starts are as far apart as belongs to this part of a false alarm."""
 LIFE = 4
+LEAST_EVENTS = 100
+"""Events since a start from which its distance is worth looking at; evidence itself holds at any number."""
 # The newest start with enough events must agree up to this share of the least effect: an alarm ends when the drift
 # does, not when the last start that saw it is given up.
 AGREEMENT = 0.75
@@ -77,10 +79,11 @@ class Growing:
             return None
         divergence = self._layout.divergence(since, dispersion)
         least = self._rule.min_effect**2
-        # The starts are in order of time: of those with enough events, the last.
-        newest = len(enough) - 1 - np.argmax(enough[::-1], axis=0)
+        # The starts are in order of time: of those with enough events, the last; what came before it needs it to agree.
+        newest = np.where(enough.any(axis=0), len(enough) - 1 - np.argmax(enough[::-1], axis=0), -1)
         agrees = divergence[newest, np.arange(rows.shape[1])] >= AGREEMENT**2 * least
-        asked = enough & agrees & (divergence >= least)
+        later = np.arange(len(enough))[:, np.newaxis] > newest
+        asked = (rows >= min(LEAST_EVENTS, self._rule.min_events)) & (agrees | later) & (divergence >= least)
         needed = np.array([-math.log(self.level(start.order)) for start in self._starts])
         reference = self._layout.sums(self._layout.reference) / dispersion
         # Half of chi-square, to second order, less what is needed: the start that most likely suffices is asked.
