@@ -17,7 +17,8 @@ from scipy import special
 
 from loopwright.durations import Clock
 from loopwright.loop import Loop
-from loopwright.monitor.drift import LOOKS_PER_WINDOW, Alarm, Look, Rule, Window, evaluate
+from loopwright.monitor.detector import Detector as Combined
+from loopwright.monitor.drift import LOOKS_PER_WINDOW, Alarm, Look, Rule, Window
 from loopwright.statistics.profile import Counts, Profile
 
 WINDOW = timedelta(days=1)
@@ -56,18 +57,19 @@ def declared(windows: int, min_events: int) -> Rule:
 
 @dataclass
 class Loopwright:
-    """The product: `evaluate` on a window that slides by a tenth, and `Alarm`."""
+    """The product: `Detector` on a window that slides by a tenth and on all counts so far, and `Alarm`."""
 
     profile: Profile
     rule: Rule
     last: Look | None = None
     _alarm: Alarm = field(init=False)
+    _detector: Combined = field(init=False)
     _looks: deque[tuple[int, list[Counts], Counts]] = field(init=False)
     _at: float = 0.0
     _totals: list[Any] | None = None
 
     def __post_init__(self) -> None:
-        self._alarm = Alarm(self.rule)
+        self._alarm, self._detector = Alarm(self.rule), Combined(self.profile, self.rule)
         self._looks = deque(maxlen=LOOKS_PER_WINDOW)
 
     def step(self, events: int, features: Sequence[Counts], prediction: Counts) -> bool:
@@ -90,8 +92,7 @@ class Loopwright:
         return self._raise(self.last)
 
     def _look(self, window: Window, totals: Window) -> Look | None:
-        # The windowed test needs the window alone; a sequential detector is put in here, and needs the totals.
-        return evaluate(self.profile, window, self.rule)
+        return self._detector.step(window, totals)
 
     def _raise(self, look: Look | None) -> bool:
         before = set(self._alarm.firing)
