@@ -1,26 +1,15 @@
 """The way to the place where the archive is: a bucket of S3, of Google Cloud Storage or of what speaks as they do, or
 a folder. One small set of calls, so that neither the monitor nor the reader cares which.
-
-Credentials come from the environment, as the providers' own tools read them: AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL,
-GOOGLE_APPLICATION_CREDENTIALS, or the pod's identity.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
+from loopwright import buckets
 from loopwright.archive.layout import Key
 from loopwright.errors import DataError
-
-if TYPE_CHECKING:
-    from obstore.store import ObjectStore
-
-TIMEOUT, CONNECT_TIMEOUT = timedelta(seconds=30), timedelta(seconds=5)
-"""Of one request, in real time. Files are at most a few megabytes."""
 
 
 class StoreError(Exception):
@@ -44,17 +33,9 @@ class Store:
 
     def __init__(self, url: str, *, make: bool = False, retries: int = 3) -> None:
         """The store at a full URL; with `make` a missing folder is made. Raises StoreError when it cannot be used."""
-        from obstore.store import from_url
-
         self.url = url
-        options: dict[str, Any] = {}
-        if url.startswith("file://"):
-            options["mkdir"] = make
-        else:
-            options["client_options"] = {"timeout": TIMEOUT, "connect_timeout": CONNECT_TIMEOUT, **_plain(url)}
-            options["retry_config"] = {"max_retries": retries, "retry_timeout": TIMEOUT}
         with _told():
-            self._store: ObjectStore = from_url(url, **options)
+            self._store = buckets.connect(url, make=make, retries=retries)
 
     def put(self, key: Key, content: bytes) -> None:
         """Have the file there, whole; a second time changes nothing."""
@@ -120,13 +101,6 @@ def unreadable(url: str, error: Exception) -> DataError:
         expected="a bucket or a folder that this user may list and read",
         do="check `monitor.archive.url`, the network, and the credentials in the environment (docs/events.md)",
     )
-
-
-def _plain(url: str) -> dict[str, bool]:
-    """Whether the endpoint may be plain HTTP, as a store inside a cluster often is: only where somebody named it so."""
-    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
-    endpoint = next((os.environ[name] for name in names if os.environ.get(name)), "")
-    return {"allow_http": True} if url.startswith("s3://") and endpoint.startswith("http://") else {}
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from loopwright import buckets
 from loopwright.errors import BundleError, ServingError
 from loopwright.models import bundle
 
@@ -58,11 +59,10 @@ def _to_folder(folder: Path, place: Path, uri: str) -> None:
 def _to_store(folder: Path, uri: str) -> None:
     """The manifest comes last: what has one is whole."""
     from obstore.exceptions import BaseError
-    from obstore.store import from_url
 
     paths = sorted(folder.iterdir(), key=lambda path: path.name == bundle.MANIFEST)
     try:
-        store = from_url(uri)
+        store = buckets.connect(uri, make=True)
         there = {one["path"]: one["size"] for page in store.list() for one in page}
         if bundle.MANIFEST in there:
             same = {path.name: path.stat().st_size for path in paths} == there

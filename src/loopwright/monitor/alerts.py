@@ -54,20 +54,38 @@ def body(
     ]
     suspected = odd.suspected(loop, found) if notice.firing else []
     advice = f" Check the source of {', '.join(suspected)} first: no run starts by itself." if suspected else ""
+    annotations = {"window": span, "description": f"{loop.name} version {version}: drift in {names}.{advice}"}
+    return envelope(group, common, annotations, notice.firing, alerts)
+
+
+def envelope(
+    group: dict[str, str], common: dict[str, str], annotations: dict[str, str], firing: bool, alerts: list[Any]
+) -> dict[str, Any]:
+    """Alertmanager's webhook body, version 4, of one group's alerts."""
     return {
         "version": "4",
         "groupKey": "{}:{" + ", ".join(f'{key}="{value}"' for key, value in sorted(group.items())) + "}",
         "truncatedAlerts": 0,
-        "status": "firing" if notice.firing else "resolved",
+        "status": "firing" if firing else "resolved",
         "receiver": RECEIVER,
         "groupLabels": group,
         "commonLabels": common,
-        "commonAnnotations": {
-            "window": span,
-            "description": f"{loop.name} version {version}: drift in {names}.{advice}",
-        },
+        "commonAnnotations": annotations,
         "externalURL": "",
         "alerts": alerts,
+    }
+
+
+def entry(clock: Clock, labels: dict[str, str], annotations: dict[str, str], alert: Alert) -> dict[str, Any]:
+    """One alert of a webhook body."""
+    return {
+        "status": "firing" if alert.ends_at is None else "resolved",
+        "labels": labels,
+        "annotations": annotations,
+        "startsAt": clock.at(alert.starts_at).isoformat(),
+        "endsAt": _NO_TIME if alert.ends_at is None else clock.at(alert.ends_at).isoformat(),
+        "generatorURL": "",
+        "fingerprint": fingerprint(labels),
     }
 
 
@@ -83,21 +101,14 @@ def _alert(
 ) -> dict[str, Any]:
     labels = {**common, "feature": name}
     distance, score = alert.score.distance, alert.score.score
-    return {
-        "status": "firing" if alert.ends_at is None else "resolved",
-        "labels": labels,
-        "annotations": {
-            "summary": f"{name} of {loop} has drifted: distance {distance:.3f} over {events} predictions in {span}.",
-            "distance": f"{distance:.6f}",
-            "score": f"{score:.6f}",
-            "window": span,
-            **{what: f"{share:.6f}" for what, share in oddities.items()},
-        },
-        "startsAt": clock.at(alert.starts_at).isoformat(),
-        "endsAt": _NO_TIME if alert.ends_at is None else clock.at(alert.ends_at).isoformat(),
-        "generatorURL": "",
-        "fingerprint": fingerprint(labels),
+    annotations = {
+        "summary": f"{name} of {loop} has drifted: distance {distance:.3f} over {events} predictions in {span}.",
+        "distance": f"{distance:.6f}",
+        "score": f"{score:.6f}",
+        "window": span,
+        **{what: f"{share:.6f}" for what, share in oddities.items()},
     }
+    return entry(clock, labels, annotations, alert)
 
 
 def fingerprint(labels: dict[str, str]) -> str:

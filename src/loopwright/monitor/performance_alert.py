@@ -5,12 +5,11 @@ from typing import Any
 
 from loopwright.durations import Clock, format_duration
 from loopwright.loop import LOWER_IS_BETTER, Loop
-from loopwright.monitor.alerts import RECEIVER, SEVERITY, fingerprint
+from loopwright.monitor.alerts import SEVERITY, entry, envelope
 from loopwright.monitor.decline import Judged
 from loopwright.monitor.drift import Notice
 
 ALERT_NAME = "LoopwrightPerformance"
-_NO_TIME = "0001-01-01T00:00:00Z"
 
 
 def body(loop: Loop, clock: Clock, version: str, notice: Notice, judged: Judged, window: float) -> dict[str, Any]:
@@ -33,25 +32,4 @@ def body(loop: Loop, clock: Clock, version: str, notice: Notice, judged: Judged,
         "score": f"{judged.score:.6f}",
         "window": span,
     }
-    return {
-        "version": "4",
-        "groupKey": "{}:{" + ", ".join(f'{key}="{value}"' for key, value in sorted(group.items())) + "}",
-        "truncatedAlerts": 0,
-        "status": "firing" if notice.firing else "resolved",
-        "receiver": RECEIVER,
-        "groupLabels": group,
-        "commonLabels": labels,
-        "commonAnnotations": annotations,
-        "externalURL": "",
-        "alerts": [
-            {
-                "status": "firing" if alert.ends_at is None else "resolved",
-                "labels": labels,
-                "annotations": annotations,
-                "startsAt": clock.at(alert.starts_at).isoformat(),
-                "endsAt": _NO_TIME if alert.ends_at is None else clock.at(alert.ends_at).isoformat(),
-                "generatorURL": "",
-                "fingerprint": fingerprint(labels),
-            }
-        ],
-    }
+    return envelope(group, labels, annotations, notice.firing, [entry(clock, labels, annotations, alert)])
