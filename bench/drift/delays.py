@@ -1,17 +1,18 @@
 """Detection delay beside the peers, on the same rows, every rule at the same rate of false alarms.
 
 Each rule's threshold is set on runs without drift: at most one run in ten of 30 windows has an alarm. Loopwright's is
-not set: it is given the budget that says the same, one false alarm in 300 windows.
+not set: it is given the budget that says the same, one false alarm in 300 windows. Beside it stands what its detectors
+find when their levels are set like the others' thresholds, and half the effect is declared to matter.
 """
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from bench.drift import streams
-from bench.drift.detectors import Loopwright, benjamini_hochberg, conformal, counts_by_look, declared, first
+from bench.drift.detectors import Loopwright, benjamini_hochberg, conformal, counts_by, declared, first
 from bench.drift.experiments import generator
 from bench.drift.peers import Peers
 from bench.drift.streams import Drift, Floats
@@ -22,9 +23,12 @@ SHARE = 0.1
 CALM, BEFORE, AFTER = 30, 3, 20
 """Windows of a run without drift; before the onset; after it, when a rule has missed it."""
 BUDGET = 300
+FACTORS = (64.0, 16.0, 4.0, 1.0)
+"""By which the levels of Loopwright's detectors are multiplied, when they are set like the others' thresholds."""
+TUNED_EFFECT = 0.05
 DELTAS = (0.1, 0.02, 0.005, 0.002, 0.0005, 0.0001)
 WINDOWED = ("evidently", "nannyml")
-RULES = ("loopwright", "ks_bh", "evidently", "nannyml", "adwin", "conformal")
+RULES = ("loopwright", "tuned", "ks_bh", "evidently", "nannyml", "adwin", "conformal")
 
 
 @dataclass(frozen=True)
@@ -87,15 +91,18 @@ def draw(case: Case, drift: Drift | None, number: int) -> Run:
     return Run(reference, stream, predictions, onset, source)
 
 
-def loopwright(case: Case, run: Run) -> int | None:
-    """The row after the onset's first look at which an alarm begins."""
+def loopwright(case: Case, run: Run, factor: float | None = None) -> int | None:
+    """The row at which the first alarm after the onset begins; tuned, where its levels are multiplied by a factor."""
     kinds = streams.kinds_of(case.features, streams.NUMBERS)
     profile = streams.profile(kinds, list(run.reference.T), run.predictions[0])
-    detector = Loopwright(profile, declared(BUDGET, min(500, case.window)))
-    step = case.window // LOOKS_PER_WINDOW
-    for look, (features, prediction) in enumerate(counts_by_look(profile, run.stream, run.predictions[1], step)):
+    rule = declared(BUDGET, min(500, case.window))
+    if factor is not None:
+        rule = replace(rule, level=rule.level * factor, sequential=rule.sequential * factor, min_effect=TUNED_EFFECT)
+    detector = Loopwright(profile, rule)
+    step = case.window // LOOKS_PER_WINDOW // rule.glances
+    for glance, (features, prediction) in enumerate(counts_by(profile, run.stream, run.predictions[1], step)):
         begins = detector.step(step, features, prediction)
-        end = (look + 1) * step
+        end = (glance + 1) * step
         if begins and end > run.onset:
             return end
     return None
@@ -125,9 +132,10 @@ def statistics(
 
 def calibrate(case: Case, peers: Peers, runs: int, tell: Callable[[str], None]) -> dict[str, Any]:
     """Thresholds at which at most a tenth of runs without drift alarm, and what the rules do as they come."""
-    greatest: dict[str, list[float]] = {rule: [] for rule in RULES if rule not in ("loopwright", "adwin")}
-    default = dict.fromkeys(RULES, 0)
-    detections = dict.fromkeys(DELTAS, 0)
+    greatest: dict[str, list[float]] = {rule: [] for rule in RULES if rule not in ("loopwright", "tuned", "adwin")}
+    default = {rule: 0 for rule in RULES if rule != "tuned"}
+    # How many runs alarm at each setting, from the keenest to the calmest.
+    settings = {"adwin": dict.fromkeys(DELTAS, 0), "tuned": dict.fromkeys(FACTORS, 0)}
     for number in range(runs):
         tell(f"{case.key} without drift {number + 1}/{runs}")
         run = draw(case, None, number)
@@ -137,16 +145,19 @@ def calibrate(case: Case, peers: Peers, runs: int, tell: Callable[[str], None]) 
             _, found, alarms = statistics(rule, case, run, peers, None)
             values.append(max(found))
             default[rule] += alarms
-        deltas = list(DELTAS)
-        for delta, row in zip(deltas, peers.ask("river", deltas=deltas, start=0)["first"], strict=True):
-            detections[delta] += row is not None
+        for delta, row in zip(DELTAS, peers.ask("river", deltas=list(DELTAS), start=0)["first"], strict=True):
+            settings["adwin"][delta] += row is not None
+        for factor in FACTORS:
+            settings["tuned"][factor] += loopwright(case, run, factor) is not None
     allowed = int(SHARE * runs)
-    default["adwin"] = detections[0.002]
+    default["adwin"] = settings["adwin"][0.002]
     thresholds: dict[str, float] = {rule: sorted(values)[-1 - allowed] for rule, values in greatest.items()}
-    thresholds["adwin"] = next((delta for delta in DELTAS if detections[delta] <= allowed), DELTAS[-1])
+    for rule, alarms_at in settings.items():
+        thresholds[rule] = next((one for one, number in alarms_at.items() if number <= allowed), list(alarms_at)[-1])
     return {
         "runs": runs, "thresholds": thresholds, "default": default,
-        "tuned": dict.fromkeys(greatest, allowed) | {"adwin": detections[thresholds["adwin"]]},
+        "tuned": dict.fromkeys(greatest, allowed)
+        | {rule: alarms_at[thresholds[rule]] for rule, alarms_at in settings.items()},
     }  # fmt: skip
 
 
@@ -160,19 +171,25 @@ def measure(
         run = draw(case, drift, number)
         peers.hand_over(run.reference, run.stream)
         for rule in RULES:
-            if rule == "loopwright":
-                row = loopwright(case, run)
-            elif rule == "adwin":
-                row = peers.ask("river", deltas=[thresholds[rule]], start=run.onset)["first"][0]
-            else:
-                ends, found, _ = statistics(rule, case, run, peers, thresholds[rule])
-                at = first(np.asarray(found) > thresholds[rule])
-                row = None if at is None else ends[at]
+            row = _alarm(rule, case, run, peers, thresholds)
             delays[rule].append(None if row is None else row - run.onset)
     return {
         "drift": describe(drift), "shift": drift.shift, "moved": drift.features, "ramp": drift.ramp, "runs": runs,
         "rules": {rule: summary(values) for rule, values in delays.items()},
     }  # fmt: skip
+
+
+def _alarm(rule: str, case: Case, run: Run, peers: Peers, thresholds: dict[str, float]) -> int | None:
+    if rule == "loopwright":
+        return loopwright(case, run)
+    if rule == "tuned":
+        return loopwright(case, run, thresholds[rule])
+    if rule == "adwin":
+        first_row: int | None = peers.ask("river", deltas=[thresholds[rule]], start=run.onset)["first"][0]
+        return first_row
+    ends, found, _ = statistics(rule, case, run, peers, thresholds[rule])
+    at = first(np.asarray(found) > thresholds[rule])
+    return None if at is None else ends[at]
 
 
 def summary(delays: list[int | None]) -> dict[str, Any]:

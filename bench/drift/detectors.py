@@ -1,14 +1,14 @@
 """The product's alarm and the rules that need nothing but numpy: rows or counts go in, a verdict a look comes out.
 
-The product is behind one small interface, `Detector`: what a look has counted goes in, and whether an alarm begins
+The product is behind one small interface, `Detector`: what a glance has counted goes in, and whether an alarm begins
 comes out. The other rules give a statistic a look, so that thresholds can be set to one rate of false alarms.
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from bench.drift.streams import Floats
@@ -18,7 +18,7 @@ from scipy import special
 from loopwright.durations import Clock
 from loopwright.loop import Loop
 from loopwright.monitor.detector import Detector as Combined
-from loopwright.monitor.drift import LOOKS_PER_WINDOW, Alarm, Look, Rule, Window
+from loopwright.monitor.drift import LOOKS_PER_WINDOW, Alarm, Look, Rule, Score, Window
 from loopwright.statistics.profile import Counts, Profile
 
 WINDOW = timedelta(days=1)
@@ -27,10 +27,10 @@ BETS = (-1.8, -1.2, -0.6, -0.3, 0.3, 0.6, 1.2, 1.8)
 
 
 class Detector(Protocol):
-    """What can be put to the proof: it sees the counts of each look and says whether an alarm begins."""
+    """What can be put to the proof: it sees the counts of each glance and says whether an alarm begins."""
 
     def step(self, events: int, features: Sequence[Counts], prediction: Counts) -> bool:
-        """Take in what came since the last look."""
+        """Take in what came since the last glance."""
         ...
 
 
@@ -57,48 +57,56 @@ def declared(windows: int, min_events: int) -> Rule:
 
 @dataclass
 class Loopwright:
-    """The product: `Detector` on a window that slides by a tenth and on all counts so far, and `Alarm`."""
+    """The product: `Detector` on all counts so far and on a window that slides by a tenth, and `Alarm`."""
 
     profile: Profile
     rule: Rule
     last: Look | None = None
     _alarm: Alarm = field(init=False)
     _detector: Combined = field(init=False)
-    _looks: deque[tuple[int, list[Counts], Counts]] = field(init=False)
-    _at: float = 0.0
-    _totals: list[Any] | None = None
+    _looks: deque[Window] = field(init=False)
+    _glances: int = 0
 
     def __post_init__(self) -> None:
         self._alarm, self._detector = Alarm(self.rule), Combined(self.profile, self.rule)
-        self._looks = deque(maxlen=LOOKS_PER_WINDOW)
+        none = [np.zeros_like(bins.counts) for bins in self.profile.features.values()]
+        self._totals = Window(
+            0, dict(zip(self.profile.features, none, strict=True)), np.zeros_like(self.profile.prediction.counts)
+        )
+        self._looks = deque([self._totals], maxlen=LOOKS_PER_WINDOW)
+
+    @property
+    def at(self) -> float:
+        """The moment, in seconds."""
+        return self._glances * self.rule.glance
+
+    @property
+    def firing(self) -> list[str]:
+        """What fires, by name."""
+        return sorted(self._alarm.firing)
 
     def step(self, events: int, features: Sequence[Counts], prediction: Counts) -> bool:
         """See `Detector`."""
-        self._looks.append((events, list(features), prediction))
-        sums = [np.sum([look[1][i] for look in self._looks], axis=0) for i in range(len(features))]
-        window = Window(
-            sum(look[0] for look in self._looks),
-            dict(zip(self.profile.features, sums, strict=True)),
-            np.sum([look[2] for look in self._looks], axis=0),
+        self._totals = Window(
+            self._totals.events + events,
+            {name: was + new for (name, was), new in zip(self._totals.features.items(), features, strict=True)},
+            self._totals.prediction + prediction,
         )
-        self._totals = (
-            [events, *features, prediction]
-            if self._totals is None
-            else [before + new for before, new in zip(self._totals, [events, *features, prediction], strict=True)]
-        )
-        names = self.profile.features
-        totals = Window(self._totals[0], dict(zip(names, self._totals[1:-1], strict=True)), self._totals[-1])
-        self.last = self._look(window, totals)
-        return self._raise(self.last)
-
-    def _look(self, window: Window, totals: Window) -> Look | None:
-        return self._detector.step(window, totals)
-
-    def _raise(self, look: Look | None) -> bool:
+        self._glances += 1
+        grown = self._detector.glance(self._totals)
         before = set(self._alarm.firing)
-        self._at += self.rule.look
-        self._alarm.step(look, self._at)
+        self._glance(grown)
+        if self._glances % self.rule.glances == 0:
+            self.last = self._detector.look(_since(self._looks[0], self._totals))
+            self._looks.append(self._totals)
+            self._look(self.last)
         return bool(set(self._alarm.firing) - before)
+
+    def _glance(self, grown: Mapping[str, Score] | None) -> None:
+        self._alarm.glance(grown, self._totals.events, self.at)
+
+    def _look(self, look: Look | None) -> None:
+        self._alarm.step(look, self.at)
 
 
 @dataclass
@@ -113,20 +121,33 @@ class WithoutEffect(Loopwright):
         super().__post_init__()
         self._declared = Alarm(self.rule)
 
-    def _raise(self, look: Look | None) -> bool:
+    def step(self, events: int, features: Sequence[Counts], prediction: Counts) -> bool:
+        """See `Detector`."""
         before = set(self._declared.firing)
-        self._declared.step(look and _at_least(look, self._effect), self._at + self.rule.look)
+        begins = super().step(events, features, prediction)
         self.declared_begins = bool(set(self._declared.firing) - before)
-        return super()._raise(look)
+        return begins
+
+    def _glance(self, grown: Mapping[str, Score] | None) -> None:
+        super()._glance(grown)
+        large = grown and {name: _at_least(score, self._effect) for name, score in grown.items()}
+        self._declared.glance(large, self._totals.events, self.at)
+
+    def _look(self, look: Look | None) -> None:
+        super()._look(look)
+        if look is not None:
+            scores = {name: _at_least(score, self._effect) for name, score in look.features.items()}
+            look = Look(look.events, look.enough, scores, _at_least(look.prediction, self._effect))
+        self._declared.step(look, self.at)
 
 
-def _at_least(look: Look, effect: float) -> Look:
-    scores = {
-        name: replace(score, drifted=score.drifted and score.distance >= effect)
-        for name, score in look.features.items()
-    }
-    prediction = replace(look.prediction, drifted=look.prediction.drifted and look.prediction.distance >= effect)
-    return Look(look.events, look.enough, scores, prediction)
+def _since(before: Window, now: Window) -> Window:
+    features = {name: counts - before.features[name] for name, counts in now.features.items()}
+    return Window(now.events - before.events, features, now.prediction - before.prediction)
+
+
+def _at_least(score: Score, effect: float) -> Score:
+    return replace(score, drifted=score.drifted and score.distance >= effect)
 
 
 def kolmogorov_smirnov(reference: Floats, window: Floats) -> Floats:
@@ -171,9 +192,7 @@ def conformal(reference: Floats, stream: Floats, generator: np.random.Generator)
     return best
 
 
-def counts_by_look(
-    profile: Profile, stream: Floats, predictions: Floats, size: int
-) -> list[tuple[list[Counts], Counts]]:
+def counts_by(profile: Profile, stream: Floats, predictions: Floats, size: int) -> list[tuple[list[Counts], Counts]]:
     """A stream's counts, `size` rows a look, in the bins of the profile."""
     return [
         (

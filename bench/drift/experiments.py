@@ -1,6 +1,7 @@
 """False alarms by counts: traffic without drift, for windows and numbers of features of every size; repeated rows."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ REFERENCE = 10_000
 WINDOWS = 30
 """Windows a run; the budget of these experiments is one false alarm in as many."""
 # Runs by the number of features: as many as take about the same time.
-RUNS = {1: 100, 20: 24, 200: 4}
+RUNS = {1: 50, 20: 12, 200: 2}
 SIZES = (100, 1_000, 10_000, 100_000)
 REPEATS = (1, 2, 5, 20)
 
@@ -41,10 +42,11 @@ def false_alarms(window: int, features: int, runs: int, *, repeats: int = 1) -> 
             streams.probabilities(kind, bins, 0.0) for kind, bins in zip(kinds, profile.features.values(), strict=True)
         ]
         chances.append(streams.probabilities("normal", profile.prediction, 0.0))
-        size, looks = window // LOOKS_PER_WINDOW, WINDOWS * LOOKS_PER_WINDOW
-        drawn = [streams.draw_counts(one, size, looks, repeats, source) for one in chances]
-        for look in range(looks):
-            begun["significance"] += _step(detector, size // repeats * repeats, [one[look] for one in drawn])
+        glances = LOOKS_PER_WINDOW * rule.glances
+        size = window // glances
+        drawn = [streams.draw_counts(one, size, WINDOWS * glances, repeats, source) for one in chances]
+        for i in range(WINDOWS * glances):
+            begun["significance"] += _step(detector, size // repeats * repeats, [one[i] for one in drawn])
             begun["declared"] += detector.declared_begins
     return {
         "window": window,
@@ -81,7 +83,7 @@ def ranking(window: int, runs: int) -> dict[str, Any]:
         columns = streams.rows(kinds, 5_000, np.zeros(20), source)
         current = streams.rows(kinds, window, shifts[order], source)
         profile = streams.profile(kinds, columns, source.standard_normal(5_000))
-        detector = Loopwright(profile, declared(300, min(500, window)))
+        detector = Loopwright(profile, replace(declared(300, min(500, window)), glances=1))
         counts = [bins.count(column) for bins, column in zip(profile.features.values(), current, strict=True)]
         detector.step(window, counts, profile.count_predictions(source.standard_normal(window)))
         assert detector.last is not None

@@ -8,6 +8,7 @@ from xml.sax.saxutils import escape
 WIDTH, LEFT, RIGHT, ROW, TITLE, AXIS = 860, 250, 110, 16, 34, 44
 COLOURS = {
     "loopwright": "#1f6feb",
+    "tuned": "#79a8f5",
     "ks_bh": "#57606a",
     "evidently": "#bf3989",
     "nannyml": "#9a6700",

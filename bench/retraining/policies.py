@@ -1,12 +1,11 @@
 """One year under one policy: models are trained, predict until the next one, and runs are counted and judged.
 
-The alarm-driven policy is the product's own: the profile of the newest rows, `evaluate` and `Alarm` at every look, and
-the trigger's `decide` with the loop's rules on entries as the ledger has them. A run takes no time and its model is
+The alarm-driven policy is the product's own: the profile of the newest rows, `Detector` and `Alarm` at every glance,
+and the trigger's `decide` with the loop's rules on entries as the ledger has them. A run takes no time and its model is
 promoted: gates, rollouts and their delays are left out, for every policy alike.
 """
 
 import itertools
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,13 +13,14 @@ from typing import Any
 
 import lightgbm
 import numpy as np
+from bench.drift.detectors import Loopwright
 from bench.retraining.streams import DAYS, Stream
 from sklearn import metrics
 
 from loopwright.durations import Clock
 from loopwright.ledger import Entry
 from loopwright.loop import Loop
-from loopwright.monitor.drift import Alarm, Rule, Window, evaluate
+from loopwright.monitor.drift import Rule
 from loopwright.statistics.profile import Profile
 from loopwright.trigger.decide import decide
 
@@ -130,11 +130,10 @@ def at_random(number: int, generator: np.random.Generator) -> list[float]:
 def alarmed(models: Models) -> list[float]:
     """The days of the runs that the product starts."""
     rule, entries = Rule.of(LOOP, Clock()), list[Entry]()
-    step = rule.look / 86400
     day, version, runs = 0.0, 1, list[float]()
     while day < DAYS - 1:
         profile = _profile(models, day)
-        for end, firing in _watch(models, profile, rule, day, step):
+        for end, firing in _watch(models, profile, rule, day):
             if firing and _starts(entries, version, end, firing):
                 day, version = end, version + 1
                 runs.append(end)
@@ -155,24 +154,17 @@ def _profile(models: Models, day: float) -> Profile:
     return Profile.build("bench", s.task, (), columns, kinds, predictions)
 
 
-def _watch(models: Models, profile: Profile, rule: Rule, day: float, step: float) -> Iterator[tuple[float, list[str]]]:
-    """(day, what fires) at every look after a promotion."""
-    s, alarm = models.stream, Alarm(rule)
-    looks: deque[tuple[int, dict[str, Any], Any]] = deque(maxlen=rule.looks)
+def _watch(models: Models, profile: Profile, rule: Rule, day: float) -> Iterator[tuple[float, list[str]]]:
+    """(day, what fires) at every glance after a promotion."""
+    s, detector, step = models.stream, Loopwright(profile, rule), rule.glance / 86400
     model = models.at(day)
     for number in range(1, int((DAYS - 1 - day) / step) + 1):
         end = day + number * step
         chosen = slice(*np.searchsorted(s.days, (end - step, end)))
         columns = {name: s.features[chosen, i] for i, name in enumerate(profile.features)}
-        predictions = np.asarray(model.predict(s.features[chosen]))
-        looks.append((len(predictions), profile.count(columns), profile.count_predictions(predictions)))
-        window = Window(
-            sum(look[0] for look in looks),
-            {name: np.sum([look[1][name] for look in looks], axis=0) for name in profile.features},
-            np.sum([look[2] for look in looks], axis=0),
-        )
-        alarm.step(evaluate(profile, window, rule), end * 86400)
-        yield end, sorted(alarm.firing)
+        predictions = np.asarray(model.predict(s.features[chosen])) if chosen.start < chosen.stop else np.empty(0)
+        detector.step(len(predictions), list(profile.count(columns).values()), profile.count_predictions(predictions))
+        yield end, detector.firing
 
 
 def _starts(entries: list[Entry], version: int, day: float, firing: list[str]) -> bool:

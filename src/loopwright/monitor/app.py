@@ -7,6 +7,7 @@ acknowledged is still counted.
 """
 
 import asyncio
+import itertools
 import logging
 import re
 import time
@@ -187,13 +188,13 @@ class _Handlers:
             self.arrived.clear()
 
     async def look(self) -> None:
-        """Look again and again, evenly."""
-        step = self.monitor.rule.look
-        due = time.monotonic() + step
-        while True:
+        """Look again and again, evenly, with glances in between."""
+        rule = self.monitor.rule
+        due = time.monotonic() + rule.glance
+        for number in itertools.count(1):
             await asyncio.sleep(max(due - time.monotonic(), 0))
-            due = max(due + step, time.monotonic())
-            self.monitor.look(self.now())
+            due = max(due + rule.glance, time.monotonic())
+            (self.monitor.glance if number % rule.glances else self.monitor.look)(self.now())
 
     async def repeat(self) -> None:
         """Tell of what still fires between looks, too."""

@@ -1,5 +1,6 @@
 """One version's look: the windowed test and the growing evidence together, corrected for repeats in the traffic."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -13,32 +14,37 @@ from loopwright.statistics.profile import Profile
 
 
 class Detector:
-    """The state of one version: at each look the window and the totals go in, and what has drifted comes out."""
+    """The state of one version: all counts so far go in at each glance, the window at each look, and what has drifted
+    comes out.
+    """
 
     def __init__(self, profile: Profile, rule: Rule) -> None:
         self._profile, self._rule, self._layout = profile, rule, Layout(profile)
         self._dispersion, self._growing = Dispersion(self._layout), Growing(self._layout, rule)
-        self._before = np.zeros_like(self._layout.reference)
+        self._counts = self._before = np.zeros_like(self._layout.reference)
+        self._grown: Mapping[str, Score] | None = None
 
     @property
     def dispersion(self) -> dict[str, float]:
         """How much more the counts of each feature vary than those of independent rows would, at least 1."""
         return dict(zip(self._layout.names, self._dispersion.factors().tolist(), strict=True))
 
-    def step(self, window: Window, totals: Window) -> Look | None:
-        """The look at a window, with all counts so far; None without any events in the window.
+    def glance(self, totals: Window) -> Mapping[str, Score] | None:
+        """What growing evidence says of all counts so far, by name; None where it has nothing new to say."""
+        before, self._counts = self._counts, self._layout.flat(totals)
+        self._grown = self._growing.step(self._counts, self._dispersion.factors())
+        return self._grown if self._dispersion.known and (self._counts != before).any() else None
+
+    def look(self, window: Window) -> Look | None:
+        """The look at a window that ends with the last glance; None without any events in the window.
 
         A feature has drifted when the windowed test or the growing evidence says so. Growing evidence needs no full
         window: it makes `enough` true where its starts have enough events, as long as events keep coming. In the first
         six looks, or until there are events enough to tell how much they repeat, nothing has drifted.
         """
-        counts = self._layout.flat(totals)
-        new = counts - self._before
-        self._before = counts
+        new, self._before = self._counts - self._before, self._counts
         self._dispersion.add(new)
-        factors = self._dispersion.factors()
-        grown = self._growing.step(counts, factors)
-        look = evaluate(self._profile, window, self._rule, dict(zip(self._layout.names, factors.tolist(), strict=True)))
+        look = evaluate(self._profile, window, self._rule, self.dispersion)
         if look is None:
             return None
         if not self._dispersion.known:
@@ -47,10 +53,10 @@ class Detector:
                 features={name: _held(score) for name, score in look.features.items()},
                 prediction=_held(look.prediction),
             )
-        if grown is None or not new.any():
+        if self._grown is None or not new.any():
             return look
         name, *features = self._layout.names[::-1]
-        scores = {key: _stronger(score, grown.get(key)) for key, score in look.scores().items()}
+        scores = {key: _stronger(score, self._grown.get(key)) for key, score in look.scores().items()}
         return replace(
             look,
             enough=True,

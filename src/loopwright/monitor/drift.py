@@ -152,6 +152,7 @@ class Alarm:
     rule: Rule
     firing: dict[str, Alert] = field(default_factory=dict)
     _drifted: dict[str, int] = field(default_factory=dict)
+    _grown: dict[str, int] = field(default_factory=dict)
     _calm: dict[str, int] = field(default_factory=dict)
     _over: dict[str, Alert] = field(default_factory=dict)
     _sent: float = -math.inf
@@ -179,9 +180,28 @@ class Alarm:
                     self._over[name] = self._end(name, at)
             elif self._drifted[name] >= self.rule.persistence:
                 begun = True
-                self.firing[name] = Alert(at, None, score)
-                self._over.pop(name, None)
+                self._begin(name, score, at)
         return self._notice(at) if begun or self._due(at) or (self._over and not self.firing) else None
+
+    def glance(self, grown: Mapping[str, Score] | None, events: int, at: float) -> Notice | None:
+        """Take in what growing evidence finds at the real moment `at`, with the window's events; the notice, if any.
+
+        What it finds at `persistence` glances in a row fires without waiting for a look; nothing ends here.
+        """
+        if grown is None:
+            return None
+        self._grown = {name: self._grown.get(name, 0) + 1 for name, score in grown.items() if score.drifted}
+        sure = [name for name, row in self._grown.items() if row >= self.rule.persistence and name not in self.firing]
+        if not sure:
+            return None
+        self._events, self._enough = events, True
+        for name in sure:
+            self._begin(name, grown[name], at)
+        return self._notice(at)
+
+    def _begin(self, name: str, score: Score, at: float) -> None:
+        self.firing[name], self._calm[name] = Alert(at, None, score), 0
+        self._over.pop(name, None)
 
     def repeat(self, at: float) -> Notice | None:
         """The notice to send again between two looks, which a long window has hours apart; if it is time."""

@@ -10,6 +10,8 @@ from loopwright.statistics.profile import Counts
 
 LOOKS_PER_WINDOW = 10
 SHORTEST_LOOK = 0.5
+GLANCES_PER_LOOK = 10
+"""A sudden drift is plain long before the next look; each tenfold finer costs its evidence log 10, a few rows."""
 # However generous the budget: one look raises a false alarm with at most this chance.
 GREATEST_LEVEL = 0.05
 # Real seconds between two notices of what still fires, where a window is longer: whoever hears them keeps what waits
@@ -35,7 +37,10 @@ class Rule:
     persistence: int
 
     sequential: float = 0.0
-    """What one look may spend on growing evidence; 0 is without."""
+    """What one glance may spend on growing evidence; 0 is without."""
+
+    glances: int = 1
+    """How often growing evidence is asked between a look and the next, with the look."""
 
     @classmethod
     def of(cls, loop: Loop, clock: Clock) -> "Rule":
@@ -45,8 +50,15 @@ class Rule:
         look = max(window / LOOKS_PER_WINDOW, SHORTEST_LOOK)
         share = monitor.false_alarms.share(timedelta(seconds=look * clock.speed))
         level = min(share, GREATEST_LEVEL) / 2
-        looks = max(round(window / look), 1)
-        return cls(look, looks, level, monitor.min_effect, monitor.min_events, monitor.persistence, level)
+        looks, glances = max(round(window / look), 1), min(max(int(look / SHORTEST_LOOK), 1), GLANCES_PER_LOOK)
+        return cls(
+            look, looks, level, monitor.min_effect, monitor.min_events, monitor.persistence, level / glances, glances
+        )
+
+    @property
+    def glance(self) -> float:
+        """Real seconds between two glances at what grows."""
+        return self.look / self.glances
 
     @property
     def window(self) -> float:

@@ -101,7 +101,8 @@ class Monitor:
         if chosen != self._version:
             self._notify(self._alarm.close(at))
             self._version, self._alarm = chosen, Alarm(self.rule)
-        looks = self._looks()
+        self.glance(at)
+        looks = {name: detector.look(counts.window()) for name, (counts, detector) in self._detectors.items()}
         self._look = None if chosen is None else looks[chosen]
         if chosen is not None:
             self._notify(self._alarm.step(self._look, at))
@@ -109,18 +110,21 @@ class Monitor:
         self.performance.keep(self.counters.versions)
         self.performance.look(chosen, at)
 
-    def _looks(self) -> dict[str, Look | None]:
-        """A look at each version: evidence grows for those that are not told of, too."""
+    def glance(self, at: float) -> None:
+        """Ask what grows at the real moment `at`, and notify of what it newly finds; every look is a glance, too.
+
+        Evidence grows for the versions that are not told of, too.
+        """
         known = self._detectors
         self._detectors = {
             # A version that was forgotten and came again is counted from zero, so its evidence begins anew.
             name: known[name] if name in known and known[name][0] is counts else (counts, self._detector(counts))
             for name, counts in self.counters.versions.items()
         }
-        return {
-            name: detector.step(counts.window(), counts.totals())
-            for name, (counts, detector) in self._detectors.items()
-        }
+        for name, (counts, detector) in self._detectors.items():
+            grown = detector.glance(counts.totals())
+            if name == self._version:
+                self._notify(self._alarm.glance(grown, counts.recent, at))
 
     def _detector(self, counts: VersionCounts) -> Detector:
         return Detector(counts.profile, self.rule)

@@ -21,7 +21,9 @@ def with_monitor(loop, **changes):
 def test_the_budget_is_shared_over_the_looks(loop):
     rule = Rule.of(loop, Clock())
     assert (rule.look, rule.looks, rule.window) == (360, 10, 3600)
-    assert rule.level == rule.sequential == pytest.approx(1 / (90 * 24 * 10) / 2)
+    assert rule.level == pytest.approx(1 / (90 * 24 * 10) / 2)
+    assert (rule.glances, rule.glance) == (10, 36)
+    assert rule.sequential == pytest.approx(rule.level / rule.glances)
     assert (rule.min_effect, rule.min_events, rule.persistence) == (0.1, 500, 2)
 
 
@@ -29,6 +31,7 @@ def test_on_a_fast_clock_the_window_is_shorter_and_the_level_the_same(loop):
     rule = Rule.of(loop, Clock(speed=360.0))
     assert (rule.look, rule.looks) == (1, 10)
     assert rule.level == pytest.approx(1 / (90 * 24 * 10) / 2)
+    assert (rule.glances, rule.glance) == (2, 0.5)
 
 
 def test_looks_are_at_least_half_a_second_apart_and_cost_accordingly(loop):
@@ -40,7 +43,7 @@ def test_looks_are_at_least_half_a_second_apart_and_cost_accordingly(loop):
 
 def test_a_generous_budget_is_capped(loop):
     rule = Rule.of(with_monitor(loop, false_alarms=parse_budget("1000 per 1h")), Clock())
-    assert rule.level + rule.sequential == 0.05
+    assert rule.level + rule.glances * rule.sequential == 0.05
 
 
 class World:
@@ -244,6 +247,22 @@ class TestAlarm:
         assert (notice.alerts["age"].starts_at, notice.alerts["age"].ends_at) == (20, 40)
         assert notice.alerts["age"].score.distance == 0.01
         assert notice.events == 800
+
+    def test_what_grows_fires_at_the_second_glance_in_a_row_and_only_looks_end_it(self):
+        alarm, found = Alarm(RULE), look("age").features
+        assert alarm.glance(found, 700, 1.0) is None
+        assert alarm.glance(None, 700, 2.0) is None, "nothing new breaks no row"
+        notice = alarm.glance(found, 700, 3.0)
+        assert (notice.events, notice.alerts["age"].starts_at, notice.firing) == (700, 3, True)
+        assert alarm.glance(found, 700, 4.0) is None, "it was told"
+        assert alarm.glance(look().features, 700, 5.0) is None
+        assert alarm.step(look(), 6.0) is None
+        assert not alarm.step(look(), 7.0).firing
+
+    def test_a_glance_in_between_that_finds_nothing_breaks_the_row(self):
+        alarm = Alarm(RULE)
+        assert [alarm.glance(look(*names).features, 700, 1.0) for names in (["age"], [], ["age"])] == [None] * 3
+        assert not alarm.firing
 
     def test_closing_ends_what_fires_once(self):
         alarm = Alarm(RULE)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from loopwright.monitor.detector import Detector
-from loopwright.monitor.drift import Rule, Window
+from loopwright.monitor.drift import Alarm, Look, Rule, Score, Window
 from loopwright.monitor.growing import Growing
 from loopwright.monitor.layout import Layout
 from loopwright.statistics.distances import chi_square, jensen_shannon
@@ -46,6 +46,12 @@ class Traffic:
         features = {name: sum(counts[name] for counts, _ in parts) for name in self.shares}
         prediction = sum(counts for _, counts in parts)
         return Window(int(prediction.sum()), features, prediction)
+
+
+def step(detector, window, totals):
+    """A look, which is a glance too."""
+    detector.glance(totals)
+    return detector.look(window)
 
 
 def shifted(by):
@@ -93,7 +99,7 @@ def false_alarms(looks, n, rule, *, repeats=1, streams=1):
         traffic, before = Traffic(100 + seed), False
         detector = Detector(traffic.profile, rule)
         for _ in range(looks):
-            look = detector.step(*traffic.look(n, repeats))
+            look = step(detector, *traffic.look(n, repeats))
             drifted = any(score.drifted for score in look.scores().values())
             number += drifted and not before
             looks_drifted += drifted
@@ -119,14 +125,41 @@ def test_the_budget_holds_with_and_without_repeats(repeats):
     assert drifted <= 5 * 30
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("repeats", [1, 5])
+def test_the_budget_holds_at_glances_between_the_looks_too(repeats):
+    """600 looks at a level of 0.01 for what grows, spread over ten glances each: 6 alarms are allowed."""
+    rule = replace(RULE, level=0.01, sequential=0.001, glances=10, min_effect=0.0, min_events=100)
+    begun = 0
+    for seed in range(6):
+        traffic, alarm = Traffic(300 + seed), Alarm(rule)
+        detector = Detector(traffic.profile, rule)
+        for number in range(1, 1001):
+            window, totals = traffic.look(50, repeats)
+            grown = detector.glance(totals)
+            before = set(alarm.firing)
+            alarm.glance(grown, window.events, float(number))
+            begun += bool(set(alarm.firing) - before)
+            if number % 10 == 0:
+                # Only what grows is put to the proof: the look teaches it how much events repeat.
+                detector.look(window)
+                alarm.step(Look(500, True, *_nothing(traffic.profile)), float(number))
+    assert begun <= 6
+
+
+def _nothing(profile):
+    calm = Score(0.0, 0.0, False)
+    return dict.fromkeys(profile.features, calm), calm
+
+
 def delay(seed, by, n, most, rule=RULE):
     traffic = Traffic(seed)
     detector = Detector(traffic.profile, rule)
     for _ in range(30):
-        look = detector.step(*traffic.look(n))
+        look = step(detector, *traffic.look(n))
         assert not any(score.drifted for score in look.scores().values())
     for number in range(1, most + 1):
-        look = detector.step(*traffic.look(n, n1=shifted(by)))
+        look = step(detector, *traffic.look(n, n1=shifted(by)))
         if look.features["n1"].drifted:
             return number, look
     raise AssertionError(f"not found in {most} looks")
@@ -162,17 +195,17 @@ def test_what_does_not_matter_is_no_alarm_however_long_it_stays():
     traffic = Traffic(11)
     detector = Detector(traffic.profile, RULE)
     for _ in range(150):
-        look = detector.step(*traffic.look(2000, n1=shifted(0.1)))
+        look = step(detector, *traffic.look(2000, n1=shifted(0.1)))
         assert not any(score.drifted for score in look.scores().values())
 
 
 def test_it_ends_with_the_drift():
     traffic = Traffic(12)
     detector = Detector(traffic.profile, RULE)
-    looks = [detector.step(*traffic.look(100, n1=shifted(0.5))) for _ in range(100)]
+    looks = [step(detector, *traffic.look(100, n1=shifted(0.5))) for _ in range(100)]
     assert looks[-1].features["n1"].drifted
     for _ in range(30):
-        look = detector.step(*traffic.look(100))
+        look = step(detector, *traffic.look(100))
     assert not look.features["n1"].drifted
 
 
@@ -181,6 +214,22 @@ def test_without_new_events_nothing_grows():
     detector = Detector(traffic.profile, RULE)
     for _ in range(40):
         window, totals = traffic.look(100, n1=shifted(0.5))
-        detector.step(window, totals)
+        step(detector, window, totals)
     thin = replace(window, events=10)
-    assert not detector.step(thin, totals).enough
+    assert not step(detector, thin, totals).enough
+
+
+def test_a_glance_finds_a_sudden_shift_long_before_the_next_look():
+    """Ten glances a look: a whole sigma is sure within three of them, at a tenth of the level each."""
+    rule = replace(RULE, sequential=RULE.sequential / 10, glances=10)
+    traffic = Traffic(14)
+    detector = Detector(traffic.profile, rule)
+    for _ in range(10):
+        for _ in range(9):
+            found = detector.glance(traffic.look(100)[1])
+            assert not any(score.drifted for score in (found or {}).values())
+        step(detector, *traffic.look(100))
+    found = [detector.glance(traffic.look(100, n1=shifted(1.0))[1]) for _ in range(3)]
+    assert [name for name, score in found[-1].items() if score.drifted] == ["n1"]
+    assert found[-1]["n1"].by == "growing"
+    assert detector.glance(traffic._sum(traffic.recent)) is None

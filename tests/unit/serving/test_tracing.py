@@ -88,7 +88,8 @@ def test_a_grpc_prediction_is_a_span_below_its_callers(spans):
             )
             with pytest.raises(grpc.aio.AioRpcError):
                 await stub.ModelInfer(messages.ModelInferRequest())
-        await server.stop(None)
+        # The caller has its refusal before the handler ends, which a stop without grace would cut off.
+        await server.stop(10)
 
     asyncio.run(run())
     first, refused = exporter.get_finished_spans()
