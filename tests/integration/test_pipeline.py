@@ -73,6 +73,7 @@ def test_a_run_registers_a_version_and_one_that_does_not_pass_registers_none(
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_an_interrupted_and_a_killed_run_leave_nothing_behind_and_the_next_run_works(
     loopwright: Any, small_folder: Path, until: Callable[..., Any], ending: Callable[..., str]
 ) -> None:

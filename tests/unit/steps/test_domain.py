@@ -22,6 +22,7 @@ def frame(seed, n, *, correlation=0.0, customers=None):
     return rows if customers is None else rows.iloc[rng.integers(0, customers, n)].assign(who=lambda r: r.index)
 
 
+@pytest.mark.long
 def test_without_drift_the_chance_is_seldom_small():
     """At 0.1, of 20 comparisons 2 are expected at most; 6 or more would be seen once in 90 times."""
     found = [compare(frame(seed, 500), frame(1000 + seed, 500), seed=seed) for seed in range(20)]
