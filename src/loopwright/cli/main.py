@@ -30,6 +30,7 @@ COMMANDS = {
     "report": ("loopwright.cli.report", "Write the loop's story as one HTML page with pictures."),
     "events": ("loopwright.cli.events", "The archived predictions: list, count, export."),
     "audit": ("loopwright.cli.history", "Verify the ledger."),
+    "doctor": ("loopwright.cli.doctor", "Look at this machine and a cluster, and say what to do."),
     "schema": ("loopwright.cli.declare", "Print the JSON schema of loop.yaml."),
 }
 

@@ -5,7 +5,7 @@ resources have no classes there.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from loopwright.errors import RolloutError
@@ -28,6 +28,8 @@ class Kind:
     """`v1`, or group/version."""
     plural: str
     name: str
+    scoped: bool = True
+    """Whether its objects are in a namespace."""
 
     @property
     def group(self) -> str:
@@ -53,7 +55,7 @@ DEPLOYMENT = Kind("apps/v1", "deployments", "Deployment")
 LEASE = Kind("coordination.k8s.io/v1", "leases", "Lease")
 BUDGET = Kind("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget")
 POD_MONITOR = Kind("monitoring.coreos.com/v1", "podmonitors", "PodMonitor")
-CRD = Kind("apiextensions.k8s.io/v1", "customresourcedefinitions", "CustomResourceDefinition")
+CRD = Kind("apiextensions.k8s.io/v1", "customresourcedefinitions", "CustomResourceDefinition", scoped=False)
 
 KINDS = {kind.name: kind for kind in (SERVICE, RUNTIME, ROUTE, CONFIG, BUDGET, POD_MONITOR)}
 
@@ -80,11 +82,32 @@ class Cluster:
         """An object, or nothing where there is none."""
         return self._call("GET", "get", kind, name, namespace=namespace)
 
-    def list(self, kind: Kind, selector: str = "", fields: str = "") -> list[Object]:
+    def list(self, kind: Kind, selector: str = "", fields: str = "", *, namespace: str | None = None) -> list[Object]:
         """The objects that have these labels and fields."""
         query = [(key, value) for key, value in (("labelSelector", selector), ("fieldSelector", fields)) if value]
-        found = self._call("GET", "list", kind, query=query)
+        found = self._call("GET", "list", kind, query=query, namespace=namespace)
         return [] if found is None else list(found.get("items", []))
+
+    def version(self) -> tuple[str, str]:
+        """The API server's version, such as `v1.34.1`, and the `Date` of its answer."""
+        from kubernetes.client import ApiException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            answer = self._client.call_api(
+                "/version",
+                "GET",
+                header_params={"Accept": "application/json"},
+                auth_settings=["BearerToken"],
+                _preload_content=False,
+                _return_http_data_only=True,
+                _request_timeout=TIMEOUT,
+            )
+        except ApiException as error:
+            raise self._error(error, "get", Kind("v1", "version", "version", scoped=False), "", "") from error
+        except (HTTPError, OSError) as error:
+            raise _away(error) from error
+        return str(json.loads(answer.data)["gitVersion"]), str(answer.headers.get("Date", ""))
 
     def create(self, kind: Kind, content: Object) -> Object:
         """Make an object. Raises Conflict when there is one of this name."""
@@ -170,7 +193,7 @@ class Cluster:
         from kubernetes.client import ApiException
         from urllib3.exceptions import HTTPError
 
-        inside = "" if kind is CRD else namespace or self.namespace
+        inside = (self.namespace if namespace is None else namespace) if kind.scoped else ""
         try:
             answer = self._client.call_api(
                 kind.path(inside, name, sub),
@@ -188,16 +211,13 @@ class Cluster:
                 return None
             raise self._error(error, verb, kind, name, sub) from error
         except (HTTPError, OSError) as error:
-            raise GatewayLost(
-                f"the Kubernetes API server cannot be reached: {error}",
-                do="see that `kubectl get namespaces` answers, and run this again; a rollout goes on where it was",
-            ) from error
+            raise _away(error) from error
         return cast(Object, json.loads(answer.data))
 
     def _error(self, error: Any, verb: str, kind: Kind, name: str, sub: str) -> RolloutError:
         message = _message(error)
         if error.status in (401, 403):
-            shown = Kind(kind.api, f"{kind.plural}/{sub}", kind.name) if sub else kind
+            shown = replace(kind, plural=f"{kind.plural}/{sub}") if sub else kind
             if error.status == 403 and "admission webhook" in message:
                 return Invalid(f"{kind.name} {name} was refused: {message}")
             return self._forbidden(verb, shown, name, error)
@@ -213,7 +233,7 @@ class Cluster:
     def _forbidden(self, verb: str, kind: Kind, name: str, error: Any) -> Forbidden:
         if error.status == 401:
             return Forbidden("the Kubernetes API server does not know you (401)", do="log in, or see your kubeconfig")
-        inside = "" if kind.plural == CRD.plural else self.namespace
+        inside = self.namespace if kind.scoped else ""
         where = f" in the namespace {inside}" if inside else ""
         rule = json.dumps({"apiGroups": [kind.group], "resources": [kind.plural], "verbs": [verb]})
         return Forbidden(
@@ -221,6 +241,13 @@ class Cluster:
             expected=f"a {'Role' if inside else 'ClusterRole'} with this rule: {rule}",
             do="ask who looks after the cluster to add it; docs/kserve.md has all that is needed",
         )
+
+
+def _away(error: Exception) -> GatewayLost:
+    return GatewayLost(
+        f"the Kubernetes API server cannot be reached: {error}",
+        do="see that `kubectl get namespaces` answers, and run this again; a rollout goes on where it was",
+    )
 
 
 def _absent(kind: Kind) -> RolloutError:

@@ -32,7 +32,7 @@ def problem(cluster: Cluster, loop: str, version: int) -> Problem | None:
         for pod in cluster.list(POD, names.pods(loop, version))
         if "deletionTimestamp" not in pod.get("metadata", {})
     ]
-    found = [one for pod in pods for one in _of(cluster, pod)]
+    found = [one for pod in pods for one in of_pod(cluster, pod)]
     lasting = [one for one in found if one.lasting]
     if found:
         return (lasting or found)[0]
@@ -63,7 +63,8 @@ def ready(pod: Object) -> bool:
     return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
 
-def _of(cluster: Cluster, pod: Object) -> list[Problem]:
+def of_pod(cluster: Cluster, pod: Object) -> list[Problem]:
+    """What keeps one pod from serving."""
     name, status = pod["metadata"]["name"], pod.get("status", {})
     for condition in status.get("conditions") or []:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
