@@ -131,6 +131,24 @@ def test_two_releases_have_nothing_in_common(helm: Any) -> None:
         (["--set", "token=short"], "/token"),
         (["--set", "ledgerUrl=ledger.db"], "/ledgerUrl"),
         (["--set", "loop.featuresFile=../x.py"], "/loop/featuresFile"),
+        (["--set", "loop.git.repository=git@github.com:x/y"], "/loop/git/repository"),
+        (["--set", "loop.git.repository=https://x/y,loop.git.path=../y"], "/loop/git/path"),
+        (["--set", "prometheusUrl=prometheus:9090"], "/prometheusUrl"),
+        (["--set", "objectStore.existingSecret=Mine"], "/objectStore/existingSecret"),
+        (["--set", "builtin.postgresql.user=x"], "user"),
+        (["--set", "builtin.objectStore.buckets={A}"], "/builtin/objectStore/buckets"),
+        (["--set", "builtin.enabled=true,ledgerUrl=sqlite:////x"], "leave ledgerUrl, registryUri and objectStore away"),
+        (["--set", "jobs.report.schedule=daily"], "/jobs/report/schedule"),
+        (["--set", "jobs.report.enabled=true"], "they need persistence.enabled"),
+        (["--set", "jobs.labels.enabled=true,persistence.enabled=true"], "needs jobs.labels.source"),
+        (["--set-json", 'jobs.more=[{"name":"report","schedule":"@daily","args":["x"]}]'], "/jobs/more/0/name"),
+        (["--set-json", 'jobs.more=[{"name":"x","schedule":"@daily","args":[]}]'], "/jobs/more/0/args"),
+        (["--set", "serviceMonitor.interval=often"], "/serviceMonitor/interval"),
+        (["--set", "podMonitor.enabled=true,loop.existingConfigMap=x"], "podMonitor.loop"),
+        (["--set", "loop.git.repository=https://x/y,rollouts.enabled=true"], "loop.existingConfigMap"),
+        (["--set", "loop.git.repository=https://x/y,loop.existingConfigMap=z"], "loop.existingConfigMap and loop.git"),
+        (["--set", "loop.declaration=metadata: {name: Big_Prices}"], '"Big_Prices"; expected a DNS label'),
+        (["--set", "loop.declaration=x"], "loop.declaration is no YAML mapping"),
         (["--set", "loop.declaration=x,loop.existingConfigMap=y"], "both loop.declaration and loop.existingConfigMap"),
     ],
 )
@@ -161,3 +179,21 @@ def test_the_schema_knows_every_value_and_no_other() -> None:
                 keys(value, inner, f"{path}.{name}")
 
     keys(VALUES, SCHEMA)
+
+
+def test_two_releases_in_one_namespace_select_different_pods(helm: Any) -> None:
+    values = "builtin.enabled=true,jobs.report.enabled=true,persistence.enabled=true,networkPolicy.enabled=true"
+    one, two = (helm.template("--set", values, release=name) for name in ("one", "two"))
+    assert not set(one) & set(two)
+    for (kind, name), service in one.items():
+        if kind == "Service":
+            selector = service["spec"]["selector"].items()
+            pods = [other["spec"]["template"] for (kind, _), other in two.items() if kind == "Deployment"]
+            assert not [pod for pod in pods if selector <= pod["metadata"]["labels"].items()], name
+
+
+def test_nothing_is_outside_of_the_namespace(helm: Any) -> None:
+    values = "builtin.enabled=true,rollouts.enabled=true,networkPolicy.enabled=true,dashboards.enabled=true"
+    objects = helm.template("--set", values)
+    assert not [kind for kind, _ in objects if kind.startswith("Cluster")]
+    assert {one["metadata"]["namespace"] for one in objects.values()} == {"somewhere"}

@@ -44,18 +44,31 @@ def has(kubectl: str, plural: str) -> bool:
 
 
 def dry_run(kubectl: str, namespace: str, objects: Any) -> None:
-    left_out = {"Namespace", "PersistentVolume"} | (
-        set() if has(kubectl, "workflowtemplates") else {"WorkflowTemplate"}
-    )
+    left_out = {"Namespace", "PersistentVolume", "ServiceMonitor", "PodMonitor", "PrometheusRule"}
+    left_out |= set() if has(kubectl, "workflowtemplates") else {"WorkflowTemplate"}
     text = yaml.safe_dump_all([one for one in objects if one["kind"] not in left_out])
     answer = apply(kubectl, text, "--dry-run=server", "--validate=strict", "--namespace", namespace)
     assert answer.returncode == 0, answer.stderr
     assert "warning" not in answer.stderr.lower(), answer.stderr
 
 
+BUILTIN = "builtin.enabled=true"
+GIT = "loop.git.repository=https://git.example/loops,loop.git.existingSecret=git"
+JOBS = "persistence.enabled=true,jobs.report.enabled=true,jobs.labels.enabled=true,jobs.labels.source=rows.csv"
+
+
 @pytest.mark.parametrize(
     "values",
-    ["", "rollouts.enabled=true", "networkPolicy.enabled=true,persistence.enabled=true,data.existingClaim=rows"],
+    [
+        "",
+        "rollouts.enabled=true",
+        "rollouts.enabled=true,persistence.enabled=true,rollouts.modelsClaim=models,objectStore.existingSecret=keys",
+        "networkPolicy.enabled=true,persistence.enabled=true,data.existingClaim=rows",
+        BUILTIN,
+        f"{BUILTIN},{JOBS},networkPolicy.enabled=true,rollouts.enabled=true,dashboards.enabled=true",
+        f"{GIT},{JOBS}",
+        "existingSecret=mine,loop.existingConfigMap=ours,serviceAccount.create=false,priorityClassName=high",
+    ],
 )
 def test_it_accepts_the_chart(server: str, namespace: str, helm: Any, values: str) -> None:
     objects = helm.template("--namespace", namespace, *(["--set", values] if values else []))
@@ -75,3 +88,29 @@ def test_it_accepts_the_serving_manifests(server: str, namespace: str) -> None:
     if subprocess.run(crd, capture_output=True, timeout=60).returncode != 0:
         pytest.skip("KServe's resources are not on this cluster")
     dry_run(server, namespace, [yaml.safe_load((ROOT / "serving" / name).read_text()) for name in SERVING])
+
+
+def test_a_kind_that_the_cluster_does_not_have_is_refused_with_the_value_that_asks_for_it(
+    server: str, namespace: str, helm: Any
+) -> None:
+    crd = [server, "get", "crd", "servicemonitors.monitoring.coreos.com"]
+    if subprocess.run(crd, capture_output=True, timeout=60).returncode == 0:
+        pytest.skip("Prometheus' operator is on this cluster")
+    chart = str(ROOT / "helm" / "loopwright")
+    command = [helm.binary, "install", "loopwright", chart, "--namespace", namespace, "--dry-run=server"]
+    answer = subprocess.run(
+        [*command, "--set", "serviceMonitor.enabled=true"], capture_output=True, text=True, timeout=120
+    )
+    assert answer.returncode != 0
+    assert "serviceMonitor.enabled needs Prometheus' operator on the cluster" in answer.stderr
+    plain = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert plain.returncode == 0, plain.stderr
+
+
+def test_a_secret_that_is_not_there_yet_is_told_at_installation(server: str, namespace: str, helm: Any) -> None:
+    command = [helm.binary, "install", "loopwright", str(ROOT / "helm" / "loopwright"), "--namespace", namespace]
+    answer = subprocess.run(
+        [*command, "--dry-run=server", "--set", "existingSecret=mine"], capture_output=True, text=True, timeout=120
+    )
+    assert answer.returncode == 0, answer.stderr
+    assert f"there is no Secret mine in {namespace} yet" in answer.stdout

@@ -74,7 +74,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{- define "loopwright.features" -}}
-{{- if or .Values.loop.declaration .Values.loop.existingConfigMap -}}
+{{- if or .Values.loop.declaration .Values.loop.existingConfigMap .Values.loop.git.repository -}}
 {{- .Values.loop.features -}}
 {{- else -}}
 {{- default (.Files.Get "files/features.py") .Values.loop.features -}}
@@ -90,10 +90,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 - name: LOOPWRIGHT_TOKEN
   valueFrom:
     secretKeyRef: {name: {{ include "loopwright.secret" . }}, key: token}
-{{- range list (list "LEDGER_URL" "ledger-url") (list "REGISTRY_URI" "registry-uri") (list "PROMETHEUS_URL" "prometheus-url") }}
+{{- $stores := include "loopwright.storesSecret" . }}
+{{- range list (list "LEDGER_URL" $stores "ledger-url") (list "REGISTRY_URI" $stores "registry-uri") (list "PROMETHEUS_URL" (include "loopwright.secret" .) "prometheus-url") }}
 - name: LOOPWRIGHT_{{ index . 0 }}
   valueFrom:
-    secretKeyRef: {name: {{ include "loopwright.secret" $ }}, key: {{ index . 1 }}, optional: true}
+    secretKeyRef: {name: {{ index . 1 }}, key: {{ index . 2 }}, optional: true}
+{{- end }}
+{{- with include "loopwright.objectStoreEnv" . }}
+{{- . | nindent 0 }}
 {{- end }}
 {{- if .Values.rollouts.modelsClaim }}
 - name: LOOPWRIGHT_MODELS

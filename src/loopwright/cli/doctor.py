@@ -1,5 +1,6 @@
 """doctor: what keeps a loop from running here, or on a cluster, and what to do."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 
 Checks = list[tuple[str, Callable[[], "Iterable[Finding]"]]]
 
-IN_POD = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+IN_POD = "KUBERNETES_SERVICE_HOST"
+"""The variable that every pod has."""
 COLOURS = {"ok": "green", "note": "dim", "warning": "yellow", "problem": "red"}
 
 
@@ -25,12 +27,20 @@ COLOURS = {"ok": "green", "note": "dim", "warning": "yellow", "problem": "red"}
 @click.option("--machine", "places", flag_value="machine", help="This machine alone.")
 @click.option("--cluster", "places", flag_value="cluster", help="The cluster alone, which then has to be there.")
 @click.option("--namespace", default="", help="The namespace; by default LOOPWRIGHT_NAMESPACE, or your kubeconfig's.")
+@click.option("--trigger", default="", metavar="URL", help="A trigger that runs, to be asked how it is.")
 @click.option("--port", default=8080, show_default=True, help="The gateway's port of `loopwright up`.")
 @click.option("--strict", is_flag=True, help="Exit code 1 for warnings, too.")
 @json_option
 @click.pass_context
 def doctor(
-    ctx: click.Context, loop: str | None, places: str | None, namespace: str, port: int, strict: bool, as_json: bool
+    ctx: click.Context,
+    loop: str | None,
+    places: str | None,
+    namespace: str,
+    trigger: str,
+    port: int,
+    strict: bool,
+    as_json: bool,
 ) -> None:
     """Look at this machine, a loop and a cluster, and say of each finding what to do. Nothing is changed.
 
@@ -45,7 +55,7 @@ def doctor(
 
     console = Console(highlight=False, quiet=as_json, soft_wrap=True)
     found = []
-    for finding in _findings(loop, places, namespace, port):
+    for finding in _findings(loop, places, namespace, port, trigger):
         found.append(finding)
         console.print(f"[{COLOURS[finding.state]}]{finding.state:<8}[/] [bold]{finding.check}[/]: ", end="")
         console.print(finding.text, markup=False)
@@ -59,7 +69,7 @@ def doctor(
     ctx.exit(int(state == PROBLEM or (strict and state == WARNING)))
 
 
-def _findings(folder: str | None, places: str | None, namespace: str, port: int) -> "Iterator[Finding]":
+def _findings(folder: str | None, places: str | None, namespace: str, port: int, trigger: str) -> "Iterator[Finding]":
     from loopwright import declaration, settings
     from loopwright.doctor.findings import collect, of_error
     from loopwright.errors import LoopwrightError
@@ -77,12 +87,23 @@ def _findings(folder: str | None, places: str | None, namespace: str, port: int)
     except LoopwrightError as error:
         yield of_error("settings", error)
         return
-    in_pod = IN_POD.exists()
+    in_pod = IN_POD in os.environ
     if places != "cluster":
         yield from collect([] if in_pod else _machine(known, port))
         yield from collect([] if loop is None else _stores(known, loop, in_pod))
+    if trigger:
+        yield from _trigger(trigger, known)
     if places != "machine":
         yield from _cluster(known, loop, namespace, wanted=places == "cluster", in_pod=in_pod)
+
+
+def _trigger(url: str, settings: "Settings") -> "Iterator[Finding]":
+    import httpx
+
+    from loopwright.doctor import service
+
+    with httpx.Client(timeout=10, trust_env=False) as client:
+        yield from service.trigger(url, settings.token, client)
 
 
 def _machine(settings: "Settings", port: int) -> Checks:
@@ -122,7 +143,7 @@ def _cluster(
     try:
         cluster = kserve.connect(namespace or settings.namespace)
     except LoopwrightError as error:
-        yield of_error("cluster", error, PROBLEM if wanted or in_pod else NOTE)
+        yield of_error("cluster", error, PROBLEM if wanted or (in_pod and settings.workflows) else NOTE)
         return
     except ModuleNotFoundError:
         # `machine.python` has said how to install it.

@@ -16,6 +16,7 @@ def _no_cluster(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from kubernetes.config import kube_config
 
     monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(tmp_path / "none"))
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     for name in ("TOKEN", "LEDGER_URL", "REGISTRY_URI", "STATE", "PROMETHEUS_URL", "WORKFLOWS"):
         monkeypatch.delenv(f"LOOPWRIGHT_{name}", raising=False)
     monkeypatch.chdir(tmp_path)
@@ -80,3 +81,13 @@ def test_a_person_reads_what_to_do() -> None:
     assert "problem  cluster: there is no cluster to talk to" in answer.output
     assert "-> see that `kubectl get namespaces` answers" in answer.output
     assert "1 problem, 0 warnings" in answer.output
+
+
+def test_in_a_pod_the_machine_is_nobody_s_business(monkeypatch: pytest.MonkeyPatch, small_folder: Path) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+    code, told = asked(str(small_folder), "--trigger", "http://127.0.0.1:1")
+    checks = {one["check"]: one["state"] for one in told["findings"]}
+    assert "envoy" not in checks
+    assert checks["token"] == "warning"
+    assert checks["cluster"] == "note", "a pod without rollouts has no service account's token"
+    assert (code, checks["trigger"]) == (1, "problem")
