@@ -71,7 +71,7 @@ def test_predictors_fetch_models_from_the_built_in_store(helm: Any) -> None:
     objects = helm.template("--set", BUILTIN)
     assert objects["ServiceAccount", "loopwright-models"]["secrets"] == [{"name": "loopwright-object-store"}]
     annotations = objects["Secret", "loopwright-object-store"]["metadata"]["annotations"]
-    assert annotations["serving.kserve.io/s3-endpoint"] == "loopwright-object-store.somewhere.svc:9000"
+    assert annotations["serving.kserve.io/s3-endpoint"] == "loopwright-object-store:9000"
     assert annotations["serving.kserve.io/s3-usehttps"] == "0"
 
 

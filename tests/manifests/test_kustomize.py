@@ -16,6 +16,10 @@ KUSTOMIZATIONS = sorted((ROOT / "manifests").rglob("kustomization.yaml"))
 HASH = re.compile(r"-[a-z0-9]{10}$")
 
 
+def in_order(each: Any) -> str:
+    return json.dumps(each, sort_keys=True)
+
+
 def normal(objects: Any) -> Any:
     """What is left when what is Helm's or kustomize's own way is taken away."""
     found = {}
@@ -26,13 +30,25 @@ def normal(objects: Any) -> Any:
         metadata.pop("namespace", None)
         for label in ("app.kubernetes.io/managed-by", "helm.sh/chart"):
             metadata["labels"].pop(label, None)
-        if kind == "Deployment":
-            template = one["spec"]["template"]
+        if kind == "Secret":
+            # The passwords are made up by Helm, and for trying out only in the component.
+            one["data"] = sorted(one["data"])
+        if kind in ("Secret", "PersistentVolumeClaim"):
+            metadata.get("annotations", {}).pop("helm.sh/resource-policy", None)
+            metadata.pop("annotations", None) if not metadata.get("annotations") else None
+        if kind in ("Deployment", "CronJob"):
+            spec = one["spec"] if kind == "Deployment" else one["spec"]["jobTemplate"]["spec"]
+            template = spec["template"]
             # The chart restarts the pod by a checksum, kustomize by the ConfigMap's name.
             template["metadata"].pop("annotations", None)
             for volume in template["spec"]["volumes"]:
                 if "configMap" in volume:
                     volume["configMap"]["name"] = HASH.sub("", volume["configMap"]["name"])
+            for container in template["spec"]["containers"]:
+                # The order of variables and mounts says nothing.
+                for listed in ("env", "volumeMounts"):
+                    container.get(listed, []).sort(key=in_order)
+            template["spec"]["volumes"].sort(key=in_order)
         if kind == "WorkflowTemplate":
             for label in ("app.kubernetes.io/managed-by", "helm.sh/chart"):
                 one["spec"]["podMetadata"]["labels"].pop(label, None)
@@ -58,7 +74,6 @@ def test_chart_and_components_are_the_same(helm: Any, kustomize: Any) -> None:
     for kind in ("WorkflowTemplate", "Role", "RoleBinding", "ServiceAccount"):
         assert chart[kind, "loopwright-rollout"] == base[kind, "loopwright-rollout"]
     claim = chart["PersistentVolumeClaim", "loopwright-state"]
-    del claim["metadata"]["annotations"]
     assert claim == base["PersistentVolumeClaim", "loopwright-state"]
 
     def by_name(objects: Any, what: str) -> Any:
@@ -100,8 +115,8 @@ def test_only_current_fields_are_used(path: Any) -> None:
     assert fields <= known | {"labels", "patches", "configurations"}
 
 
-# For people who have Grafana's sidecar, or Prometheus' operator.
-OPTIONAL = {"dashboards", "prometheus-rules"}
+# For people who have Grafana's sidecar or Prometheus' operator, or want the jobs, or have no services of their own.
+OPTIONAL = {"dashboards", "prometheus-rules", "prometheus-operator", "jobs", "builtin"}
 
 
 def test_every_component_is_used_by_an_overlay_or_is_for_who_has_more() -> None:
@@ -123,6 +138,41 @@ def test_chart_and_component_have_the_dashboards_for_grafana_s_sidecar(helm: Any
         assert one["metadata"]["labels"]["grafana_dashboard"] == "1"
         assert len(json.dumps(one)) < 2**20, "the API server takes no object above a megabyte"
     assert ("ConfigMap", "loopwright-dashboards") not in helm.template()
+
+
+COMBINATIONS = {
+    "networkPolicy.enabled=true": ["network-policy"],
+    "serviceMonitor.enabled=true,podMonitor.enabled=true": ["prometheus-operator"],
+    "persistence.enabled=true,jobs.report.enabled=true,jobs.labels.enabled=true,"
+    "jobs.labels.source=data/outcomes.parquet": ["persistence", "jobs"],
+    "builtin.enabled=true,persistence.enabled=true,networkPolicy.enabled=true,jobs.report.enabled=true,"
+    "jobs.labels.enabled=true,jobs.labels.source=data/outcomes.parquet": [
+        *("persistence", "jobs", "network-policy", "builtin")
+    ],
+}
+
+
+@pytest.mark.parametrize("values", COMBINATIONS)
+def test_chart_and_components_together_make_the_same_objects(
+    helm: Any, kubectl: str, tmp_path: Path, values: str
+) -> None:
+    chart = normal(helm.template("--set", values))
+    del chart["Secret", "loopwright"]
+    to = {name: os.path.relpath(ROOT / "manifests" / name, tmp_path) for name in ("base", "components")}
+    listed = [f"{to['components']}/{name}" for name in COMBINATIONS[values]]
+    own = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [to["base"]],
+        "components": listed,
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own))
+    answer = subprocess.run([kubectl, "kustomize", str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert answer.returncode == 0, answer.stderr
+    made = normal({(one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all(answer.stdout)})
+    assert set(chart) == set(made)
+    for key, one in chart.items():
+        assert made[key] == one, key
 
 
 def test_chart_and_component_have_the_same_rules(helm: Any, kubectl: str, tmp_path: Path) -> None:
