@@ -10,10 +10,10 @@ export PYTHONDONTWRITEBYTECODE =
 export UV_PYTHON_DOWNLOADS = never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench bench-verdicts bench-drift bench-retraining lint format types layers generate check-generated ci images clean
+.PHONY: help setup demo test bench bench-verdicts bench-drift bench-retraining lint format types layers generate check-generated ci images kind-up kind-e2e kind-down clean
 
 help:  ## List the tasks
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.ready  ## Make .venv with the loopwright command and everything the tests need
 
@@ -84,6 +84,15 @@ images:  ## Build the images loopwright/{component-python,predictor,monitor,trig
 	    $(BUILDER) build $(BUILD_FLAGS) --build-arg VERSION=$(VERSION) --target $$target \
 	        --tag docker.io/loopwright/$$name:$(VERSION) . || exit 1; \
 	done
+
+kind-up: setup images  ## A kind cluster with Envoy Gateway, Argo, KServe and our images (WITH_PROMETHEUS=1; needs docker, kind, helm)
+	@manifests/kind/up.sh
+
+kind-e2e: setup  ## The end-to-end tests on that cluster
+	@manifests/kind/e2e.sh
+
+kind-down:  ## Delete that cluster
+	@kind delete cluster --name loopwright
 
 clean:  ## Remove everything that was installed and made here
 	rm -rf .venv .tools dist build demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
