@@ -10,7 +10,7 @@ def test_the_same_rows_make_the_same_model(trained, tmp_path, frame):
 
 
 def test_every_gate_was_judged(trained):
-    assert {gate["metric"] for gate in trained.run["gates"]} == {"r2", "rmse"}
+    assert {"r2", "rmse"} <= {gate["metric"] for gate in trained.run["gates"]}
     assert all(gate["passed"] for gate in trained.run["gates"])
 
 
