@@ -114,3 +114,14 @@ def test_a_secret_that_is_not_there_yet_is_told_at_installation(server: str, nam
     )
     assert answer.returncode == 0, answer.stderr
     assert f"there is no Secret mine in {namespace} yet" in answer.stdout
+
+
+@pytest.mark.parametrize("components", ["persistence jobs network-policy builtin", "data dashboards rollouts"])
+def test_it_accepts_components_of_one_s_own_choice(
+    server: str, namespace: str, kustomize: Any, tmp_path: Path, components: str
+) -> None:
+    to = os.path.relpath(ROOT / "manifests", tmp_path)
+    own = {"resources": [f"{to}/base"], "components": [f"{to}/components/{name}" for name in components.split()]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own))
+    # An absolute path stays what it is.
+    dry_run(server, namespace, kustomize(str(tmp_path)).values())

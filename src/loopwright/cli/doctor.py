@@ -148,8 +148,7 @@ def _cluster(
     except ModuleNotFoundError:
         # `machine.python` has said how to install it.
         return
-    now = lambda: datetime.now(UTC)  # noqa: E731
-    reached = list(collect([("kubernetes", lambda: itself.server(cluster, now))]))
+    reached = list(collect([("kubernetes", lambda: itself.server(cluster, _now))]))
     yield from reached
     if worst(one for one in reached if one.check == "kubernetes") == PROBLEM:
         return
@@ -161,7 +160,7 @@ def _cluster(
     ]
     asked = (own if settings.workflows else []) if in_pod else person
     checks: Checks = [
-        ("nodes", lambda: itself.nodes(cluster, now)),
+        ("nodes", lambda: itself.nodes(cluster, _now)),
         ("storage class", lambda: itself.storage(cluster)),
         ("namespace", lambda: itself.namespace(cluster)),
         ("kserve", lambda: parts.kserve(cluster, loop)),
@@ -175,3 +174,7 @@ def _cluster(
     yield from collect(checks)
     with httpx.Client(timeout=10, trust_env=False) as client:
         yield from collect([("prometheus", lambda: objects.prometheus(settings, client, loop))])
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

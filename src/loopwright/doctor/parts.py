@@ -1,7 +1,7 @@
 """What others have installed on the cluster: KServe and its configuration, the gateway, Argo, Prometheus' operator."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from loopwright.doctor.findings import NOTE, OK, PROBLEM, WARNING, Finding, of_error
 from loopwright.errors import LoopwrightError
@@ -20,8 +20,9 @@ OPERATOR = ("servicemonitors", "podmonitors", "prometheusrules")
 def kserve(cluster: Cluster, loop: Loop | None) -> Iterator[Finding]:
     """Whether KServe is there and new enough, and routes as the loop says."""
     try:
-        checks.kserve(cluster)
+        # `checks.kserve` passes over what it may not read; here that is said.
         cluster.get(CRD, "inferenceservices.serving.kserve.io")
+        checks.kserve(cluster)
     except Forbidden as error:
         yield _unseen("kserve", error)
         return
@@ -117,9 +118,8 @@ def operator(cluster: Cluster) -> Iterator[Finding]:
 
 def _definitions(cluster: Cluster, check: str, group: str, plurals: tuple[str, ...], do: str) -> Finding:
     """A part is there with all of its kinds, in parts, or not: only parts of it are worth a warning."""
-    find: Callable[[str], bool] = lambda plural: cluster.get(CRD, f"{plural}.{group}") is not None  # noqa: E731
     try:
-        gone = [plural for plural in plurals if not find(plural)]
+        gone = [plural for plural in plurals if cluster.get(CRD, f"{plural}.{group}") is None]
     except Forbidden as error:
         return _unseen(check, error)
     if not gone:

@@ -1,7 +1,9 @@
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from loopwright.doctor import cluster as itself
 from loopwright.doctor.findings import collect
@@ -83,3 +85,8 @@ def test_what_may_not_be_looked_at_is_a_note_and_an_unknown_caller_a_problem(api
     api.refused = {"storageclasses": 403, "nodes": 401}
     checks = [("storage", lambda: itself.storage(cluster)), ("nodes", lambda: itself.nodes(cluster, now))]
     assert states(collect(checks)) == {"storage": "note", "nodes": "problem"}
+
+
+def test_the_oldest_kubernetes_is_the_chart_s() -> None:
+    chart = yaml.safe_load((Path(__file__).parents[3] / "helm" / "loopwright" / "Chart.yaml").read_text())
+    assert chart["kubeVersion"] == f">={itself.SINCE[0]}.{itself.SINCE[1]}.0-0"
