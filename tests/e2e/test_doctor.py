@@ -100,3 +100,40 @@ def test_an_expired_token_is_told_as_such(namespace: str, tmp_path: Path) -> Non
     assert list(found) == ["kubernetes"]
     assert found["kubernetes"]["text"] == "the Kubernetes API server does not know you (401)"
     assert "log in" in found["kubernetes"]["do"]
+
+
+def test_a_pod_that_cannot_start_is_found_with_its_reason(namespace: str, tmp_path: Path) -> None:
+    """One whose image nobody has, and one whose Secret is missing."""
+    secure = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    token = {"name": "TOKEN", "valueFrom": {"secretKeyRef": {"name": "not-there", "key": "token"}}}
+    spec = {
+        "automountServiceAccountToken": False,
+        "securityContext": {"runAsNonRoot": True, "runAsUser": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [{"name": "trigger", "image": "loopwright/trigger:nobody-has-it", "securityContext": secure}],
+    }
+    images = kubectl("get", "nodes", "-o", "jsonpath={.items[0].status.images[*].names[*]}").split()
+    image = next(name for name in images if "@" not in name)
+    known = spec | {
+        "containers": [
+            {
+                "name": "trigger",
+                "image": image,
+                "imagePullPolicy": "IfNotPresent",
+                "securityContext": secure,
+                "env": [token],
+            }
+        ]
+    }
+    for name, one in (("no-image", spec), ("no-secret", known)):
+        metadata = {"name": name, "labels": {"app.kubernetes.io/part-of": "loopwright"}}
+        body = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": one}
+        kubectl("-n", namespace, "apply", "-f", "-", stdin=json.dumps(body))
+
+    def told() -> str:
+        command = [sys.executable, "-m", "loopwright.cli.main", "doctor", "--cluster", "--namespace", namespace]
+        return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path).stdout
+
+    deadline = time.monotonic() + 90
+    while not ("nobody-has-it cannot be pulled" in (text := told()) and 'secret "not-there" not found' in text):
+        assert time.monotonic() < deadline, text
+        time.sleep(0.5)
