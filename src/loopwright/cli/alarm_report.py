@@ -86,7 +86,7 @@ def _archived(context: Context, alarm: "Entry", start: datetime, end: datetime) 
 
     from loopwright.archive import read
     from loopwright.archive.store import resolve
-    from loopwright.report import drift_report
+    from loopwright.data import typed
 
     declared = context.loop.monitor.archive
     if declared is None:
@@ -98,7 +98,7 @@ def _archived(context: Context, alarm: "Entry", start: datetime, end: datetime) 
     except DataError as error:
         log.warning("the source's rows are shown instead of the events: %s", error)
         return None
-    return drift_report.inputs(context.loop, pd.concat(frames, ignore_index=True)) if frames else None
+    return typed.inputs(context.loop, pd.concat(frames, ignore_index=True)) if frames else None
 
 
 def main(loop: str, alarm: int, parent: int) -> int:

@@ -94,13 +94,13 @@ def build(context: Context) -> Trigger:
 
 def new_rows(context: Context) -> int:
     """How many labelled rows the source has that the last snapshot did not: by time, or else by number."""
-    from loopwright.data import contract, snapshots, sources
+    from loopwright.data import snapshots, sources, typed
 
     taken = context.ledger.entries(context.loop.name, kind="snapshot")
     data = context.loop.data
     timestamp, label = data.timestamp, data.label.column
     frame = sources.read(data.source, context.folder, [label] if timestamp is None else [timestamp, label])
-    frame = snapshots.usable(frame[~contract.blank(frame[label])], context.loop, context.settings.clock.now())
+    frame = snapshots.usable(frame[~typed.blank(frame[label])], context.loop, context.settings.clock.now())
     if not taken:
         return len(frame)
     last = taken[-1].facts

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from loopwright.data import snapshots
+from loopwright.data.typed import blank, numbers, strings
 from loopwright.errors import ContractError, DataError
 from loopwright.loop import Column, Loop
 
@@ -148,14 +149,6 @@ def _gone(findings: _Findings, frame: "pd.DataFrame", name: str) -> None:
     findings.whole(name, "column", len(frame), f"the column is gone ({hint})", "the column to be there")
 
 
-def blank(values: "pd.Series[Any]") -> "pd.Series[bool]":
-    """Where a value is missing: null, NaN, or text of nothing but white space."""
-    missing = values.isna()
-    if values.dtype == object or str(values.dtype) in ("string", "str"):
-        missing = missing | values.astype("string").str.strip().eq("").fillna(True).astype(bool)
-    return missing
-
-
 def _column(findings: _Findings, name: str, column: Column, raw: "pd.Series[Any]") -> "pd.Series[Any]":
     """Check one column's values and give them its type."""
     missing = blank(raw)
@@ -173,7 +166,7 @@ def _column(findings: _Findings, name: str, column: Column, raw: "pd.Series[Any]
             f"{name}: {count:,} of {len(raw):,} values ({share:.2%}) are blank and read as missing; "
             f"the contract allows {column.missing:.2%}"
         )
-    values = _numbers(findings, name, column, raw, missing) if column.numeric else _strings(raw, missing)
+    values = _numbers(findings, name, column, raw, missing) if column.numeric else strings(raw)
     if column.values is not None:
         allowed = [float(value) for value in column.values] if column.numeric else [str(v) for v in column.values]
         findings.rows(name, "values", ~missing & ~values.isin(allowed), raw, f"one of {_list(column.values)}")
@@ -191,14 +184,8 @@ def _numbers(
 ) -> "pd.Series[Any]":
     """The values as float64; what cannot be read as the column's type is set aside, or stops the data."""
     import numpy as np
-    import pandas as pd
 
-    source = raw
-    if column.kind == "boolean" and not pd.api.types.is_bool_dtype(raw):
-        words = {"true": "1", "false": "0", "yes": "1", "no": "0"}
-        lowered = raw.astype("string").str.strip().str.lower()
-        source = lowered.replace(words)
-    values = pd.to_numeric(source, errors="coerce").astype("float64")
+    values = numbers(column, raw)
     wrong = (values.isna() & ~missing) | np.isinf(values)
     if column.kind == "integer":
         wrong |= values.notna() & (values % 1 != 0)
@@ -211,11 +198,6 @@ def _numbers(
     else:
         findings.rows(name, "type", wrong, raw, kind)
     return values.mask(wrong | missing)
-
-
-def _strings(raw: "pd.Series[Any]", missing: "pd.Series[bool]") -> "pd.Series[Any]":
-    text = raw.astype("string").str.strip().astype(object)
-    return text.where(~missing, None)
 
 
 def _label(findings: _Findings, columns: dict[str, Any], frame: "pd.DataFrame", loop: Loop) -> None:
@@ -238,7 +220,7 @@ def _label(findings: _Findings, columns: dict[str, Any], frame: "pd.DataFrame", 
         wrong = columns[name].isna() & ~missing
         findings.rows(name, "type", wrong, raw, "a number")
     else:
-        columns[name] = _strings(raw, missing)
+        columns[name] = strings(raw)
 
 
 def _identity(findings: _Findings, columns: dict[str, Any], frame: "pd.DataFrame", loop: Loop) -> None:
@@ -250,7 +232,7 @@ def _identity(findings: _Findings, columns: dict[str, Any], frame: "pd.DataFrame
         else:
             missing = blank(frame[entity])
             findings.rows(entity, "missing", missing, frame[entity], "an entity in every row")
-            columns[entity] = _strings(frame[entity], missing)
+            columns[entity] = strings(frame[entity])
     if timestamp is not None:
         if timestamp not in frame.columns:
             _gone(findings, frame, timestamp)

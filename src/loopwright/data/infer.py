@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from loopwright.data import snapshots
-from loopwright.data.contract import blank
+from loopwright.data.typed import blank
 from loopwright.errors import DataError
 
 if TYPE_CHECKING:

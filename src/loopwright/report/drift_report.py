@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loopwright.data import snapshots, sources
+from loopwright.data import snapshots, sources, typed
 from loopwright.errors import DataError, StateError
 from loopwright.loop import Loop
 
@@ -34,7 +34,7 @@ def reference(loop: Loop, snapshot: Path) -> "pd.DataFrame":
     frame = pd.read_parquet(snapshot)
     if loop.monitor.reference is not None and loop.data.timestamp is not None:
         frame = snapshots.recent(frame, loop.data.timestamp, loop.monitor.reference)
-    return inputs(loop, frame)
+    return typed.inputs(loop, frame)
 
 
 def from_source(loop: Loop, folder: Path, start: datetime, end: datetime) -> "pd.DataFrame":
@@ -49,7 +49,7 @@ def from_source(loop: Loop, folder: Path, start: datetime, end: datetime) -> "pd
         )
     frame = sources.read(loop.data.source, folder)
     moments = snapshots.times(frame, loop.data.timestamp)
-    return checked(inputs(loop, frame.loc[(moments > start) & (moments <= end)]), start, end)
+    return checked(typed.inputs(loop, frame.loc[(moments > start) & (moments <= end)]), start, end)
 
 
 def checked(frame: "pd.DataFrame", start: datetime, end: datetime) -> "pd.DataFrame":
@@ -101,21 +101,6 @@ def _render(loop: Loop, before: "pd.DataFrame", now: "pd.DataFrame") -> str:
             return str(Report(presets).run(*sides).get_html_str(as_iframe=False))
         except Exception as error:  # Whatever it cannot draw, in many ways.
             raise DataError(f"Evidently cannot draw these rows: {type(error).__name__}: {error}") from error
-
-
-def inputs(loop: Loop, frame: "pd.DataFrame") -> "pd.DataFrame":
-    """The model's inputs, numbers as float64 and all else as text, NaN and None for missing."""
-    import pandas as pd
-
-    found = {}
-    for name, column in loop.inputs.items():
-        values = frame[name] if name in frame.columns else pd.Series(None, index=frame.index, dtype=object)
-        if column.numeric:
-            truth = values.map({"true": 1.0, "false": 0.0, "True": 1.0, "False": 0.0, True: 1.0, False: 0.0})
-            found[name] = pd.to_numeric(values, errors="coerce").astype("float64").fillna(truth.astype("float64"))
-        else:
-            found[name] = values.astype("string").astype(object).where(values.notna(), None)
-    return pd.DataFrame(found)
 
 
 def _sample(frame: "pd.DataFrame") -> "pd.DataFrame":

@@ -43,13 +43,3 @@ def test_the_window_is_the_sources_rows_of_its_time(loop, tmp_path):
     assert len(drift_report.from_source(loop, tmp_path, end - timedelta(hours=5), end)) == 5
     with pytest.raises(DataError, match="there are no rows from 2026-04-01 00:00"):
         drift_report.from_source(loop, tmp_path, datetime(2026, 4, 1, tzinfo=UTC), datetime(2026, 4, 2, tzinfo=UTC))
-
-
-def test_values_that_are_no_numbers_are_missing_and_booleans_are(churn_declaration):
-    loop = declaration.parse(churn_declaration.replace("age: {type: number}", "age: {type: boolean}"))
-    frame = drift_report.inputs(
-        loop, pd.DataFrame({"age": ["true", "false", "?", None], "plan": ["basic", None, 3, ""]})
-    )
-    assert frame["age"].tolist()[:2] == [1.0, 0.0]
-    assert frame["age"].isna().tolist() == [False, False, True, True]
-    assert frame["plan"].tolist() == ["basic", None, "3", ""]
