@@ -51,6 +51,8 @@ def run(seeds: range, size: dict[str, int], work: Path, *, peers: bool) -> dict[
                     "realised": ours.realised(case), "unchanged": ours.unchanged(case), "loopwright": own,
                     "seconds": {"loopwright": seconds},
                 }  # fmt: skip
+                if task == "regression":
+                    estimates[key]["losses"] = ours.by_losses(case)
                 description = {"task": task, "metrics": names, "chunk": size["chunk"], "features": traffic.FEATURES}
                 (folder / f"{key}.json").write_text(json.dumps(description))
                 case.reference.to_csv(folder / f"{key}.reference.csv", index=False)
@@ -86,7 +88,7 @@ def _table(estimates: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
             for name in names:
                 row: dict[str, Any] = {"task": task, "scenario": scenario, "metric": name}
                 row["realised"] = float(np.mean([one["realised"][name] for one in cases]))
-                for who in ("unchanged", "loopwright", "nannyml"):
+                for who in ("unchanged", "loopwright", "losses", "nannyml"):
                     if all(who in one for one in cases):
                         apart = [np.subtract(one[who][name], one["realised"][name]) for one in cases]
                         row[who] = float(np.mean(np.abs(apart)))
@@ -103,11 +105,12 @@ def write(result: dict[str, Any], page: Path) -> None:
         "mean absolute differences from what the chunk's labels said (`realised` is its mean); `unchanged` believes "
         "the held-out rows.",
         "",
-        "| task | live traffic | metric | realised | unchanged | Loopwright | NannyML |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| task | live traffic | metric | realised | unchanged | Loopwright, counters | Loopwright, models of error "
+        "| NannyML |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in result["table"]:
-        cells = [shown(row.get(name)) for name in ("realised", "unchanged", "loopwright", "nannyml")]
+        cells = [shown(row.get(name)) for name in ("realised", "unchanged", "loopwright", "losses", "nannyml")]
         lines.append(f"| {row['task']} | {row['scenario']} | `{row['metric']}` | {' | '.join(cells)} |")
     text = page.read_text()
     before, after = text.split(BEGIN)[0], text.split(END)[1]

@@ -1,8 +1,10 @@
-"""Ours: from the profile and counts of predictions in bins, as the monitor does it."""
+"""Ours: from the profile and counts of predictions in bins, as the monitor does it, and from rows, as a job does."""
 
 import numpy as np
-from bench.estimates.traffic import Case
+import pandas as pd
+from bench.estimates.traffic import FEATURES, Case
 
+from loopwright.models.losses import Losses
 from loopwright.statistics import metrics
 from loopwright.statistics.labelled import tally
 from loopwright.statistics.profile import Profile
@@ -22,6 +24,22 @@ def estimate(case: Case) -> dict[str, list[float]]:
         for name, values in found.items():
             values.append(estimated[name].value if name in estimated else float("nan"))
     return found
+
+
+def by_losses(case: Case) -> dict[str, list[float]]:
+    """The estimate of a regression by the models of error that training leaves, from rows (`loopwright estimate`)."""
+    known = [case.reference[name].to_numpy(dtype=float) for name in ("prediction", "truth")]
+    models = Losses.fit(_matrix(case.reference), *known, seed=7)
+    assert models is not None, "there are rows enough"
+    chunks = [
+        models.estimate(_matrix(chunk), chunk["prediction"].to_numpy(dtype=float))
+        for _, chunk in case.live.groupby("chunk")
+    ]
+    return {name: [one[name][0] for one in chunks] for name in METRICS[case.task]}
+
+
+def _matrix(rows: pd.DataFrame) -> "np.ndarray[tuple[int, int], np.dtype[np.float64]]":
+    return rows[FEATURES].to_numpy(dtype=float)
 
 
 def realised(case: Case) -> dict[str, list[float]]:

@@ -24,7 +24,8 @@ from loopwright.models.features import FeatureSpec
 MANIFEST = "model.json"
 LIGHTGBM, SKOPS = "model.txt", "model.skops"
 PROFILE, EXAMPLE = "profile.json", "input_example.json"
-FILES = frozenset({LIGHTGBM, SKOPS, FEATURES, PROFILE, EXAMPLE})
+ATTRIBUTIONS, LOSSES = "attributions.json", "losses.json"
+FILES = frozenset({LIGHTGBM, SKOPS, FEATURES, PROFILE, EXAMPLE, ATTRIBUTIONS, LOSSES})
 _DO = "register the model again, or restore the bundle from where it was registered"
 
 

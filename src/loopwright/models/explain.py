@@ -14,15 +14,13 @@ import numpy as np
 from loopwright.models.columns import Array, Columns
 from loopwright.models.model import Model
 
+Contributions = Callable[[Array], Array]
 Explain = Callable[[Columns], list[dict[str, Any]]]
 
 
 def explainer(model: Model) -> Explain | None:
     """Explains raw columns row by row: `raw_score`, `base_value`, `contributions` by feature; None where it cannot."""
-    if hasattr(model.estimator, "model_to_string"):
-        contribute = _trees(model.estimator)
-    else:
-        contribute = _linear(model.estimator, len(model.manifest.features))
+    contribute = contributions(model.estimator, len(model.manifest.features))
     if contribute is None:
         return None
     names = [spec.name for spec in model.manifest.features]
@@ -40,11 +38,18 @@ def explainer(model: Model) -> Explain | None:
     return explain
 
 
-def _trees(booster: Any) -> Callable[[Array], Array] | None:
+def contributions(estimator: Any, features: int, *, threads: int = 1) -> Contributions | None:
+    """Explains the matrix that an estimator sees: (n, features) to (n, features + 1), the last one the base value."""
+    if hasattr(estimator, "model_to_string"):
+        return _trees(estimator, threads)
+    return _linear(estimator, features)
+
+
+def _trees(booster: Any, threads: int) -> Contributions | None:
     from lightgbm.basic import LightGBMError
 
     def contribute(matrix: Array) -> Array:
-        return np.asarray(booster.predict(matrix, pred_contrib=True, num_threads=1), dtype=np.float64)
+        return np.asarray(booster.predict(matrix, pred_contrib=True, num_threads=threads), dtype=np.float64)
 
     try:
         contribute(np.zeros((1, booster.num_feature())))
@@ -54,7 +59,7 @@ def _trees(booster: Any) -> Callable[[Array], Array] | None:
     return contribute
 
 
-def _linear(pipeline: Any, features: int) -> Callable[[Array], Array] | None:
+def _linear(pipeline: Any, features: int) -> Contributions | None:
     """For a pipeline that ends in a linear model: prepared columns, each belonging to one feature."""
     from sklearn.linear_model import LinearRegression, LogisticRegression
 

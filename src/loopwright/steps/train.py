@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,9 @@ from loopwright.steps.evaluate import target
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from loopwright.models.features import FeatureSpec
+    from loopwright.models.fit import Fitted
 
 # Fewer reference rows than this make a profile too coarse to compare with; then the newest so many are the reference.
 LEAST_REFERENCE = 500
@@ -61,12 +65,16 @@ def train(loop: Loop, features: str, training: Path, holdout: Path, model: Path)
         ignored=tuple(n for n in (loop.data.entity, loop.data.timestamp, loop.data.label.column) if n is not None),
     )
 
-    def predict(frame: "pd.DataFrame") -> Any:
+    def encode(frame: "pd.DataFrame") -> Any:
         some = columns.from_frame(inputs, frame[names])
-        return fitted.predict(code.encode(specs, code.load(features)(some) if features else some))
+        return code.encode(specs, code.load(features)(some) if features else some)
+
+    def predict(frame: "pd.DataFrame") -> Any:
+        return fitted.predict(encode(frame))
 
     contents = {
         **fitted.dump(),
+        **_expected(loop, fitted, specs, held, encode(held), classes, threads),
         bundle.PROFILE: _profile(loop, classes, rows, held, predict, wanted).encode(),
         bundle.EXAMPLE: json.dumps(columns.to_rows(raw, 3), indent=1).encode(),
     }
@@ -80,6 +88,35 @@ def train(loop: Loop, features: str, training: Path, holdout: Path, model: Path)
         "digest": digest,
         "seconds": round(time.monotonic() - began, 3),
     }
+
+
+def _expected(
+    loop: Loop, fitted: "Fitted", specs: "Sequence[FeatureSpec]", held: "pd.DataFrame", matrix: Any,
+    classes: list[str], threads: int,
+) -> dict[str, bytes]:  # fmt: skip
+    """What later windows are held against, of the held-out rows: what predictions rest on, and how wrong they are."""
+    from loopwright.models import bundle
+    from loopwright.models.attributions import Attributions
+    from loopwright.models.losses import Losses
+
+    found = {}
+    names = [spec.name for spec in specs]
+    attributions = Attributions.of(fitted.estimator, names, matrix, loop.model.seed, threads=threads)
+    if attributions is not None:
+        found[bundle.ATTRIBUTIONS] = attributions.to_json().encode()
+    if loop.model.task == "regression":
+        losses = Losses.fit(
+            matrix,
+            fitted.predict(matrix),
+            target(loop, held, classes),
+            categories=[at for at, spec in enumerate(specs) if spec.kind == "category"],
+            groups=None if loop.data.entity is None else held[loop.data.entity],
+            seed=loop.model.seed,
+            threads=threads,
+        )
+        if losses is not None:
+            found[bundle.LOSSES] = losses.to_json().encode()
+    return found
 
 
 def _profile(

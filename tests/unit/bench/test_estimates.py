@@ -24,6 +24,8 @@ def test_estimates_are_nearer_to_the_labels_than_the_held_out_rows_where_scores_
     rows = {(row["scenario"], row["metric"]): row for row in json.loads(result.read_text())["table"]}
     moved = rows["moved", "f1"]
     assert moved["loopwright"] < moved["unchanged"] / 2
+    harder = rows["harder", "rmse"]
+    assert harder["losses"] < harder["loopwright"] / 2
     # What no estimator without labels can see, this one does not see either.
     assert rows["concept", "roc_auc"]["loopwright"] > 0.1
     text = page.read_text()

@@ -6,7 +6,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from loopwright.models import bundle
+from loopwright.models.attributions import Attributions
 from loopwright.models.columns import from_frame
+from loopwright.models.losses import Losses
 from loopwright.models.model import Model
 from loopwright.statistics.labelled import tally
 from loopwright.statistics.profile import Profile
@@ -38,3 +40,21 @@ def test_sums_that_are_no_numbers_are_no_profile(wrong):
     text = plain.to_json()[:-1] + f', "labelled": {wrong}}}'
     with pytest.raises(ValueError, match=r"labelled|not a profile|could not convert"):
         Profile.from_json(text)
+
+
+def test_what_predictions_rest_on_and_how_wrong_they_are_is_kept_with_the_model(small, small_rows, tmp_path):
+    rows = pd.concat([small_rows] * 2, ignore_index=True)
+    rows = rows.assign(age=rows["age"].astype(int), spend=pd.to_numeric(rows["spend"]))
+    for name, part in (("training", rows.iloc[:1000]), ("holdout", rows.iloc[1000:])):
+        part.assign(left=part["age"] * 1.5).to_parquet(tmp_path / f"r-{name}.parquet")
+        part.to_parquet(tmp_path / f"c-{name}.parquet")
+    regression = small.model_copy(update={"model": small.model.model_copy(update={"task": "regression"})})
+    for loop, short in ((small, "c"), (regression, "r")):
+        train(loop, "", tmp_path / f"{short}-training.parquet", tmp_path / f"{short}-holdout.parquet", tmp_path / short)
+        read = bundle.read(tmp_path / short)
+        kept = Attributions.read(read)
+        assert kept.features == ("age", "spend", "plan")
+        assert kept.rows == 600
+        assert kept.mean[0] == kept.mean.max() > 0
+    assert bundle.LOSSES not in bundle.read(tmp_path / "c").contents
+    assert set(Losses.read(bundle.read(tmp_path / "r")).models) == {"mae", "rmse"}
