@@ -53,6 +53,7 @@ UPPER_HALF = (
     'sum by (version) (increase(loopwright_prediction_bucket_total{loop="$loop",bucket=~"1[0-9]"}[$window]))'
     f" / {PREDICTED}"
 )
+BUSINESS = 'loopwright:business:value{loop="$loop"}'
 ON_POD = '* on (instance) group_left (version) max by (instance, version) (loopwright_model_info{loop="$loop"})'
 
 
@@ -110,6 +111,13 @@ def overview() -> Dashboard:
                 "Loss of labelled predictions",
                 "Brier score, or squared error in units of the label's variance, over the window.",
                 [Query(LOSS, "version {{version}}")],
+            )
+        )
+        .with_panel(
+            parts.lines(
+                "Business metrics",
+                "What the model is there for, as `monitor.business` of the loop declares it; empty where it does not.",
+                [Query(BUSINESS, "{{business}} {{version}}")],
             )
         )
     )

@@ -12,8 +12,9 @@ LoopwrightError                      1
 ├── RegistryError                    8   the registry has no such model or version
 │   └── BundleError                  8   a stored model is not what was registered
 ├── ServingError                     9   a model cannot be served (a port in use, not ready)
-└── RolloutError                    10   a rollout cannot start or go on
-    └── RolledBack                  11   the challenger was judged worse and taken back
+├── RolloutError                    10   a rollout cannot start or go on
+│   └── RolledBack                  11   the challenger was judged worse and taken back
+└── LimitError                      12   what was measured is beyond what the loop declares
 
 The number is the exit code of the `loopwright` command. A message has three parts: what was found, what was
 expected, what to do next; the constructor composes them so that none is forgotten.
@@ -105,3 +106,9 @@ class RolledBack(RolloutError):
     """The challenger was judged worse than the champion and was taken back."""
 
     exit_code = 11
+
+
+class LimitError(LoopwrightError):
+    """What a job measured of live traffic is beyond what the loop declares: skew, or drift of attributions."""
+
+    exit_code = 12

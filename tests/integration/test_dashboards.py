@@ -20,8 +20,10 @@ import pytest
 
 from loopwright import declaration
 from loopwright.data import splits
+from loopwright.durations import Clock
 from loopwright.local import ports
 from loopwright.models import bundle
+from loopwright.observability import files, limits
 from loopwright.steps.train import train
 
 pytestmark = [
@@ -59,7 +61,8 @@ def prometheus(
 ) -> Iterator[Callable[[str], list[dict[str, Any]]]]:
     """Asks a query, once the traffic and its labels have been scraped."""
     folder = tmp_path_factory.mktemp("dashboards")
-    loop = declaration.parse(small_declaration + "monitor: {window: 1h, min_events: 50}\n")
+    business = "{rows: {query: 'sum by (version) (increase(loopwright_predicted_rows_total[$over]))', over: 1h}}"
+    loop = declaration.parse(f"{small_declaration}monitor: {{window: 1h, min_events: 50, business: {business}}}\n")
     rows = small_rows.assign(
         age=small_rows["age"].astype(int),
         spend=pd.to_numeric(small_rows["spend"]),
@@ -81,8 +84,10 @@ def prometheus(
             options += ["--monitor", f"http://127.0.0.1:{monitor}"]
             processes.start(f"predictor-{version}", *python, "loopwright.serving", *options)
         targets = [f"127.0.0.1:{port}" for port in (monitor, first, second)]
+        (folder / "limits.yml").write_text(files.text({"groups": [limits.group(loop, Clock(360.0), {})]}))
         (folder / "prometheus.yml").write_text(
-            "global: {scrape_interval: 500ms, scrape_timeout: 500ms}\n"
+            "global: {scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}\n"
+            "rule_files: [limits.yml]\n"
             f"scrape_configs: [{{job_name: pods, static_configs: [{{targets: {json.dumps(targets)}}}]}}]\n"
         )
         options = ["--config.file=prometheus.yml", "--storage.tsdb.path=data"]

@@ -89,6 +89,10 @@ DEFAULTS = {
             "metric": None, "max_drop": 0.05, "over": "7d", "min_labels": 200, "false_alarms": "1 per 90d",
             "reference": None, "slices": [],
         },
+        "business": {},
+        "freshness": {"events": None, "labels": None},
+        "attributions": {"min_change": 0.05, "false_alarms": "1 per 90d"},
+        "skew": {"source": None, "max_age": None, "tolerance": 1e-6, "max_share": 0.01, "max_share_of": {}},
     },
     "retrain": {
         "on": ["drift"],

@@ -1,7 +1,7 @@
-"""What a run that a person or cron started leaves in the Pushgateway, where one is named: how it ended, and when."""
+"""What a job that a person or cron started leaves in the Pushgateway, where one is named: how a run ended, and when."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -19,6 +19,11 @@ STATES = ("succeeded", "rejected", "failed", "cancelled")
 
 def ended(context: Context, status: "RunStatus", state: str, metrics: Mapping[str, float | None]) -> None:
     """Push how a run of this loop ended; one that cannot be pushed is said, and is no failed run."""
+    left(context, JOB, gauges(status, state, metrics, time.time()))
+
+
+def left(context: Context, job: str, content: "Sequence[Gauge]") -> None:
+    """Push what a job of this loop found, where a Pushgateway is named; one that takes nothing fails no job."""
     import httpx
 
     from loopwright.pushgateway import push
@@ -28,7 +33,7 @@ def ended(context: Context, status: "RunStatus", state: str, metrics: Mapping[st
         return
     try:
         with httpx.Client(trust_env=False) as client:
-            push(client, url, JOB, {"loop": context.loop.name}, gauges(status, state, metrics, time.time()))
+            push(client, url, job, {"loop": context.loop.name}, content)
     except StateError as error:
         click.echo(f"warning: {error}", err=True)
 

@@ -78,6 +78,8 @@ class Loop(Declared):
             raise ValueError(f"monitor.performance: {watched.metric} is no metric of {self.model.task}")
         if unknown := [name for name in watched.slices if name not in self.inputs]:
             raise ValueError(f"monitor.performance.slices: {', '.join(unknown)} is no input of the contract")
+        if unknown := [name for name in self.monitor.skew.max_share_of if name not in self.inputs]:
+            raise ValueError(f"monitor.skew.max_share_of: {', '.join(unknown)} is no input of the contract")
         return self
 
     def _archivable(self) -> None:

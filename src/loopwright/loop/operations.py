@@ -8,9 +8,12 @@ from pydantic import AfterValidator, Field, model_validator
 from loopwright.durations import Budget, Duration, FalseAlarmBudget
 from loopwright.loop import hours
 from loopwright.loop.archive import Archive
+from loopwright.loop.attributions import Attributions
+from loopwright.loop.business import Business, Freshness, Name
 from loopwright.loop.fields import Declared, Share
 from loopwright.loop.performance import Performance
 from loopwright.loop.push import RemoteWrite
+from loopwright.loop.skew import Skew
 
 
 class Monitor(Declared):
@@ -32,6 +35,12 @@ class Monitor(Declared):
         None, description="Push metrics where they cannot be scraped; default not."
     )
     performance: Performance = Field(Performance(), description="What labels say of the model once they come.")
+    business: dict[Name, Business] = Field(
+        {}, max_length=20, description="Metrics that the model is there for, by a name of yours."
+    )
+    freshness: Freshness = Field(Freshness(), description="For how long nothing may come.")
+    attributions: Attributions = Field(Attributions(), description="When predictions rest on other features.")
+    skew: Skew = Field(Skew(), description="How far serving may be from what the offline store holds.")
 
 
 class Suspect(Declared):

@@ -50,7 +50,7 @@ class VersionLabels:
         bins = len(self.tally.scored(np.zeros(0)))
         self.totals = Sums(np.zeros((rows, self.tally.size)), np.zeros((rows, bins)))
         self._ring: deque[Sums] = deque([self._copy()], maxlen=looks)
-        self.delay, self.delayed = 0.0, 0
+        self.delay, self.delayed, self.newest = 0.0, 0, 0.0
 
     @property
     def reference(self) -> Floats | None:
@@ -76,6 +76,7 @@ class VersionLabels:
             self.totals.labels[row] += self.tally.of(pairs.truth[which], pairs.predictions[which])
         self.delay += float(pairs.delays.sum())
         self.delayed += len(pairs.delays)
+        self.newest = max(self.newest, pairs.at)
 
     def mark(self) -> None:
         """End a look: what comes from here on belongs to the next one."""

@@ -72,6 +72,9 @@ class Pairs:
     delays: NDArray[np.float64]
     """Real seconds from each prediction to its label."""
 
+    at: float
+    """The real moment at which they were joined."""
+
 
 class Labels:
     """The join. A prediction that a version sent twice with the same id is the newer one."""
@@ -177,7 +180,7 @@ class Labels:
         for version, slots in by_version.items():
             truth = np.array([found[slot].truth for slot in slots])
             delays = np.maximum(at - (self._origin or 0.0) - self._at[slots].astype(np.float64), 0.0)
-            self._taken(Pairs(version, truth, self._predictions[slots], self._codes[slots], delays))
+            self._taken(Pairs(version, truth, self._predictions[slots], self._codes[slots], delays, at))
 
     def _keep(self, identifier: str, label: Any) -> None:
         if len(self._early) >= EARLY:

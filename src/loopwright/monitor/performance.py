@@ -172,6 +172,8 @@ def _counters(who: tuple[str, str], known: VersionLabels) -> Iterator[metrics.Sa
     total = known.totals.labels[0]
     yield metrics.LABEL_DELAY_COUNT, who, known.delayed
     yield metrics.LABEL_DELAY_SUM, who, known.delay
+    if known.delayed:
+        yield metrics.LABEL_NEWEST, who, known.newest
     if isinstance(known.tally, Scores):
         edges = [f"{edge:.6g}" for edge in [*known.tally.cuts.tolist(), 1.0]]
         for number in range(2 * known.tally.bins):

@@ -12,7 +12,7 @@ from loopwright.durations import Clock, format_duration
 from loopwright.loop import Loop
 from loopwright.monitor.alerts import ALERT_NAME, SEVERITY
 from loopwright.monitor.drift import Rule
-from loopwright.observability import promql
+from loopwright.observability import limits, promql
 from loopwright.serving.resources import names
 
 PREDICTION = "prediction"
@@ -76,6 +76,7 @@ def groups(
                 *_service(loop, rule, prediction, links or {}),
             ],
         },
+        limits.group(loop, clock, links or {}),
     ]
 
 
@@ -93,7 +94,7 @@ def _drift(loop: Loop, clock: Clock, rule: Rule, prediction: str, links: Mapping
     span = format_duration(timedelta(seconds=rule.window * clock.speed))
     # As many looks in a row begin an alarm as end it; the first of them is at time zero.
     hold = _duration((rule.persistence - 1) * rule.look)
-    limits: dict[str, float] = loop.retrain.suspect.model_dump()
+    odd: dict[str, float] = loop.retrain.suspect.model_dump()
     held = {"for": hold, "keep_firing_for": hold} if rule.persistence > 1 else {}
     return {
         "alert": ALERT_NAME,
@@ -111,10 +112,10 @@ def _drift(loop: Loop, clock: Clock, rule: Rule, prediction: str, links: Mapping
             "distance": '{{ printf "%.6f" $value }}',
             "score": SCORE,
             "window": span,
-            **{what: ODD.replace("WHAT", what) for what in limits},
+            **{what: ODD.replace("WHAT", what) for what in odd},
             "advice": "".join(
                 SUSPECTED.replace("WHAT", what).replace("LIMIT", repr(limit)).replace("WORDS", WORDS[what])
-                for what, limit in limits.items()
+                for what, limit in odd.items()
             ),
             **_report(loop),
             **links,

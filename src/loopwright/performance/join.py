@@ -68,12 +68,12 @@ def by_entity(
     """
     import pandas as pd
 
-    asked = predictions.assign(_at=_moments(predictions[at], at), _entity=predictions[entity].astype(str))
+    asked = predictions.assign(_at=moments(predictions[at], at), _entity=predictions[entity].astype(str))
     keys = [name for name in (VERSION, "_entity", "_at") if name in asked]
     asked = asked.drop_duplicates(keys, keep="last").sort_values("_at", kind="stable")
     given = labels[[entity, seen, label]].dropna()
     given = pd.DataFrame(
-        {"_entity": given[entity].astype(str), "_seen": _moments(given[seen], seen), LABEL: given[label]}
+        {"_entity": given[entity].astype(str), "_seen": moments(given[seen], seen), LABEL: given[label]}
     )
     before = given.groupby(["_entity", "_seen"], sort=False)[LABEL].shift()
     contradicting = int((before.notna() & (before.astype(str) != given[LABEL].astype(str))).sum())
@@ -94,7 +94,8 @@ def by_entity(
     return Joined(rows, len(given), unknown, len(given) - len(newest), contradicting, len(asked) - len(rows))
 
 
-def _moments(values: "pd.Series", name: str) -> "pd.Series":
+def moments(values: "pd.Series", name: str) -> "pd.Series":
+    """A column as moments in UTC, to the microsecond. Raises DataError naming the column."""
     import pandas as pd
 
     try:

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def read(source: str, root: Path, columns: Sequence[str], query: str = "") -> "pd.DataFrame":
+def read(source: str, root: Path, columns: Sequence[str], query: str = "", *, others: bool = False) -> "pd.DataFrame":
     """The rows of a file, folder or glob, or of `query` on a database that SQLAlchemy has a driver for.
+
+    They have `columns`, and with `others` whatever else there is.
 
     Raises DataError when the source cannot be read, or does not have the columns. The error of a database is told
     without its URL, which may hold a password.
@@ -20,16 +22,18 @@ def read(source: str, root: Path, columns: Sequence[str], query: str = "") -> "p
     if "://" not in source:
         if query:
             raise DataError(f"a query goes with the URL of a database; {source} is none", expected="postgresql://...")
-        return sources.read(source, root, columns)
-    frame = _query(source, query)
-    missing = [name for name in columns if name not in frame.columns]
-    if missing:
+        return _checked(sources.read(source, root, None if others else columns), columns, "the source", others)
+    return _checked(_query(source, query), columns, "the query", others)
+
+
+def _checked(frame: "pd.DataFrame", columns: Sequence[str], what: str, others: bool) -> "pd.DataFrame":
+    if missing := [name for name in columns if name not in frame.columns]:
         raise DataError(
-            f"the query gives no column {', '.join(missing)}",
+            f"{what} gives no column {', '.join(missing)}",
             expected=f"columns {', '.join(columns)}",
-            do="name them in the query with AS",
+            do="name them in the query with AS" if what == "the query" else "name them so",
         )
-    return frame[list(columns)]
+    return frame if others else frame[list(columns)]
 
 
 def _query(url: str, query: str) -> "pd.DataFrame":

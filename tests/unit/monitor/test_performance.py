@@ -84,6 +84,8 @@ def test_a_model_that_stays_as_good_raises_no_alarm(live):
     low, high = now["metrics"]["roc_auc"]["low"], now["metrics"]["roc_auc"]["high"]
     assert low < 0.756 < high  # the area of a million such rows
     assert now["delay_seconds"] == pytest.approx(2 * HOUR)
+    newest = [value for metric, _, value in live.monitor.performance.samples() if metric is exposition.LABEL_NEWEST]
+    assert newest == [live.at]
 
 
 def test_a_model_that_got_worse_raises_one_alarm_that_the_trigger_reads_and_it_ends(live, loop):
