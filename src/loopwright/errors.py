@@ -13,6 +13,7 @@ LoopwrightError                      1
 │   └── BundleError                  8   a stored model is not what was registered
 ├── ServingError                     9   a model cannot be served (a port in use, not ready)
 ├── RolloutError                    10   a rollout cannot start or go on
+│   ├── GatewayLost                 10   the data plane or the cluster's API cannot be reached
 │   └── RolledBack                  11   the challenger was judged worse and taken back
 └── LimitError                      12   what was measured is beyond what the loop declares
 
@@ -100,6 +101,10 @@ class RolloutError(LoopwrightError):
     """A rollout cannot start or go on."""
 
     exit_code = 10
+
+
+class GatewayLost(RolloutError):
+    """The data plane is not there to be asked or told; the rollout's state is kept, and it can be resumed."""
 
 
 class RolledBack(RolloutError):

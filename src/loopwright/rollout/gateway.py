@@ -6,13 +6,11 @@ One protocol, so that the controller and the analysis are the same for Envoy on 
 from collections.abc import Sequence
 from typing import Protocol
 
-from loopwright.errors import RolloutError
+from loopwright.errors import GatewayLost, RolloutError
 from loopwright.loop.rollout import AB
 from loopwright.rollout.counts import Arm
 
-
-class GatewayLost(RolloutError):
-    """The data plane is not there to be asked or told; the rollout's state is kept, and it can be resumed."""
+__all__ = ["Gateway", "GatewayLost", "NotReady"]
 
 
 class NotReady(RolloutError):

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 
+from loopwright.cluster.argo import OF_WORKFLOW, TEMPLATE, WORKFLOW
 from loopwright.errors import RolledBack, RolloutError
 from loopwright.loop import Loop
 from loopwright.rollout import workflow
-from loopwright.rollout.kserve.cluster import POD, Cluster, Conflict, Kind, Object
+from loopwright.rollout.kserve.cluster import POD, Cluster, Conflict, Object
 from loopwright.settings import Settings
 
-WORKFLOW = Kind(workflow.API, "workflows", "Workflow")
-TEMPLATE = Kind(workflow.API, "workflowtemplates", "WorkflowTemplate")
+__all__ = ["TEMPLATE", "WORKFLOW", "approve", "follow", "submit"]
 
 ENDED = ("Succeeded", "Failed", "Error")
 POLL = 1.0
@@ -123,7 +123,7 @@ def _waits(found: Object) -> str:
 
 
 def _pods(cluster: Cluster, name: str) -> list[Object]:
-    return cluster.list(POD, f"workflows.argoproj.io/workflow={name}")
+    return cluster.list(POD, f"{OF_WORKFLOW}={name}")
 
 
 def _pass_on(cluster: Cluster, pod: Object, said: dict[str, int], progress: Callable[[str], None]) -> None:

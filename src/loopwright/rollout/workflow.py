@@ -8,22 +8,21 @@ rollout's state is kept beside the InferenceService, so that a pod that is lost 
 A Workflow's name is the key of its submission: (loop, version, attempt), so that submitting twice makes one.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, cast
 
+from loopwright.cluster.api import Object
+from loopwright.cluster.argo import API, CONFINED, EXECUTOR, LOOP_LABEL, POD_SECURITY, checked, secret
 from loopwright.loop import Loop
 from loopwright.rollout.evidence import plan
 from loopwright.settings import Settings
 
-Object = dict[str, Any]
+__all__ = ["LOOP_LABEL", "NAME", "SUSPENDED", "VERSION_LABEL", "Place", "deadline", "name", "template", "workflow"]
 
-API = "argoproj.io/v1alpha1"
 NAME = "loopwright-rollout"
 """The WorkflowTemplate, its service account and the Role of that."""
-LOOP_LABEL, VERSION_LABEL = "loopwright.dev/loop", "loopwright.dev/version"
+VERSION_LABEL = "loopwright.dev/version"
 SUSPENDED = "approval"
 """The template that waits for a person."""
 APPROVAL_DAYS = 14
@@ -34,16 +33,6 @@ RETRIES = 6
 AGAIN = "lastRetry.status == 'Error' || lastRetry.exitCode in ['-1', '10', '137', '143']"
 """A pod is tried again when it was lost or killed, and on exit code 10, that the rollout cannot go on at present: the
 data plane is away, or the process before it still holds the lock. Not on 11: the version was judged and taken back."""
-
-_CONFINED = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-EXECUTOR = json.dumps(
-    {
-        "initContainers": [{"name": "init", "securityContext": _CONFINED}],
-        "containers": [{"name": "wait", "securityContext": _CONFINED}],
-    },
-    separators=(",", ":"),
-)
-"""Argo adds two containers to each pod. Without this a namespace that enforces `restricted` refuses them (3.7.12)."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +62,7 @@ def template(place: Place) -> Object:
         "metadata": {"name": NAME, **labels},
         "spec": _spec(place),
     }
-    return _checked("workflow_template", content)
+    return checked("workflow_template", content)
 
 
 def workflow(loop: Loop, version: int, attempt: int, settings: Settings) -> Object:
@@ -91,7 +80,7 @@ def workflow(loop: Loop, version: int, attempt: int, settings: Settings) -> Obje
             "workflowTemplateRef": {"name": NAME},
         },
     }
-    return _checked("workflow", content)
+    return checked("workflow", content)
 
 
 def name(loop: str, version: int, attempt: int) -> str:
@@ -126,14 +115,7 @@ def _spec(place: Place) -> Object:
         "activeDeadlineSeconds": APPROVAL_DAYS * day,
         "ttlStrategy": {"secondsAfterCompletion": KEPT_DAYS * day},
         **({"podMetadata": {"labels": dict(place.labels)}} if place.labels else {}),
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 65532,
-            "runAsGroup": 65532,
-            "fsGroup": 65532,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": POD_SECURITY,
         "podSpecPatch": EXECUTOR,
         "volumes": [
             {"name": "loop", "configMap": {"name": place.config}},
@@ -232,36 +214,14 @@ def _pod(place: Place, name: str, arguments: list[str]) -> Object:
             "env": [
                 {"name": "LOOPWRIGHT_STATE", "value": "/state"},
                 {"name": "LOOPWRIGHT_NAMESPACE", "value": "{{workflow.namespace}}"},
-                _secret(place, "TOKEN", "token"),
-                _secret(place, "LEDGER_URL", "ledger-url", optional=True),
-                _secret(place, "REGISTRY_URI", "registry-uri", optional=True),
-                _secret(place, "PROMETHEUS_URL", "prometheus-url", optional=True),
+                secret(place.secret, "TOKEN", "token"),
+                secret(place.secret, "LEDGER_URL", "ledger-url", optional=True),
+                secret(place.secret, "REGISTRY_URI", "registry-uri", optional=True),
+                secret(place.secret, "PROMETHEUS_URL", "prometheus-url", optional=True),
                 *([{"name": "LOOPWRIGHT_MODELS", "value": "/models"}] if place.models else []),
             ],
             "resources": {"requests": {"cpu": "100m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
-            "securityContext": {
-                "allowPrivilegeEscalation": False,
-                "readOnlyRootFilesystem": True,
-                "capabilities": {"drop": ["ALL"]},
-            },
+            "securityContext": CONFINED | {"readOnlyRootFilesystem": True},
             "volumeMounts": mounts,
         },
     }
-
-
-def _secret(place: Place, name: str, key: str, *, optional: bool = False) -> Object:
-    reference = {"name": place.secret, "key": key} | ({"optional": True} if optional else {})
-    return {"name": f"LOOPWRIGHT_{name}", "valueFrom": {"secretKeyRef": reference}}
-
-
-def _checked(kind: str, content: Object) -> Object:
-    """The content as Argo's own models take it: they refuse a value of another type."""
-    from importlib import import_module
-
-    from argo_workflows.api_client import ApiClient
-    from argo_workflows.configuration import Configuration
-
-    module = import_module(f"argo_workflows.model.io_argoproj_workflow_v1alpha1_{kind}")
-    model = getattr(module, f"IoArgoprojWorkflowV1alpha1{kind.title().replace('_', '')}")
-    made = model._new_from_openapi_data(**content, _spec_property_naming=True, _configuration=Configuration())
-    return cast(Object, ApiClient.sanitize_for_serialization(made))

@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from loopwright.cluster import argo
 from loopwright.durations import Clock
 from loopwright.loop import Loop
 from loopwright.rollout import workflow
@@ -77,4 +78,4 @@ def test_a_value_of_another_type_is_refused_by_argo_s_own_models():
     content = workflow.template(workflow.Place("image"))
     content["spec"]["templates"][0]["steps"] = "take-live"
     with pytest.raises(ApiTypeError):
-        workflow._checked("workflow_template", content)
+        argo.checked("workflow_template", content)

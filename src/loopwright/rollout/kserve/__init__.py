@@ -5,9 +5,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
-from loopwright.errors import RolloutError
+from loopwright.cluster import connect
 from loopwright.loop import Loop
 from loopwright.settings import Settings
+
+__all__ = ["connect", "open_target"]
 
 if TYPE_CHECKING:
     import httpx
@@ -15,9 +17,6 @@ if TYPE_CHECKING:
     from loopwright.rollout.counts import Arm
     from loopwright.rollout.kserve.cluster import Cluster
     from loopwright.rollout.target import Target
-
-_POD_NAMESPACE = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
-
 
 HISTORY = 3600.0
 """Seconds of the champion's past that are counted, too: at 100 % a challenger is held to what it did before."""
@@ -89,34 +88,3 @@ def _arms(
         return origin
 
     return arms
-
-
-def connect(namespace: str = "") -> "Cluster":
-    """The cluster of the kubeconfig, or of the pod that this runs in; its namespace unless one is named.
-
-    Raises RolloutError where there is neither.
-    """
-    from pathlib import Path
-
-    from kubernetes import client, config
-
-    from loopwright.rollout.kserve.cluster import Cluster
-
-    settings = client.Configuration()
-    try:
-        config.load_incluster_config(client_configuration=settings)
-        own = Path(_POD_NAMESPACE).read_text(encoding="utf-8").strip()
-    except config.ConfigException:
-        try:
-            config.load_kube_config(client_configuration=settings)
-            _, active = config.list_kube_config_contexts()
-            own = active["context"].get("namespace", "default")
-        except (config.ConfigException, OSError) as error:
-            raise RolloutError(
-                f"there is no cluster to talk to: {error}",
-                expected="a kubeconfig (KUBECONFIG, or ~/.kube/config), or a pod's service account",
-                do="see that `kubectl get namespaces` answers",
-            ) from error
-    # A request that fails is not tried again and again: the caller waits and says so.
-    settings.retries = 2
-    return Cluster(client.ApiClient(settings), namespace or own)

@@ -3,14 +3,14 @@
 import time
 from collections.abc import Callable
 
+from loopwright.cluster.api import MANAGER
 from loopwright.errors import RolloutError, ServingError
 from loopwright.loop import Loop
 from loopwright.rollout.kserve import checks, pods
-from loopwright.rollout.kserve.cluster import SERVICE, Cluster, Conflict, Object
+from loopwright.rollout.kserve.cluster import SERVICE, Cluster, Conflict, Object, apply
 from loopwright.rollout.kserve.gateway import KServeGateway
 from loopwright.rollout.kserve.spec import Spec
 from loopwright.serving.resources import service
-from loopwright.serving.resources.names import MANAGER
 
 POLL = 1.0
 SETTLE = 3.0
@@ -71,11 +71,11 @@ def _not_instead(spec: Spec, version: int, loop: Loop) -> None:
 
 def _apply(cluster: Cluster, manifest: Object, *, force: bool) -> None:
     try:
-        cluster.apply(manifest, force=force)
+        apply(cluster, manifest, force=force)
     except Conflict as error:
         # What a rollout of Loopwright's wrote counts as another manager's, as it was a patch and no apply.
         if _managers(str(error)) == {MANAGER}:
-            cluster.apply(manifest, force=True)
+            apply(cluster, manifest, force=True)
             return
         raise RolloutError(
             str(error),

@@ -20,7 +20,7 @@ from loopwright.loop.rollout import AB
 from loopwright.rollout.counts import Arm
 from loopwright.rollout.gateway import GatewayLost, NotReady
 from loopwright.rollout.kserve import pods
-from loopwright.rollout.kserve.cluster import SERVICE, Cluster, Conflict, Object
+from loopwright.rollout.kserve.cluster import SERVICE, Cluster, Conflict, Object, apply
 from loopwright.rollout.kserve.notes import Notes
 from loopwright.rollout.kserve.routes import Routes
 from loopwright.rollout.kserve.spec import Spec
@@ -68,7 +68,7 @@ class KServeGateway:
         found = self._cluster.get(SERVICE, self._loop.name)
         if found is None:
             for manifest in service.manifests(self._loop, version, digest or None).values():
-                self._cluster.apply(manifest)
+                apply(self._cluster, manifest)
             return
         spec = Spec(self._loop, found)
         if version in (spec.champion, spec.challenger) and self.kept() != version:

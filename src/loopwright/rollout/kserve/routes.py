@@ -3,7 +3,7 @@
 from loopwright.loop import Loop
 from loopwright.loop.rollout import AB
 from loopwright.rollout.gateway import GatewayLost
-from loopwright.rollout.kserve.cluster import ROUTE, SERVICE, Cluster, Object
+from loopwright.rollout.kserve.cluster import ROUTE, SERVICE, Cluster, Object, apply
 from loopwright.serving.resources import names, routes
 
 
@@ -81,7 +81,7 @@ class Routes:
         service = self._cluster.get(SERVICE, self._loop.name)
         if service is not None:
             route["metadata"]["ownerReferences"] = [owner(service)]
-        self._cluster.apply(route, force=True)
+        apply(self._cluster, route, force=True)
 
     def _kserve(self) -> Object:
         """KServe's own route, which has the host names and the gateway. Raises GatewayLost where there is none."""

@@ -6,8 +6,6 @@ from typing import Any
 from loopwright.loop import Loop
 
 GROUP = "serving.kserve.io"
-MANAGER = "loopwright"
-"""The field manager of server-side apply."""
 HTTP_PORT, GRPC_PORT, MONITOR_PORT = 8080, 8081, 9090
 SERVICE_PORT = 80
 """The HTTP port of the Service that KServe makes of a predictor; further ports keep their container's number."""
