@@ -8,16 +8,19 @@ component `prometheus-rules` have the example's rules for Prometheus.
 
 import re
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from loopwright import __version__, declaration
 from loopwright.durations import Clock
+from loopwright.engines import argo_objects
 from loopwright.observability import files as prometheus
 from loopwright.rollout import workflow
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE, CHART, BASE = ROOT / "examples" / "churn", ROOT / "helm" / "loopwright", ROOT / "manifests" / "base"
+TRAINING_IMAGE = f"loopwright/component-python:{__version__}"
 BEGIN, END = "<!-- values: generated from values.yaml by `make generate` -->", "<!-- end of values -->"
 
 _KEY = re.compile(r"^( *)([A-Za-z]+): ?(.*)$")
@@ -37,6 +40,12 @@ def files() -> dict[Path, str]:
         ROOT / "serving" / "loop.yaml": monitor_config(),
         BASE.parent / "components" / "rollouts" / "workflowtemplate.yaml": rollouts(),
         BASE.parent / "components" / "prometheus-rules" / "prometheusrule.yaml": rules[prometheus.RULE_OBJECT],
+        BASE.parent / "components" / "training-argo" / "workflowtemplate.yaml": training(
+            argo_objects.Place(
+                TRAINING_IMAGE, claim="loopwright-state", data="loopwright-data", labels=labels("training")
+            )
+        ),
+        CHART / "files" / "training.yaml": training(argo_objects.Place(TRAINING_IMAGE)),
         CHART / "files" / "rules.yml": rules[prometheus.RULES],
         CHART / "README.md": table,
     }
@@ -59,16 +68,30 @@ def monitor_config() -> str:
 def rollouts() -> str:
     """The WorkflowTemplate of rollouts, as the chart makes it for a release named `loopwright`."""
     about = "# What src/loopwright/rollout/workflow.py makes; `make generate` writes this file.\n"
-    labels = {
+    place = workflow.Place(f"loopwright/trigger:{__version__}", labels=labels("rollout"))
+    return about + _dumped(workflow.template(place))
+
+
+def training(place: argo_objects.Place) -> str:
+    """The WorkflowTemplate of runs on Argo; the chart puts its values into it."""
+    about = "# What src/loopwright/engines/argo_objects.py makes; `make generate` writes this file.\n"
+    return about + _dumped(argo_objects.template(place))
+
+
+def labels(component: str) -> dict[str, str]:
+    """The labels that chart and kustomizations put on the objects of a component."""
+    return {
         "app.kubernetes.io/name": "loopwright",
         "app.kubernetes.io/instance": "loopwright",
-        "app.kubernetes.io/component": "rollout",
+        "app.kubernetes.io/component": component,
         "app.kubernetes.io/version": __version__,
         "app.kubernetes.io/part-of": "loopwright",
     }
-    content = workflow.template(workflow.Place(f"loopwright/trigger:{__version__}", labels=labels))
+
+
+def _dumped(content: dict[str, Any]) -> str:
     ordered = {key: content[key] for key in ("apiVersion", "kind", "metadata", "spec")}
-    return about + yaml.safe_dump(ordered, sort_keys=False, width=120)
+    return yaml.safe_dump(ordered, sort_keys=False, width=120)
 
 
 def values(text: str) -> list[tuple[str, str, str]]:

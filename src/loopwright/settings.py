@@ -16,6 +16,7 @@ from loopwright.errors import StateError
 
 PREFIX = "LOOPWRIGHT_"
 GATEWAYS = ("local", "kserve")
+ENGINES = ("local", "argo")
 
 # What may hold a password in a URI: what stands before the host, and parameters named for it. SQLAlchemy takes a
 # password with / ? and # in it. A path may hold an @ too, but the URI of a file has no host: `sqlite:////home/me@work/x`.
@@ -65,6 +66,12 @@ class Settings:
     pushgateway_url: str = ""
     """A Prometheus Pushgateway, for how `loopwright run` ended; by default none. `LOOPWRIGHT_PUSHGATEWAY_URL`."""
 
+    engine: str = "local"
+    """Where pipelines run: `local` (this machine) or `argo` (Argo Workflows). `LOOPWRIGHT_ENGINE`."""
+
+    training_template: str = "loopwright-training"
+    """The WorkflowTemplate that runs on Argo are submitted by. `LOOPWRIGHT_TRAINING_TEMPLATE`."""
+
     @property
     def snapshots(self) -> Path:
         """Immutable copies of data, each named by its content."""
@@ -101,6 +108,8 @@ class Settings:
             f"{PREFIX}MODELS": str(self.models or ""),
             f"{PREFIX}WORKFLOWS": "true" if self.workflows else "",
             f"{PREFIX}PUSHGATEWAY_URL": self.pushgateway_url,
+            f"{PREFIX}ENGINE": self.engine,
+            f"{PREFIX}TRAINING_TEMPLATE": self.training_template,
         }
 
 
@@ -115,12 +124,14 @@ def read(loop: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         token=environ.get(f"{PREFIX}TOKEN", "").strip(),
         events_password=environ.get(f"{PREFIX}EVENTS_PASSWORD", "").strip(),
         clock=Clock(_number(environ, "SPEED", 1.0), _number(environ, "ORIGIN", time.time())),
-        gateway=_gateway(environ),
+        gateway=_one_of(environ, "GATEWAY", GATEWAYS),
         namespace=environ.get(f"{PREFIX}NAMESPACE", ""),
         prometheus_url=environ.get(f"{PREFIX}PROMETHEUS_URL", "").rstrip("/"),
         models=Path(environ[f"{PREFIX}MODELS"]) if environ.get(f"{PREFIX}MODELS") else None,
         workflows=_flag(environ, "WORKFLOWS"),
         pushgateway_url=environ.get(f"{PREFIX}PUSHGATEWAY_URL", "").rstrip("/"),
+        engine=_one_of(environ, "ENGINE", ENGINES),
+        training_template=environ.get(f"{PREFIX}TRAINING_TEMPLATE") or Settings.training_template,
     )
 
 
@@ -131,11 +142,12 @@ def _flag(environ: Mapping[str, str], name: str) -> bool:
     return text == "true"
 
 
-def _gateway(environ: Mapping[str, str]) -> str:
-    name = environ.get(f"{PREFIX}GATEWAY") or GATEWAYS[0]
-    if name not in GATEWAYS:
-        raise StateError(f"{PREFIX}GATEWAY is {name!r}", expected=" or ".join(GATEWAYS), do="correct or unset it")
-    return name
+def _one_of(environ: Mapping[str, str], name: str, known: tuple[str, ...]) -> str:
+    """A setting that is one of a few words; the first is the default."""
+    text = environ.get(PREFIX + name) or known[0]
+    if text not in known:
+        raise StateError(f"{PREFIX}{name} is {text!r}", expected=" or ".join(known), do="correct or unset it")
+    return text
 
 
 def _number(environ: Mapping[str, str], name: str, default: float) -> float:

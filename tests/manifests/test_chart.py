@@ -114,6 +114,24 @@ def test_another_loop_s_rules_are_given_and_not_the_example_s(helm: Any, tmp_pat
     assert "loopwright render" in answer.stderr
 
 
+def test_runs_on_argo_have_the_claim_or_the_bucket_that_the_values_say(helm: Any) -> None:
+    values = "engine=argo,training.artifacts=s3://bucket/runs,existingSecret=mine,fullnameOverride=prices"
+    objects = helm.template("--set", values, "--set", "training.resources.limits.memory=64Gi")
+    spec = objects["WorkflowTemplate", "prices-training"]["spec"]
+    assert spec["serviceAccountName"] == "prices-training"
+    assert {"name": "artifacts", "value": "s3://bucket/runs"} in spec["arguments"]["parameters"]
+    assert {"name": "state", "emptyDir": {}} in spec["volumes"]
+    containers = {one["name"]: one["container"] for one in spec["templates"] if "container" in one}
+    assert containers["train"]["resources"]["limits"] == {"memory": "64Gi"}
+    assert containers["judge"]["resources"]["limits"] == {"memory": "2Gi"}
+    keys = [one["valueFrom"]["secretKeyRef"]["name"] for one in containers["judge"]["env"] if "valueFrom" in one]
+    assert set(keys) == {"mine"}
+    trigger = objects["Deployment", "prices-trigger"]["spec"]["template"]["spec"]["containers"][0]
+    variables = {one["name"]: one.get("value") for one in trigger["env"]}
+    assert variables["LOOPWRIGHT_ENGINE"] == "argo"
+    assert variables["LOOPWRIGHT_TRAINING_TEMPLATE"] == "prices-training"
+
+
 def test_two_releases_have_nothing_in_common(helm: Any) -> None:
     names = set(helm.template(release="one")) & set(helm.template(release="two"))
     assert not names
@@ -130,6 +148,10 @@ def test_two_releases_have_nothing_in_common(helm: Any) -> None:
         (["--set", "networkPolicy.from="], "/networkPolicy/from"),
         (["--set", "token=short"], "/token"),
         (["--set", "ledgerUrl=ledger.db"], "/ledgerUrl"),
+        (["--set", "engine=airflow"], "/engine"),
+        (["--set", "engine=argo"], "training.artifacts"),
+        (["--set", "engine=argo,training.artifacts=s3://bucket"], "registryUri"),
+        (["--set", "training.artifacts=bucket"], "/training/artifacts"),
         (["--set", "loop.featuresFile=../x.py"], "/loop/featuresFile"),
         (["--set", "loop.git.repository=git@github.com:x/y"], "/loop/git/repository"),
         (["--set", "loop.git.repository=https://x/y,loop.git.path=../y"], "/loop/git/path"),

@@ -68,6 +68,8 @@ JOBS = "persistence.enabled=true,jobs.report.enabled=true,jobs.labels.enabled=tr
         f"{BUILTIN},{JOBS},networkPolicy.enabled=true,rollouts.enabled=true,dashboards.enabled=true",
         f"{GIT},{JOBS}",
         "existingSecret=mine,loop.existingConfigMap=ours,serviceAccount.create=false,priorityClassName=high",
+        "engine=argo,persistence.enabled=true,data.existingClaim=rows",
+        "engine=argo,training.artifacts=s3://bucket/runs,existingSecret=mine,rollouts.enabled=true",
     ],
 )
 def test_it_accepts_the_chart(server: str, namespace: str, helm: Any, values: str) -> None:

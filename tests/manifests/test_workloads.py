@@ -60,6 +60,28 @@ def test_a_rollout_s_pods_are_restricted_read_only_and_bounded(helm: Any, kustom
             assert container["image"] == f"loopwright/trigger:{__version__}"
 
 
+def test_the_pods_of_a_run_are_restricted_read_only_and_bounded_and_ask_the_cluster_for_nothing(helm: Any) -> None:
+    objects = helm.template("--set", "engine=argo,persistence.enabled=true")
+    spec = objects["WorkflowTemplate", "loopwright-training"]["spec"]
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["activeDeadlineSeconds"] > 0
+    assert spec["ttlStrategy"]["secondsAfterCompletion"] > 0
+    pods = [template for template in spec["templates"] if "container" in template]
+    assert [pod["name"] for pod in pods] == ["prepare", "train", "judge", "record-end"]
+    for pod in pods:
+        container = pod["container"]
+        assert container["securityContext"] == {
+            "readOnlyRootFilesystem": True,
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert container["resources"]["limits"]["memory"]
+        assert container["image"] == f"loopwright/component-python:{__version__}"
+        assert pod["retryStrategy"]["limit"] == "3"
+    role = objects["Role", "loopwright-training"]["rules"]
+    assert [rule["resources"] for rule in role] == [["workflowtaskresults"]]
+
+
 def test_a_rollout_may_change_weights_and_nothing_that_it_does_not_need(helm: Any) -> None:
     objects = helm.template("--set", "rollouts.enabled=true")
     role = objects["Role", "loopwright-rollout"]

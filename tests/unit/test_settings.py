@@ -40,6 +40,8 @@ def test_every_setting_is_an_environment_variable(tmp_path):
             "LOOPWRIGHT_MODELS": "/models",
             "LOOPWRIGHT_WORKFLOWS": "true",
             "LOOPWRIGHT_PUSHGATEWAY_URL": "http://pushgateway:9091/",
+            "LOOPWRIGHT_ENGINE": "argo",
+            "LOOPWRIGHT_TRAINING_TEMPLATE": "prices-training",
         },
     )
     assert settings == Settings(
@@ -55,6 +57,8 @@ def test_every_setting_is_an_environment_variable(tmp_path):
         models=Path("/models"),
         workflows=True,
         pushgateway_url="http://pushgateway:9091",
+        engine="argo",
+        training_template="prices-training",
     )
 
 
@@ -66,6 +70,7 @@ def test_a_childs_environment_gives_the_same_settings(tmp_path):
         for name in (
             *("STATE", "LEDGER_URL", "REGISTRY_URI", "TOKEN", "EVENTS_PASSWORD", "SPEED", "ORIGIN"),
             *("GATEWAY", "NAMESPACE", "PROMETHEUS_URL", "MODELS", "WORKFLOWS", "PUSHGATEWAY_URL"),
+            *("ENGINE", "TRAINING_TEMPLATE"),
         )
     }
 
@@ -74,6 +79,12 @@ def test_a_gateway_that_there_is_not_is_refused(tmp_path):
     assert read(tmp_path, {}).gateway == "local"
     with pytest.raises(StateError, match="LOOPWRIGHT_GATEWAY is 'istio'; expected local or kserve"):
         read(tmp_path, {"LOOPWRIGHT_GATEWAY": "istio"})
+
+
+def test_an_engine_that_there_is_not_is_refused(tmp_path):
+    assert read(tmp_path, {}).engine == "local"
+    with pytest.raises(StateError, match="LOOPWRIGHT_ENGINE is 'airflow'; expected local or argo"):
+        read(tmp_path, {"LOOPWRIGHT_ENGINE": "airflow"})
 
 
 def test_a_flag_is_true_or_false(tmp_path):

@@ -40,6 +40,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- include "loopwright.labels" . | replace "component: trigger" "component: rollout" -}}
 {{- end -}}
 
+{{/* Runs as Argo Workflows: the template, its service account and the Role have one name. */}}
+{{- define "loopwright.training" -}}
+{{- printf "%s-training" (include "loopwright.fullname" .) -}}
+{{- end -}}
+
+{{- define "loopwright.trainingLabels" -}}
+{{- include "loopwright.labels" . | replace "component: trigger" "component: training" -}}
+{{- end -}}
+
+{{- define "loopwright.trainingImage" -}}
+{{- printf "%s:%s" .Values.training.image.repository (default .Chart.AppVersion .Values.training.image.tag) -}}
+{{- end -}}
+
 {{- define "loopwright.secret" -}}
 {{- default (include "loopwright.fullname" .) .Values.existingSecret -}}
 {{- end -}}

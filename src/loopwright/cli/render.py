@@ -23,39 +23,56 @@ STDOUT = "-"
 @click.option("--version", type=int, help="The version; by default the champion, else the newest.")
 @click.option("--namespace", default="default", show_default=True, help="The namespace, which is part of host names.")
 @click.option("--strategy-steps", is_flag=True, help="Also a rollout of --version from the champion, step by step.")
+@click.option("--argo", is_flag=True, help="Also the pipeline as Argo Workflows, and its schedule.")
 @click.option("--prometheus", is_flag=True, help="Also rules for Prometheus and routes for Alertmanager.")
 @on_loop
 def render(
-    context: Context, folder: Path, version: int | None, namespace: str, strategy_steps: bool, prometheus: bool
+    context: Context,
+    folder: Path,
+    version: int | None,
+    namespace: str,
+    strategy_steps: bool,
+    argo: bool,
+    prometheus: bool,
 ) -> None:
     """Write the KServe objects of a loop as plain manifests: to read, to commit, and to `kubectl apply`.
 
     With --strategy-steps there is a folder for each strategy, with one file a step, for taking --version live by
     hand. The service itself is then written with the champion. With --prometheus there is a folder `prometheus` with
-    the drift alarm as rules, in files and as objects of Prometheus' operator. `--to -` prints the service as one
+    the drift alarm as rules, in files and as objects of Prometheus' operator. With --argo there is a folder `argo` with
+    the WorkflowTemplate of the pipeline and, where `retrain.schedule` is declared, a CronWorkflow; it needs no version,
+    and where there is none yet it is all that is written. `--to -` prints the service as one
     document after another, for `kubectl apply -f -`.
     """
     from loopwright.errors import StateError
     from loopwright.serving.resources.steps import Change
 
+    if argo and str(folder) != STDOUT and not context.registry.versions(context.loop.name):
+        _say(context, folder, None, write_argo(context, folder))
+        return
     served, challenger = _pair(context, version, strategy_steps)
     change = None
     if strategy_steps:
         digests = (served.digest, challenger.digest)
         change = Change(context.loop, served.number, challenger.number, namespace, digests)
     if str(folder) == STDOUT:
-        if strategy_steps or prometheus or context.json:
+        if strategy_steps or argo or prometheus or context.json:
             raise click.UsageError(
-                "`--to -` prints the service alone: leave --strategy-steps, --prometheus, --json away"
+                "`--to -` prints the service alone: leave --strategy-steps, --argo, --prometheus, --json away"
             )
         click.echo("---\n".join(files(context.loop, served.number, served.digest).values()), nl=False)
         return
     try:
         names = write(context.loop, folder, served.number, served.digest, change)
+        names += write_argo(context, folder) if argo else []
         names += write_prometheus(context, folder, served, namespace) if prometheus else []
     except OSError as error:
         raise StateError(f"{error.filename} cannot be written: {error.strerror}", do="check the folder") from error
-    context.answer({"version": served.number, "files": [str(folder / name) for name in names]})
+    _say(context, folder, served.number, names)
+
+
+def _say(context: Context, folder: Path, version: int | None, names: list[str]) -> None:
+    context.answer({"version": version, "files": [str(folder / name) for name in names]})
     for name in names:
         context.console.print(str(folder / name), markup=False)
 
@@ -78,6 +95,30 @@ def write_prometheus(context: Context, folder: Path, version: "ModelVersion", na
     name = prediction_name(Profile.from_json(found.read_bytes()).features)
     texts = files(context.loop, context.settings.clock, namespace, prediction=name)
     return _write(folder, {f"prometheus/{name}": text for name, text in texts.items()})
+
+
+def write_argo(context: Context, folder: Path) -> list[str]:
+    """Write the pipeline's objects into the folder `argo`; returns the files' names in the folder."""
+    import yaml
+
+    from loopwright import __version__
+    from loopwright.cli import features
+    from loopwright.engines import argo_objects
+
+    name, image = context.settings.training_template, f"loopwright/component-python:{__version__}"
+    place = argo_objects.Place(image, name=name, claim="loopwright-state", data="loopwright-data")
+    made = {
+        "workflowtemplate": argo_objects.template(place),
+        "cronworkflow": argo_objects.cron(context.loop, features.read(context), name),
+    }
+    about = f"# Written by `loopwright render --argo` for {context.loop.name}; docs/argo.md says what it needs.\n"
+    keys = ("apiVersion", "kind", "metadata", "spec")
+    texts = {
+        f"argo/{kind}.yaml": about + yaml.safe_dump({key: one[key] for key in keys}, sort_keys=False, width=120)
+        for kind, one in made.items()
+        if one is not None
+    }
+    return _write(folder, texts)
 
 
 def _write(folder: Path, texts: dict[str, str]) -> list[str]:

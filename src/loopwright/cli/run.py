@@ -6,13 +6,15 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from loopwright.cli import features, push
+from loopwright.cli import engines, features, push
 from loopwright.cli.context import Context, on_loop
 from loopwright.errors import DataError, GateError, LoopwrightError, RunError
+from loopwright.settings import ENGINES
 
 if TYPE_CHECKING:
     from loopwright.engines.protocol import Engine, RunRequest, RunStatus
@@ -22,29 +24,31 @@ Progress = Callable[["RunStatus"], None]
 
 @click.command(epilog="Example: loopwright run churn --reason 'new features'")
 @click.option("--reason", default="asked for on the command line", show_default=True, help="Why; written as the cause.")
+@click.option("--engine", type=click.Choice(ENGINES), help="Where it runs; by default LOOPWRIGHT_ENGINE, else here.")
 @on_loop
-def run(context: Context, reason: str) -> int:
+def run(context: Context, reason: str, engine: str | None) -> int:
     """Run the pipeline once: snapshot, validate, split, train, evaluate, register.
 
     Exit codes: 0 registered, 2 the declaration or the feature code is wrong, 3 the data cannot be used, 4 a gate was
-    not passed, 6 the run failed, 7 the state folder cannot be used.
+    not passed, 6 the run failed, 7 the state folder cannot be used. With --engine argo it runs in pods of the cluster
+    (docs/argo.md), and goes on there should this command be killed; Ctrl-C cancels it.
     """
     from loopwright import settings
-    from loopwright.engines.local import LocalEngine
     from loopwright.engines.protocol import ENDED
 
     settings.prepare(context.settings)
     code = features.read(context)
-    engine = LocalEngine(context.settings)
-    if busy := [status.run for status in engine.runs(context.loop.name) if status.state not in ENDED]:
+    context = replace(context, settings=replace(context.settings, engine=engine or context.settings.engine))
+    runs_on = engines.opened(context.settings)
+    if busy := [status.run for status in runs_on.runs(context.loop.name) if status.state not in ENDED]:
         raise RunError(
             f"the run {busy[-1]} of {context.loop.name} is under way",
             expected="one run of a loop at a time",
             do="wait until it has ended; `loopwright status` says how it is",
         )
-    _close_interrupted(context, engine)
+    _close_interrupted(context, runs_on)
     with _Live(context) as live:
-        status = _start(context, code, reason, live.show)
+        status = _start(context, runs_on, code, reason, live.show)
     if status.state == "cancelled" or status.error is not None:
         push.ended(context, status, outcome(status), {})
         raise click.exceptions.Abort if status.state == "cancelled" else _failure(status)
@@ -75,6 +79,9 @@ def _close_interrupted(context: Context, engine: "Engine") -> None:
     known = {status.run: status for status in engine.runs(name)}
     for run in runs(context.ledger.entries(name)):
         status = known.get(run.name)
+        # Another engine's runs are not this one's to close.
+        if run.entry.facts.get("engine", "local") != context.settings.engine:
+            continue
         if run.ended or (status is not None and status.state not in ENDED):
             continue
         facts = {"run": run.name, "state": "failed", "seconds": 0.0, "version": None, "error": "interrupted"}
@@ -85,15 +92,15 @@ def _close_interrupted(context: Context, engine: "Engine") -> None:
             context.ledger.append(name, "run_ended", facts, cause=run.entry.number, key=key)
 
 
-def _start(context: Context, code: str, reason: str, progress: Progress) -> "RunStatus":
+def _start(context: Context, engine: "Engine", code: str, reason: str, progress: Progress) -> "RunStatus":
     """Run the pipeline because a person asked, and write what came of it; Ctrl-C cancels the run."""
-    from loopwright.engines.local import LocalEngine
     from loopwright.ledger import DuplicateEntry
 
-    engine, ledger, name = LocalEngine(context.settings), context.ledger, context.loop.name
+    ledger, name = context.ledger, context.loop.name
     asked = ledger.append(name, "request", {"reason": reason, "by": getpass.getuser()})
     run = f"{name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
-    entry = ledger.append(name, "run", {"run": run, "engine": "local", "by": getpass.getuser()}, cause=asked.number)
+    facts: dict[str, Any] = {"run": run, "engine": context.settings.engine, "by": getpass.getuser()}
+    entry = ledger.append(name, "run", facts, cause=asked.number)
     # Whatever ends this command ends the run with it, in order.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)

@@ -2,13 +2,17 @@
 
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from loopwright.cli import engines
 from loopwright.cli.context import Context, on_loop
-from loopwright.errors import LoopwrightError
+from loopwright.errors import LoopwrightError, RunError
 from loopwright.ledger import Entry
+
+if TYPE_CHECKING:
+    from loopwright.engines.protocol import RunStatus
 
 
 @click.command(epilog="Example: loopwright status churn --json")
@@ -22,7 +26,6 @@ def status(context: Context) -> None:
 
 def gather(context: Context) -> dict[str, Any]:
     """The loop's state as a program reads it."""
-    from loopwright.engines.local import LocalEngine
     from loopwright.rollout.state import running
 
     name, settings = context.loop.name, context.settings
@@ -31,7 +34,7 @@ def gather(context: Context) -> dict[str, Any]:
     aliases = {alias: version.number for version in versions for alias in version.aliases}
     entries = context.ledger.entries(name) if settings.state.is_dir() else []
     newest = {entry.kind: entry for entry in entries}
-    runs = LocalEngine(settings).runs(name)
+    runs = _runs(context)
     return {
         "loop": name,
         "up": live is not None,
@@ -111,6 +114,13 @@ def show(context: Context, found: dict[str, Any]) -> None:
     for label, key in (("last alarm", "last_alarm"), ("decision", "last_decision"), ("last rollout", "last_rollout")):
         if found[key]:
             console.print(f"  {label:<13}{found[key]['text']} ({_ago(found[key]['at'])})", markup=False)
+
+
+def _runs(context: Context) -> "list[RunStatus]":
+    # A cluster that is away hides its runs, and nothing else.
+    with suppress(RunError):
+        return engines.opened(context.settings).runs(context.loop.name)
+    return []
 
 
 def _rollout(context: Context) -> dict[str, Any] | None:

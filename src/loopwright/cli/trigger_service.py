@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from loopwright import http
-from loopwright.cli import features
+from loopwright.cli import engines, features
 from loopwright.cli.context import Context
 from loopwright.engines import protocol
 from loopwright.errors import LoopwrightError, RolledBack, ServingError
@@ -24,11 +24,11 @@ log = logging.getLogger("loopwright.trigger")
 
 
 def build(context: Context) -> Trigger:
-    """The trigger of a loop, with the local engine and the local gateway."""
+    """The trigger of a loop, with the engine and the gateway that its settings name."""
     from loopwright.cli.run import outcome, request
-    from loopwright.engines.local import RESULT, LocalEngine
+    from loopwright.engines.local import RESULT
 
-    engine = LocalEngine(context.settings)
+    engine = engines.opened(context.settings)
 
     def result(status: protocol.RunStatus) -> RunResult:
         if status.state not in protocol.ENDED:
@@ -51,12 +51,14 @@ def build(context: Context) -> Trigger:
         return result(engine.follow(run, lambda _status: None))
 
     def ask(intent: Entry) -> RunResult | None:
-        known = {status.run: status for status in engine.runs(context.loop.name)}
+        where = str(intent.facts.get("engine", "local"))
+        asked = engine if where == context.settings.engine else engines.opened(context.settings, where)
+        known = {status.run: status for status in asked.runs(context.loop.name)}
         status = known.get(intent.facts["run"])
         if status is None:
             return None
         # Nobody followed it when it ended: it went down with its command or with the machine.
-        return RunResult("failed", error=INTERRUPTED) if was_killed(status) else result(status)
+        return RunResult("failed", error=INTERRUPTED) if where == "local" and was_killed(status) else result(status)
 
     def roll_out(version: int, *, cause: int) -> None:
         from loopwright.cli.rollout import submitted, take_live
@@ -87,6 +89,7 @@ def build(context: Context) -> Trigger:
         rollout=roll_out,
         new_rows=lambda: new_rows(context),
         ask=ask,
+        engine=context.settings.engine,
         poll_seconds=0.5,
         report=reporter.offer,
     )

@@ -7,7 +7,7 @@ read in the Kubeflow Pipelines UI.
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -45,11 +45,32 @@ class Step:
         """A fact of the entry that is the step's cause, which for the first step is the run; None where it has none."""
         return Ledger(self.settings.ledger_url).get(self._cause).facts.get(name) if self._cause else None
 
+    def recorded(self, kind: str, run: str) -> bool:
+        """Whether the ledger has an entry of this kind of the run, from an attempt before this one."""
+        entries = Ledger(self.settings.ledger_url).entries(self.loop.name, kind=kind)
+        return any(entry.facts.get("run") == run for entry in entries)
+
+
+def _tell(line: Mapping[str, Any]) -> None:
+    if PROGRESS in os.environ:
+        # One write to a file opened for appending: lines of two processes do not mix.
+        with open(os.environ[PROGRESS], "a", encoding="utf-8") as stream:
+            stream.write(json.dumps(line) + "\n")
+
 
 @contextmanager
-def step(name: str, loop: str, run: str, cause: int) -> Iterator[Step]:
-    """Run a step's body and record its facts as one entry; no facts, no entry. A cause of 0 is none."""
-    _tell(step=name, state="running")
+def step(
+    name: str, loop: str, run: str, cause: int, tell: Callable[[Mapping[str, Any]], None] = _tell
+) -> Iterator[Step]:
+    """Run a step's body and record its facts as one entry; no facts, no entry. A cause of 0 is none.
+
+    `tell` gets a line when the step starts, ends and fails: the moment, the step, its state, and the error.
+    """
+
+    def say(**line: Any) -> None:
+        tell({"at": time.time(), "step": name, **line})
+
+    say(state="running")
     try:
         under_way = Step(loop, cause)
         yield under_way
@@ -57,16 +78,9 @@ def step(name: str, loop: str, run: str, cause: int) -> Iterator[Step]:
             ledger, facts = Ledger(under_way.settings.ledger_url), {**under_way.facts, "run": run}
             under_way.number = ledger.append(under_way.loop.name, KINDS[name], facts, cause=cause or None).number
     except LoopwrightError as error:
-        _tell(step=name, state="failed", error=str(error), exit_code=error.exit_code)
+        say(state="failed", error=str(error), exit_code=error.exit_code)
         raise
     except BaseException as error:
-        _tell(step=name, state="failed", error=f"{type(error).__name__}: {error}", exit_code=1)
+        say(state="failed", error=f"{type(error).__name__}: {error}", exit_code=1)
         raise
-    _tell(step=name, state="succeeded")
-
-
-def _tell(**line: Any) -> None:
-    if PROGRESS in os.environ:
-        # One write to a file opened for appending: lines of two processes do not mix.
-        with open(os.environ[PROGRESS], "a", encoding="utf-8") as stream:
-            stream.write(json.dumps({"at": time.time(), **line}) + "\n")
+    say(state="succeeded")

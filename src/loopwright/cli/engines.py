@@ -1,0 +1,24 @@
+"""The engine that a command runs pipelines on: by its option, else by LOOPWRIGHT_ENGINE."""
+
+from typing import TYPE_CHECKING
+
+from loopwright.errors import RolloutError, RunError
+
+if TYPE_CHECKING:
+    from loopwright.engines.protocol import Engine
+    from loopwright.settings import Settings
+
+
+def opened(settings: "Settings", name: str = "") -> "Engine":
+    """The engine of this name, by default the settings'. Raises RunError where its cluster cannot be reached."""
+    if (name or settings.engine) == "local":
+        from loopwright.engines.local import LocalEngine
+
+        return LocalEngine(settings)
+    from loopwright import cluster
+    from loopwright.engines.argo import ArgoEngine
+
+    try:
+        return ArgoEngine(cluster.connect(settings.namespace), settings.training_template)
+    except RolloutError as error:
+        raise RunError(error.found, expected=error.expected, do=error.do) from error

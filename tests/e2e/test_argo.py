@@ -1,0 +1,199 @@
+"""Pipelines on a real Argo, in a namespace that enforces the restricted pod security standard.
+
+The chart's objects, the small loop, and ledger and registry as files on a claim of the node that the tests run on.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from loopwright import cluster as clusters
+from loopwright import declaration
+from loopwright.cluster.api import POD
+from loopwright.cluster.argo import OF_WORKFLOW, WORKFLOW
+from loopwright.engines.argo import ArgoEngine
+from loopwright.engines.protocol import RunRequest, RunStatus
+from loopwright.ledger import Ledger
+from loopwright.loop import Loop
+
+ROOT = Path(__file__).parents[2]
+TAG = os.environ.get("LOOPWRIGHT_E2E_TAG", "0.1.0")
+USER = 65532
+"""Of the pods; the claim's folder is theirs."""
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def run(*command: str, stdin: str = "") -> str:
+    answer = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=120)
+    assert answer.returncode == 0, f"{' '.join(command)}: {answer.stderr}"
+    return answer.stdout
+
+
+def claim(namespace: str, name: str, folder: Path) -> list[dict[str, Any]]:
+    """A volume on a folder of the node, and the claim that has it."""
+    spec = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
+    place = {"claimRef": {"namespace": namespace, "name": name}, "hostPath": {"path": str(folder)}}
+    volume = f"{namespace}-{name}"
+    bound = {"volumeName": volume, "resources": {"requests": {"storage": "1Gi"}}}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": volume},
+            "spec": {**spec, **place, "capacity": {"storage": "1Gi"}},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {**spec, **bound},
+        },
+    ]
+
+
+@dataclass
+class Place:
+    """A namespace with the chart's training objects, and the small loop's ledger on its claim."""
+
+    engine: ArgoEngine
+    cluster: Any
+    loop: Loop
+    ledger: Ledger
+    count: int = 0
+
+    def request(self) -> RunRequest:
+        """A run that is in the ledger, as every run is before it is submitted."""
+        self.count += 1
+        name = f"small-e2e-{self.count}"
+        entry = self.ledger.append("small", "run", {"run": name, "engine": "argo", "by": "test"})
+        return RunRequest(self.loop.to_json(), "small", Path("/loop"), "", name, entry.number)
+
+    def kinds(self, run: str) -> list[str]:
+        """The kinds of a run's entries."""
+        return [entry.kind for entry in self.ledger.entries("small") if entry.facts.get("run") == run]
+
+
+@pytest.fixture(scope="module")
+def place(
+    tmp_path_factory: pytest.TempPathFactory, small_rows: pd.DataFrame, small_declaration: str
+) -> Iterator[Place]:
+    if not os.environ.get("KUBECONFIG"):
+        pytest.skip("KUBECONFIG is not set")
+    if os.geteuid() != 0:
+        pytest.skip("the claim is a folder of this machine's, which only root can give to the pods' user")
+    for command in ("kubectl", "helm"):
+        if shutil.which(command) is None:
+            pytest.skip(f"{command} is not on PATH")
+    if subprocess.run(["kubectl", "get", "crd", "workflows.argoproj.io"], capture_output=True, timeout=60).returncode:
+        pytest.skip("Argo Workflows is not on this cluster")
+    image = f"loopwright/component-python:{TAG}"
+    images = run("kubectl", "get", "nodes", "-o", "jsonpath={.items[*].status.images[*].names[*]}").split()
+    if not any(one == image or one.endswith(f"/{image}") for one in images):
+        pytest.skip(f"no node has the image {image}; `make images` builds it")
+    namespace = f"loopwright-argo-{time.time_ns() % 10**8}"
+    home = Path("/var/lib") / namespace
+    state, rows = home / "state", home / "rows"
+    for folder in (state, rows):
+        folder.mkdir(parents=True)
+    small_rows.to_csv(rows / "rows.csv", index=False)
+    (state / "ledger.db").touch()
+    for path in (state, state / "ledger.db"):
+        os.chown(path, USER, USER)
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    items = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}]
+    items += claim(namespace, "loopwright-state", state) + claim(namespace, "rows", rows)
+    run("kubectl", "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
+    values = f"engine=argo,persistence.enabled=true,data.existingClaim=rows,training.image.tag={TAG}"
+    chart = ["helm", "template", "loopwright", str(ROOT / "helm/loopwright"), "--namespace", namespace]
+    made = run(*chart, "--set", values, "--show-only", "templates/training.yaml")
+    run("kubectl", "-n", namespace, "apply", "-f", "-", stdin=made)
+    connected = clusters.connect(namespace)
+    loop = declaration.parse(small_declaration.replace("source: rows.csv", "source: data/rows.csv"))
+    yield Place(ArgoEngine(connected), connected, loop, Ledger(f"sqlite:///{state / 'ledger.db'}"))
+    run("kubectl", "delete", "namespace", namespace, "--wait=false")
+    for name in ("loopwright-state", "rows"):
+        run("kubectl", "delete", "persistentvolume", f"{namespace}-{name}", "--wait=false")
+    shutil.rmtree(home)
+
+
+def pods(place: Place, name: str, step: str) -> list[Any]:
+    """The names of a run's running pods of a template."""
+    found = place.cluster.list(POD, f"{OF_WORKFLOW}={name}")
+    running = [pod for pod in found if pod.get("status", {}).get("phase") == "Running"]
+    return [pod["metadata"]["name"] for pod in running if f"-{step}-" in pod["metadata"]["name"]]
+
+
+def test_two_that_submit_one_run_get_one_whose_version_is_caused_by_it(place: Place) -> None:
+    asked = place.request()
+    threads = [threading.Thread(target=place.engine.submit, args=[asked]) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seen: list[RunStatus] = []
+    status = place.engine.follow(asked.run, seen.append)
+    assert (status.state, status.version, status.error) == ("succeeded", 1, None)
+    assert [step.state for step in status.steps] == ["succeeded"] * 6
+    assert len(seen) > 3, "its steps were told as they went"
+    assert [one["metadata"]["name"] for one in place.cluster.list(WORKFLOW)] == [asked.run]
+    assert place.kinds(asked.run) == ["run", "snapshot", "validated", "split", "trained", "judged", "registered"]
+    registered, chain = place.ledger.entries("small", kind="registered")[0], []
+    number = registered.cause
+    while number is not None:
+        entry = place.ledger.get(number)
+        chain.append(entry.kind)
+        number = entry.cause
+    assert chain == ["judged", "trained", "split", "validated", "snapshot", "run"]
+    assert place.engine.submit(asked).state == "succeeded", "submitted after its end it is the same one"
+
+
+def test_a_pod_that_is_killed_in_the_middle_is_made_again_and_the_run_goes_through(place: Place) -> None:
+    asked, killed = place.request(), list[str]()
+    place.engine.submit(asked)
+
+    def kill(status: RunStatus) -> None:
+        if not killed and status.steps[0].state == "succeeded" and (found := pods(place, asked.run, "train")):
+            killed.extend(found)
+            run("kubectl", "-n", place.cluster.namespace, "delete", "pod", found[0], "--grace-period=0", "--force")
+
+    engine = ArgoEngine(place.cluster, pause=lambda _: (time.sleep(0.2), kill(place.engine.status(asked.run)))[0])
+    status = engine.follow(asked.run, lambda _: None)
+    assert killed
+    assert (status.state, status.error) == ("succeeded", None)
+    assert place.kinds(asked.run).count("registered") == 1
+
+
+def test_a_cancelled_run_leaves_no_pod_running_and_one_that_is_deleted_has_failed(place: Place) -> None:
+    cancelled, deleted = place.request(), place.request()
+    place.engine.submit(cancelled)
+    assert place.engine.cancel(cancelled.run).state == "cancelled"
+    assert not pods(place, cancelled.run, "prepare")
+    place.engine.submit(deleted)
+    gone: list[str] = []
+
+    def delete(status: RunStatus) -> None:
+        if status.state == "running" and not gone:
+            gone.append(run("kubectl", "-n", place.cluster.namespace, "delete", "workflow", deleted.run))
+
+    status = place.engine.follow(deleted.run, delete)
+    assert (status.state, status.error) == ("failed", "its Workflow was deleted while it ran")
+
+
+def test_a_step_s_error_comes_back_with_its_exit_code(place: Place) -> None:
+    asked = place.request()
+    loop = place.loop.model_copy(update={"data": place.loop.data.model_copy(update={"source": "data/gone.csv"})})
+    place.engine.submit(RunRequest(loop.to_json(), "small", asked.folder, "", asked.run, asked.cause))
+    status = place.engine.follow(asked.run, lambda _: None)
+    assert (status.state, status.exit_code) == ("failed", 3)
+    assert "there is no data at /loop/data/gone.csv" in str(status.error)
