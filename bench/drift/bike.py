@@ -1,7 +1,8 @@
 """Real drift: hourly bike hire in Washington, 2012 held against 2011 (UCI Bike Sharing, CC BY 4.0).
 
-Three references: all of 2011; the same season of 2011 (its month and the two beside it); and, as a control in which
-nothing drifts, one random half of 2011 against the other in random order. Hires an hour stand in for the prediction.
+Three references: all of 2011; the same months of 2011, as `monitor.seasonality: month` has it; and, as a control in
+which nothing drifts, one random half of 2011 against the other in random order. Hires an hour stand in for the
+prediction.
 """
 
 import csv
@@ -17,7 +18,9 @@ from numpy.typing import NDArray
 from loopwright.durations import Clock
 from loopwright.loop import Loop
 from loopwright.monitor.drift import Alarm, Rule, Window, evaluate, prediction_name
+from loopwright.monitor.seasonal import SeasonalLayout
 from loopwright.statistics.profile import Kind, Profile
+from loopwright.statistics.seasons import Seasonality
 
 NUMBERS = ("hr", "temp", "hum", "windspeed")
 CATEGORIES = ("weekday", "workingday", "weathersit")
@@ -35,9 +38,9 @@ def measure(path: Path) -> dict[str, Any]:
         return {"skipped": f"{path.name} is not there"}
     days, columns = read(path)
     year = np.array([day.year for day in days])
-    months = np.array([day.month for day in days])
+    months = np.array([day.month - 1 for day in days])
     whole = _profile(columns, year == 2011)
-    season = {month: _profile(columns, (year == 2011) & _near(months, month)) for month in range(1, 13)}
+    season = SeasonalLayout(_profile(columns, year == 2011, months))
     order = generator("bike").permutation(np.flatnonzero(year == 2011))
     half = len(order) // 2
     control = _profile(columns, order[:half])
@@ -45,10 +48,12 @@ def measure(path: Path) -> dict[str, Any]:
         "skipped": None,
         "series": _weekly(days, columns[OUTPUT]),
         "alarms": {
-            "year": watch(lambda day: whole, days, columns, year == 2012),
-            "season": watch(lambda day: season[day.month], days, columns, year == 2012),
+            "year": watch(lambda rows: whole, days, columns, year == 2012),
+            "season": watch(
+                lambda rows: season.at(np.bincount(months[rows], minlength=12)), days, columns, year == 2012
+            ),
         },
-        "control": watch(lambda day: control, [days[i] for i in order[half:]], columns, order[half:], ordered=False),
+        "control": watch(lambda rows: control, [days[i] for i in order[half:]], columns, order[half:], ordered=False),
     }
 
 
@@ -75,7 +80,7 @@ def watch(
         end = start + look * LOOK
         inside = rows[(at >= end - WINDOW) & (at < end)]
         last = date.fromordinal(int(end)) if ordered else days[0]
-        profile = profile_of(last)
+        profile = profile_of(inside)
         counts = profile.count({name: columns[name][inside] for name in KINDS})
         window = Window(len(inside), counts, profile.count_predictions(columns[OUTPUT][inside]))
         alarm.step(evaluate(profile, window, rule), look * rule.look)
@@ -95,13 +100,10 @@ def _rule() -> Rule:
     return Rule.of(Loop.model_validate(loop), Clock())
 
 
-def _profile(columns: Columns, chosen: NDArray[Any]) -> Profile:
+def _profile(columns: Columns, chosen: NDArray[Any], months: NDArray[np.int64] | None = None) -> Profile:
     part = {name: columns[name][chosen] for name in KINDS}
-    return Profile.build("bike", "regression", (), part, KINDS, columns[OUTPUT][chosen])
-
-
-def _near(months: NDArray[np.int64], month: int) -> NDArray[np.bool_]:
-    return np.isin(months, [(month + step - 1) % 12 + 1 for step in (-1, 0, 1)])
+    seasons: Any = {} if months is None else {"seasonality": Seasonality("month"), "seasons": (months[chosen],) * 2}
+    return Profile.build("bike", "regression", (), part, KINDS, columns[OUTPUT][chosen], **seasons)
 
 
 def _weekly(days: Sequence[date], values: NDArray[np.float64]) -> list[tuple[str, float]]:

@@ -17,7 +17,7 @@ NAMES = {
 }
 # A CUSUM has no threshold of its own.
 AS_THEY_COME = tuple(name for name in NAMES if name not in ("tuned", "conformal"))
-REFERENCES = {"year": "against all of 2011", "season": "against the same season of 2011"}
+REFERENCES = {"year": "against all of 2011", "season": "against the same months of 2011"}
 
 
 def write(result: dict[str, Any], docs: Path) -> None:

@@ -275,3 +275,33 @@ def test_events_of_kserves_logger_go_the_short_way_of_the_process_and_are_counte
     with open(f"/proc/{process.pid}/status") as status:
         resident = next(line for line in status.read().splitlines() if line.startswith("VmRSS"))
     assert int(resident.split()[1]) * 1024 < 150e6
+
+
+@pytest.mark.long
+def test_recent_traffic_is_known_again_after_a_restart(tmp_path, churn_declaration):
+    """Eight hours of the loop are twelve seconds; the process that begins again has them from the first."""
+    path, port, rng = tmp_path / "loop.json", free_port(), np.random.default_rng(4)
+    path.write_text(parse(churn_declaration + "monitor: {window: 1h, min_events: 300, recent: 8h}").to_json())
+    environment = {**os.environ, "LOOPWRIGHT_TOKEN": TOKEN, "LOOPWRIGHT_SPEED": "2400"}
+    kinds = {"age": "number", "plan": "category"}
+    reference = Profile.build("churn", "classification", ["No", "Yes"], draw(rng, 5000), kinds, rng.beta(2, 5, 5000))
+    since = []
+    for _ in range(2):
+        with (
+            open(tmp_path / "stderr", "ab") as log,
+            subprocess.Popen(command(path, port), env=environment, stderr=log, cwd=tmp_path) as process,
+            httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=BEARER, timeout=30, trust_env=False) as client,
+        ):
+            traffic = Traffic(f"http://127.0.0.1:{port}", rng)
+            try:
+                until(lambda client=client, process=process: healthy(process, client, tmp_path))
+                client.put("/v1/profiles/1", content=reference.to_json()).raise_for_status()
+                traffic.start()
+                until(lambda client=client: client.get("/v1/drift").json()["recent"])
+            finally:
+                traffic.done.set()
+                process.terminate()
+            assert process.wait(20) == 0
+        kept = json.loads((tmp_path / ".loopwright" / "recent" / "churn.json").read_text())
+        since.append(kept["versions"]["1"]["since"])
+    assert since[0] == since[1]

@@ -24,7 +24,8 @@ from loopwright.declaration import parse
 from loopwright.durations import Clock
 from loopwright.local import ports
 from loopwright.loop import Loop
-from loopwright.monitor.drift import Look, Rule, Window, evaluate
+from loopwright.monitor.counters import VersionCounts
+from loopwright.monitor.drift import Look, Rule, evaluate
 from loopwright.observability import alertmanager, files
 from loopwright.statistics.profile import Profile
 from loopwright.trigger.causes import read
@@ -171,11 +172,11 @@ def expected(house: House, loop: Loop, until: Callable[..., Any]) -> Look:
     for url in house.monitors:
         assert house.client.put(f"{url}/v1/profiles/1", content=profile.to_json(), headers=BEARER).is_success
     until(lambda: house.value("count(loopwright:events:window)") == 1, "Prometheus looks")
-    parts = []
+    together = VersionCounts(profile, 1)
     for number, url in enumerate(house.monitors):
         # One replica's customers are older: only both together are the traffic.
         columns, predictions = draw(rng, SENT, shift=1.5 * number), rng.beta(2, 5, SENT)
-        parts.append((profile.count(columns), profile.count_predictions(predictions)))
+        together.add(columns, predictions)
         content = {
             "version": "1",
             "ids": [f"{number}-{i}" for i in range(SENT)],
@@ -185,9 +186,7 @@ def expected(house: House, loop: Loop, until: Callable[..., Any]) -> Look:
         }
         body = msgspec.msgpack.encode(content)
         assert house.client.post(f"{url}/v1/events", content=body, headers=BEARER).status_code == 202
-    (first, one), (second, two) = parts
-    features = {name: counts + second[name] for name, counts in first.items()}
-    found = evaluate(profile, Window(2 * SENT, features, one + two), Rule.of(loop, CLOCK))
+    found = evaluate(profile, together.window(), Rule.of(loop, CLOCK))
     assert found is not None
     return found
 

@@ -21,7 +21,8 @@ def drift(context: Context, monitor: str, top: int | None) -> None:
     """How far live data is from the reference, by feature: distance, score, and since when an alarm fires.
 
     A feature drifts at a look when its score is at least 1 (chance does not explain it, under the declared budget of
-    false alarms) and its distance at least `min_effect`. Exit code 9 when the monitor does not answer.
+    false alarms) and its distance at least `min_effect`. What is sudden is as far from the traffic of `monitor.recent`
+    before it. Exit code 9 when the monitor does not answer.
     """
     found = _asked(monitor or _monitor(context))
     context.answer(found)
@@ -92,13 +93,20 @@ def _table(found: dict[str, Any], top: int | None) -> "Table":
     scores = dict(found["features"])
     if found["prediction"] is not None:
         scores["prediction" if "prediction" not in scores else "prediction_"] = found["prediction"]
+    # Against recent traffic only what is worth a line: there is one for every feature already.
+    firing = dict(found["firing"])
+    for name, one in found.get("recent", {}).items():
+        since = found["firing_recent"].get(name)
+        if one["drifted"] or since:
+            scores[f"{name}, sudden"] = one
+            firing |= {f"{name}, sudden": since} if since else {}
     ranked = sorted(scores.items(), key=lambda item: (-item[1]["score"], -item[1]["distance"]))[:top]
     full = max([2 * found["min_effect"], *(one["distance"] for _, one in ranked)]) or 1.0
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("feature", "distance", f"│ {found['min_effect']:g}", "score", "since"):
         table.add_column(column, justify="right" if column == "score" else "left", no_wrap=True)
     for name, one in ranked:
-        since = found["firing"].get(name, "")
+        since = firing.get(name, "")
         style = "red" if since else "yellow" if one["drifted"] else ""
         table.add_row(
             escape(name),

@@ -73,6 +73,8 @@ class Loop(Declared):
         self._archivable()
         if self.retrain.rows == "after_onset" and self.data.timestamp is None:
             raise ValueError("retrain: rows after_onset needs `data.timestamp`, which says when a row was observed")
+        if self.monitor.seasonality is not None and self.data.timestamp is None:
+            raise ValueError("monitor: seasonality needs `data.timestamp`, which says when a row was observed")
         watched = self.monitor.performance
         if watched.metric is not None and watched.metric not in known:
             raise ValueError(f"monitor.performance: {watched.metric} is no metric of {self.model.task}")

@@ -30,6 +30,16 @@ class Monitor(Declared):
         None, description="The profile is made of training rows at most this much older than the newest; default all."
     )
     bins: int = Field(10, ge=2, le=50, description="Quantile bins for a number; top categories for a string.")
+    seasonality: Literal["hour", "weekday", "hour_of_week", "month"] | None = Field(
+        None,
+        description="Traffic is held against the training rows of the same hour, weekday or month; default all rows.",
+    )
+    timezone: Annotated[str, AfterValidator(hours.check_timezone)] = Field(
+        "UTC", description="The time zone of the hours and days of `seasonality`, such as Europe/Berlin."
+    )
+    recent: Duration | None = Field(
+        None, description="Traffic is held against that of so long before it, too, such as 7d; default not."
+    )
     archive: Archive | None = Field(None, description="Keep prediction events as Parquet files; default not.")
     remote_write: RemoteWrite | None = Field(
         None, description="Push metrics where they cannot be scraped; default not."
@@ -41,6 +51,14 @@ class Monitor(Declared):
     freshness: Freshness = Field(Freshness(), description="For how long nothing may come.")
     attributions: Attributions = Field(Attributions(), description="When predictions rest on other features.")
     skew: Skew = Field(Skew(), description="How far serving may be from what the offline store holds.")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.timezone != "UTC" and self.seasonality is None:
+            raise ValueError("timezone is that of the seasons, and needs `seasonality`")
+        if self.recent is not None and self.recent < 4 * self.window:
+            raise ValueError("recent needs to be at least four times as long as `window`, which is held against it")
+        return self
 
 
 class Suspect(Declared):

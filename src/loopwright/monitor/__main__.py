@@ -139,6 +139,7 @@ async def _serve(loop: Loop, setting: settings.Settings, listener: socket.socket
     from loopwright.monitor.alerts import Poster
     from loopwright.monitor.app import build
     from loopwright.monitor.front import protocol
+    from loopwright.monitor.memory import Memory
     from loopwright.monitor.push import RemoteWriter
     from loopwright.monitor.receiver import Receiver
     from loopwright.monitor.state import Monitor
@@ -146,7 +147,11 @@ async def _serve(loop: Loop, setting: settings.Settings, listener: socket.socket
     async with httpx.AsyncClient(timeout=5.0, trust_env=False) as client:
         poster = Poster(client, alerts, os.environ.get(token_env, "").strip()) if alerts else None
         monitor = Monitor(
-            loop, setting.clock, poster.offer if poster else lambda content: None, archive=_archive(loop, setting)
+            loop,
+            setting.clock,
+            poster.offer if poster else lambda content: None,
+            archive=_archive(loop, setting),
+            memory=Memory(setting.state / "recent" / f"{loop.name}.json") if loop.monitor.recent else None,
         )
         host, port = listener.getsockname()[:2]
         declared = loop.monitor.remote_write

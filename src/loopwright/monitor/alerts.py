@@ -20,6 +20,7 @@ from loopwright.http import bearer
 from loopwright.loop import Loop
 from loopwright.monitor import odd
 from loopwright.monitor.drift import Alert, Notice
+from loopwright.monitor.looks import RECENT, told
 
 ALERT_NAME = "LoopwrightDrift"
 SEVERITY = "warning"
@@ -47,9 +48,9 @@ def body(
     group = {"alertname": ALERT_NAME, "loop": loop.name, "version": version}
     common = {**group, "severity": SEVERITY}
     span = format_duration(timedelta(seconds=window * clock.speed))
-    names = ", ".join(notice.alerts)
+    names = ", ".join(_named(key) for key in notice.alerts)
     alerts = [
-        _alert(common, clock, name, alert, notice.events, span, loop.name, found.get(name, {}))
+        _alert(common, clock, name, alert, notice.events, span, loop.name, found.get(told(name)[0], {}))
         for name, alert in notice.alerts.items()
     ]
     suspected = odd.suspected(loop, found) if notice.firing else []
@@ -99,16 +100,26 @@ def _alert(
     loop: str,
     oddities: Mapping[str, float],
 ) -> dict[str, Any]:
-    labels = {**common, "feature": name}
+    feature, against = told(name)
+    # What is held against training has the labels that Prometheus' rules give it.
+    labels = {**common, "feature": feature, **({"against": against} if against == RECENT else {})}
     distance, score = alert.score.distance, alert.score.score
     annotations = {
-        "summary": f"{name} of {loop} has drifted: distance {distance:.3f} over {events} predictions in {span}.",
+        "summary": f"{_named(name)} of {loop} has drifted: distance {distance:.3f} over {events} predictions in "
+        f"{span}.",
         "distance": f"{distance:.6f}",
         "score": f"{score:.6f}",
         "window": span,
+        "against": against,
         **{what: f"{share:.6f}" for what, share in oddities.items()},
     }
     return entry(clock, labels, annotations, alert)
+
+
+def _named(key: str) -> str:
+    """What an alert's key is called."""
+    feature, against = told(key)
+    return f"{feature} (against recent traffic)" if against == RECENT else feature
 
 
 def fingerprint(labels: dict[str, str]) -> str:

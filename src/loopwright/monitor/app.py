@@ -237,6 +237,7 @@ def build(
                     await task
             while monitor.count_one(now()) or monitor.pair(now()):
                 pass
+            monitor.remember(now(), now=True)
             if monitor.archive is not None:
                 await monitor.archive.close(SHIPPING)
             if writer is not None:

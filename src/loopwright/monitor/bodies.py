@@ -7,6 +7,7 @@ stopped coming has to be seen; one that the profile does not have is ignored and
 """
 
 import json
+import math
 import struct
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -24,6 +25,16 @@ class Asked(NamedTuple):
     rows: Sequence[Sequence[Value]]
     unknown: int
     """How many columns the profile does not have."""
+
+
+class Answered(NamedTuple):
+    """What a response says of the rows that were asked, and the id that it names, if any."""
+
+    predictions: list[float]
+    """P(positive) or values; of more than two classes the probability of the predicted one, NaN where nobody says."""
+    id: str
+    decided: list[int] | None = None
+    """Of more than two classes the predicted one by its place, -1 where it is none of the profile's."""
 
 
 class _Tensor(msgspec.Struct):
@@ -64,8 +75,8 @@ def asked(body: bytes, profile: Profile) -> Asked:
     raise EventError("a request without instances (V1) and without inputs (V2)", "columns")
 
 
-def answered(body: bytes, profile: Profile) -> tuple[list[float], str]:
-    """The predictions of a response, P(positive) or values, and the id that it names, if any. Raises EventError."""
+def answered(body: bytes, profile: Profile) -> Answered:
+    """The predictions of a response. Raises EventError for a body that is none of the two protocols."""
     content = _decode(_RESPONSE, body)
     if content.predictions is not None:
         found = content.predictions
@@ -75,9 +86,13 @@ def answered(body: bytes, profile: Profile) -> tuple[list[float], str]:
         found = _listed(chosen)
     else:
         raise EventError("a response without predictions (V1) and without outputs (V2)", "columns")
+    name = content.id or ""
+    if len(profile.classes) > 2:
+        several = [_of_several(value, [str(one) for one in profile.classes]) for value in found]
+        return Answered([score for _, score in several], name, [place for place, _ in several])
     if found and type(found[0]) is float:
-        return found, content.id or ""
-    return [_prediction(value, profile) for value in found], content.id or ""
+        return Answered(found, name)
+    return Answered([_prediction(value, profile) for value in found], name)
 
 
 def _decode(decoder: "msgspec.json.Decoder[Any]", body: bytes) -> Any:
@@ -197,3 +212,23 @@ def _prediction(value: Any, profile: Profile) -> float:
     if value is None:
         return float("nan")
     raise EventError(f"the prediction is {str(value)[:40]!r}; expected a number or a class of the profile", "columns")
+
+
+def _of_several(value: Any, classes: list[str]) -> tuple[int, float]:
+    """(place, probability) of the predicted one of more than two classes: a probability of each, or its name."""
+    if isinstance(value, dict):
+        value = next((value[name] for name in _PREFERRED if name in value), None)
+    if isinstance(value, list) and len(value) == len(classes):
+        try:
+            scores = [math.nan if one is None else float(one) for one in value]
+        except (TypeError, ValueError) as error:
+            raise EventError("a class's probability is no number", "columns") from error
+        known = [score for score in scores if not math.isnan(score)]
+        return (scores.index(max(known)), max(known)) if known else (-1, math.nan)
+    if isinstance(value, list) and len(value) == 1:
+        return _of_several(value[0], classes)
+    if isinstance(value, list):
+        raise EventError(f"an answer has {len(value)} probabilities for {len(classes)} classes", "columns")
+    whole = isinstance(value, float) and value.is_integer()
+    name = str(int(value)) if whole else str(value)
+    return (classes.index(name) if name in classes else -1), math.nan

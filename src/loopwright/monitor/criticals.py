@@ -14,8 +14,8 @@ from loopwright.statistics.profile import Profile
 
 def samples(who: tuple[str, str], profile: Profile, rule: Rule) -> Iterator[metrics.Sample]:
     """The gauges of one loop's version, `who`: the reference by bin and group, and each test's critical value."""
-    level = rule.level / (len(profile.features) + 1)
-    for name, bins in {**profile.features, prediction_name(profile.features): profile.prediction}.items():
+    level = rule.level / (len(profile.watched) + 1)
+    for name, bins in {**profile.watched, prediction_name(profile.features): profile.prediction}.items():
         limit = critical(bins, rule.min_events, level)
         each = zip(bins.counts.tolist(), limit.groups.tolist(), ranges(bins), strict=True)
         for number, (count, group, text) in enumerate(each):

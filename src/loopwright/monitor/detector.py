@@ -1,4 +1,7 @@
-"""One version's look: the windowed test and the growing evidence together, corrected for repeats in the traffic."""
+"""One version's look: the windowed test, the growing evidence and the recent reference together.
+
+All of them are corrected for repeats in the traffic, and held against the seasons that the window covers.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,8 +11,9 @@ import numpy as np
 from loopwright.monitor.dispersion import Dispersion
 from loopwright.monitor.drift import evaluate
 from loopwright.monitor.growing import Growing
-from loopwright.monitor.layout import Layout
 from loopwright.monitor.looks import Look, Rule, Score, Window
+from loopwright.monitor.recent import Recent
+from loopwright.monitor.seasonal import SeasonalLayout, layout_of
 from loopwright.statistics.profile import Profile
 
 
@@ -19,10 +23,14 @@ class Detector:
     """
 
     def __init__(self, profile: Profile, rule: Rule) -> None:
-        self._profile, self._rule, self._layout = profile, rule, Layout(profile)
+        self._rule, self._layout = rule, layout_of(profile)
+        self.reference = profile
+        """What the last window was held against: the profile, or the mixture of its seasons."""
+        self.recent = Recent(profile, rule.span, rule.looks) if rule.recent else None
         self._dispersion, self._growing = Dispersion(self._layout), Growing(self._layout, rule)
         self._counts = self._before = np.zeros_like(self._layout.reference)
         self._grown: Mapping[str, Score] | None = None
+        self._totals: Window | None = None
 
     @property
     def dispersion(self) -> dict[str, float]:
@@ -31,12 +39,12 @@ class Detector:
 
     def glance(self, totals: Window) -> Mapping[str, Score] | None:
         """What growing evidence says of all counts so far, by name; None where it has nothing new to say."""
-        before, self._counts = self._counts, self._layout.flat(totals)
+        before, self._counts, self._totals = self._counts, self._layout.flat(totals), totals
         self._grown = self._growing.step(self._counts, self._dispersion.factors())
         return self._grown if self._dispersion.known and (self._counts != before).any() else None
 
-    def look(self, window: Window) -> Look | None:
-        """The look at a window that ends with the last glance; None without any events in the window.
+    def look(self, window: Window, at: float = 0.0) -> Look | None:
+        """The look at a window that ends with the last glance, at the real moment `at`; None without events in it.
 
         A feature has drifted when the windowed test or the growing evidence says so. Growing evidence needs no full
         window: it makes `enough` true where its starts have enough events, as long as events keep coming. In the first
@@ -44,14 +52,19 @@ class Detector:
         """
         new, self._before = self._counts - self._before, self._counts
         self._dispersion.add(new)
-        look = evaluate(self._profile, window, self._rule, self.dispersion)
+        if isinstance(self._layout, SeasonalLayout) and window.seasons is not None:
+            self.reference = self._layout.at(window.seasons)
+        sudden = self._sudden(window, at)
+        look = evaluate(self.reference, window, self._rule, self.dispersion)
         if look is None:
             return None
+        look = replace(look, recent=sudden)
         if not self._dispersion.known:
             return replace(
                 look,
                 features={name: _held(score) for name, score in look.features.items()},
                 prediction=_held(look.prediction),
+                recent={name: _held(score) for name, score in look.recent.items()},
             )
         if self._grown is None or not new.any():
             return look
@@ -63,6 +76,16 @@ class Detector:
             features={key: scores[key] for key in reversed(features)},
             prediction=scores[name],
         )
+
+    def _sudden(self, window: Window, at: float) -> dict[str, Score]:
+        """The window against recent traffic, with its own share of the budget."""
+        if self.recent is None or self._totals is None:
+            return {}
+        self.recent.step(self._totals, at)
+        reference = self.recent.reference(window, at)
+        rule = replace(self._rule, level=self._rule.recent)
+        look = evaluate(reference, window, rule, self.dispersion) if reference else None
+        return look.scores() if look else {}
 
 
 def _held(score: Score) -> Score:

@@ -60,7 +60,7 @@ def evaluate(
     """
     if window.events == 0:
         return None
-    level, known = rule.level / (len(profile.features) + 1), dispersion or {}
+    level, known = rule.level / (len(profile.watched) + 1), dispersion or {}
 
     def score(name: str, bins: Bins, counts: Counts) -> Score:
         factor = known.get(name, 1.0)
@@ -69,7 +69,7 @@ def evaluate(
         enough = window.events >= rule.min_events * factor
         return Score(distance, ratio, enough and ratio >= 1 and distance >= rule.min_effect)
 
-    features = {name: score(name, bins, window.features[name]) for name, bins in profile.features.items()}
+    features = {name: score(name, bins, window.features[name]) for name, bins in profile.watched.items()}
     prediction = score(prediction_name(profile.features), profile.prediction, window.prediction)
     return Look(window.events, window.events >= rule.min_events, features, prediction)
 
@@ -105,9 +105,8 @@ def critical(bins: Bins, min_events: int, level: float) -> Critical:
     """The groups and critical values of a feature that may spend `level` at one look."""
     groups = pool(bins.counts, min_events)
     degrees = int(groups.max())
-    beyond = (0, 1, len(bins.counts) - 1) if bins.kind == "number" else (0, 1)
     greatest = quantile(level / 2 / INFLATION, degrees) if degrees else None
-    return Critical(groups, greatest, beyond, quantile(level / 2 / len(beyond), 2))
+    return Critical(groups, greatest, bins.beyond, quantile(level / 2 / len(bins.beyond), 2))
 
 
 def choose(current: str | None, events: Mapping[str, int]) -> str | None:
@@ -134,7 +133,7 @@ class Alert:
 
 @dataclass(frozen=True)
 class Notice:
-    """What to tell about a version: its alerts, by feature; it is over when none fires."""
+    """What to tell about a version: its alerts, by `Look.alarms`; it is over when none fires."""
 
     events: int
     alerts: Mapping[str, Alert]
@@ -171,7 +170,7 @@ class Alarm:
             return None
         self._events = look.events
         begun = False
-        for name, score in look.scores().items():
+        for name, score in look.alarms().items():
             self._drifted[name] = self._drifted.get(name, 0) + 1 if score.drifted else 0
             self._calm[name] = 0 if score.drifted else self._calm.get(name, 0) + 1
             if name in self.firing:

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from loopwright.statistics.profile import Profile
+from loopwright.statistics.profile import Counts, Profile
 
 Value = float | int | str | bool | None
 
@@ -47,6 +47,9 @@ class Batch:
     """How many columns the profile does not have; they are ignored."""
     at: float = 0.0
     """When the predictions were made, in seconds since the epoch, as their sender says; 0 where it does not."""
+    decided: Counts | None = None
+    """The predicted class of each row by its place in the profile's classes, -1 where none of them; None where it
+    follows from the prediction."""
 
 
 _DECODER = msgspec.msgpack.Decoder(Message)

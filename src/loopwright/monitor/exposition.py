@@ -40,6 +40,28 @@ PREDICTION_BUCKET = Metric(
     "first profile.",
     ("loop", "version", "bucket"),
 )
+PREDICTION_CLASS = Metric(
+    "loopwright_prediction_class_total", "counter", "Classification: events by the predicted class.",
+    ("loop", "version", "class"),
+)  # fmt: skip
+RECENT_DISTANCE = Metric(
+    "loopwright_drift_recent_distance",
+    "gauge",
+    "Jensen-Shannon distance of the window from the traffic of `monitor.recent` before it, corrected, 0 to 1.",
+    ("loop", "version", "feature"),
+)
+RECENT_SCORE = Metric(
+    "loopwright_drift_recent_score",
+    "gauge",
+    "As loopwright_drift_score, of the window against the traffic of `monitor.recent` before it.",
+    ("loop", "version", "feature"),
+)
+DRIFT_DRIFTED = Metric(
+    "loopwright_drift_drifted",
+    "gauge",
+    "Whether a feature had drifted at the last look, 0 or 1, against the training data or recent traffic.",
+    ("loop", "version", "feature", "against"),
+)
 COUNTING_SINCE = Metric(
     "loopwright_counting_since_seconds",
     "gauge",
@@ -240,7 +262,8 @@ FAIRNESS = Metric(
 )
 
 METRICS = (
-    EVENTS, FEATURE_BIN, PREDICTION_BIN, PREDICTION_BUCKET, LOSS_COUNT,
+    EVENTS, FEATURE_BIN, PREDICTION_BIN, PREDICTION_BUCKET, PREDICTION_CLASS, RECENT_DISTANCE, RECENT_SCORE,
+    DRIFT_DRIFTED, LOSS_COUNT,
     LOSS_SUM, LOSS_SQUARES, DRIFT_DISTANCE, DRIFT_SCORE, DRIFT_DISPERSION, DRIFT_EVENTS, DRIFT_ALARM, REJECTED, AHEAD,
     CLOUDEVENTS, UNPAIRED, PENDING, OUTCOMES, UNKNOWN_COLUMNS, ALERTS,
     ARCHIVE_ROWS, ARCHIVE_FAILED, ARCHIVE_EXPIRED, ARCHIVE_GATHERED, ARCHIVE_SPOOL, PUSHES,

@@ -22,7 +22,6 @@ import numpy as np
 
 from loopwright.monitor.layout import Floats, Layout
 from loopwright.monitor.looks import Rule, Score
-from loopwright.statistics.shifts import Shifts
 
 GREATEST_SPAN = 0.25
 """The longest-lived starts are as far apart as belongs to this part of a false alarm."""
@@ -53,10 +52,7 @@ class Growing:
         self._greatest = max(int(math.log2(spans)), 0) if spans >= 1 else 0
         self._glance = 0
         self._starts = [_Start(0, self._greatest, np.zeros_like(layout.reference))]
-        self._shifts = {
-            name: Shifts(tuple(bins.counts.astype(float).tolist()), bins.kind == "number", rule.min_effect)
-            for name, bins in layout.bins.items()
-        }
+        self._shifts = {name: layout.evidence(name, rule.min_effect) for name in layout.names}
 
     def step(self, totals: Floats, dispersion: Floats) -> Mapping[str, Score] | None:
         """What has drifted since some start, by feature; None while no start has enough events, or without a budget.

@@ -129,7 +129,7 @@ class VersionLabels:
 def values(bins: Bins) -> list[str]:
     """What the bins of a slice are called."""
     if bins.kind == "category":
-        return ["(missing)", "(other)", *bins.values]
+        return ["(missing)", "(other)", *bins.values, *(["(rare)"] if bins.known is not None else [])]
     edges = [f"{edge:g}" for edge in bins.edges.tolist()]
     inner = [f"{low} to {high}" if low != high else low for low, high in pairwise(edges)]
     # With few distinct numbers an interval each, its ends may be written alike.

@@ -1,7 +1,7 @@
 """What the alarm rule is made of: the loop's monitor section as a rule, a window's counts, and what a look found."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from loopwright.durations import Clock
@@ -17,6 +17,9 @@ GREATEST_LEVEL = 0.05
 # Real seconds between two notices of what still fires, where a window is longer: whoever hears them keeps what waits
 # in memory only, and has it again this soon after a restart.
 LONGEST_REPEAT = 300.0
+TRAINING, RECENT = "training", "recent"
+# Ends the key of what is sudden: no name of a column has a control character.
+_SUDDEN = "\x1f" + RECENT
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,12 @@ class Rule:
     glances: int = 1
     """How often growing evidence is asked between a look and the next, with the look."""
 
+    recent: float = 0.0
+    """What one look may spend on the window against recent traffic; 0 is without."""
+
+    span: float = 0.0
+    """How long the recent traffic is, in real seconds."""
+
     @classmethod
     def of(cls, loop: Loop, clock: Clock) -> "Rule":
         """The rule of a loop on a clock."""
@@ -49,11 +58,13 @@ class Rule:
         window = clock.seconds(monitor.window)
         look = max(window / LOOKS_PER_WINDOW, SHORTEST_LOOK)
         share = monitor.false_alarms.share(timedelta(seconds=look * clock.speed))
-        level = min(share, GREATEST_LEVEL) / 2
         looks, glances = max(round(window / look), 1), min(max(int(look / SHORTEST_LOOK), 1), GLANCES_PER_LOOK)
+        parts = 2 if monitor.recent is None else 3
+        level = min(share, GREATEST_LEVEL) / parts
         return cls(
-            look, looks, level, monitor.min_effect, monitor.min_events, monitor.persistence, level / glances, glances
-        )
+            look, looks, level, monitor.min_effect, monitor.min_events, monitor.persistence, level / glances, glances,
+            *((level, clock.seconds(monitor.recent)) if monitor.recent is not None else ()),
+        )  # fmt: skip
 
     @property
     def glance(self) -> float:
@@ -73,11 +84,19 @@ class Rule:
 
 @dataclass(frozen=True)
 class Window:
-    """What was counted in a window: its events, and the bins of each feature and of the prediction."""
+    """What was counted in a window: its events, and the bins of each feature and of the prediction.
+
+    The predicted class is among the features, where the profile has it.
+    """
 
     events: int
     features: Mapping[str, Counts]
     prediction: Counts
+    seasons: Counts | None = None
+    """The events by season, shape (seasons,), where the profile has seasons."""
+
+    strata: Counts | None = None
+    """Of all counts so far: the bins of features and prediction by season, (seasons, bins), where there are seasons."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +124,12 @@ class Look:
     enough: bool
     features: Mapping[str, Score]
     prediction: Score
+    recent: Mapping[str, Score] = field(default_factory=dict)
+    """Against recent traffic, by the same names as `scores`; empty where there is none to be held against."""
+
+    def alarms(self) -> dict[str, Score]:
+        """What alarms are raised for: `scores`, and what is sudden, each by a key that `told` reads."""
+        return {**self.scores(), **{name + _SUDDEN: score for name, score in self.recent.items()}}
 
     def scores(self) -> dict[str, Score]:
         """Features and prediction by the name that alarms and metrics give them."""
@@ -114,6 +139,11 @@ class Look:
         """The names, those that matter most first: drifted ones before others, each by distance, then by score."""
         scores = self.scores()
         return sorted(scores, key=lambda name: (scores[name].drifted, scores[name].distance, scores[name].score))[::-1]
+
+
+def told(key: str) -> tuple[str, str]:
+    """The feature that an alarm's key is of, and what it is held against: `training` or `recent`."""
+    return (key.removesuffix(_SUDDEN), RECENT) if key.endswith(_SUDDEN) else (key, TRAINING)
 
 
 def prediction_name(features: Mapping[str, object]) -> str:

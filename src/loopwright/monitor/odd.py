@@ -8,7 +8,7 @@ it (`retrain.suspect`), as a model that is trained on a fault learns it.
 from collections.abc import Iterable, Mapping
 
 from loopwright.loop import Loop
-from loopwright.monitor.drift import Window, prediction_name
+from loopwright.monitor.looks import Window, told
 from loopwright.statistics.profile import Bins, Counts, Profile
 
 
@@ -17,7 +17,7 @@ def odd(bins: Bins, counts: Counts) -> dict[str, float]:
     now, then = counts / max(int(counts.sum()), 1), bins.counts / max(int(bins.counts.sum()), 1)
     more = now - then
     found = {"missing": more[0]}
-    if bins.kind == "number":
+    if bins.kind != "category":
         # A range that moves up empties what was below it.
         found["out_of_range"] = more[1] + more[-1]
     else:
@@ -27,7 +27,7 @@ def odd(bins: Bins, counts: Counts) -> dict[str, float]:
 
 def of(profile: Profile, window: Window, names: Iterable[str]) -> dict[str, dict[str, float]]:
     """What is odd about each of the named features in a window; of the prediction nothing is."""
-    known = {name for name in names if name != prediction_name(profile.features)}
+    known = {told(name)[0] for name in names}
     return {name: odd(profile.features[name], window.features[name]) for name in known if name in profile.features}
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from loopwright.monitor.bodies import Asked, answered, asked
+from loopwright.monitor.bodies import Answered, Asked, answered, asked
 from loopwright.monitor.cloudevents import Half
 from loopwright.monitor.events import Batch, EventError, Message, Value, check
 from loopwright.statistics.profile import Profile
@@ -32,7 +32,7 @@ class _Row(NamedTuple):
     id: str
     at: float
     asked: Asked
-    predictions: list[float]
+    answered: Answered
 
 
 class _Waiting(NamedTuple):
@@ -108,11 +108,11 @@ class Intake:
         if profile is None:
             raise EventError("no profile of the version", "unknown_version")
         question = asked(first.body, profile)
-        predictions, name = answered(second.body, profile)
-        if len(question.rows) != len(predictions):
-            raise EventError(f"{len(predictions)} predictions for {len(question.rows)} rows", "columns")
-        if predictions:
-            rows.setdefault(version, []).append(_Row(name or half.id, second.at, question, predictions))
+        found = answered(second.body, profile)
+        if len(question.rows) != len(found.predictions):
+            raise EventError(f"{len(found.predictions)} predictions for {len(question.rows)} rows", "columns")
+        if found.predictions:
+            rows.setdefault(version, []).append(_Row(found.id or half.id, second.at, question, found))
 
     def _keep(self, half: Half, now: float) -> None:
         key = (half.request, half.key)
@@ -159,15 +159,17 @@ def _batch(version: str, profile: Profile, rows: list[_Row]) -> Batch:
     columns: dict[str, list[Value] | bytes] = dict(
         zip(profile.features, map(list, zip(*values, strict=True)), strict=True)
     )
-    predictions = np.array([value for row in rows for value in row.predictions], dtype="<f8").tobytes()
-    ids = [name for row in rows for name in _ids(row.id, len(row.predictions))]
+    predictions = np.array([value for row in rows for value in row.answered.predictions], dtype="<f8").tobytes()
+    ids = [name for row in rows for name in _ids(row.id, len(row.answered.predictions))]
     at = max(row.at for row in rows)
     try:
         batch = check(Message(version, ids, at, columns, predictions), profile)
     except (EventError, ValueError, TypeError, OverflowError) as error:
         raise EventError(str(error), "columns") from error
     unknown = sum(row.asked.unknown for row in rows)
-    return Batch(batch.version, batch.ids, batch.columns, batch.predictions, unknown, at)
+    places = [place for row in rows for place in row.answered.decided or ()]
+    decided = np.array(places, dtype=np.int64) if len(profile.classes) > 2 else None
+    return Batch(batch.version, batch.ids, batch.columns, batch.predictions, unknown, at, decided)
 
 
 def _ids(identifier: str, rows: int) -> list[str]:

@@ -11,10 +11,12 @@ LONGEST = 40
 def ranges(bins: Bins) -> list[str]:
     """A text a bin, in the order of the counts, no two alike."""
     if bins.kind == "category":
-        return _different(["missing", "other", *(value[:LONGEST] for value in bins.values)])
+        others = [] if bins.known is None else ["rare"]
+        return _different(["missing", "other", *(value[:LONGEST] for value in bins.values), *others])
+    unit = " characters" if bins.kind == "text" else ""
     edges = [f"{edge:.6g}" for edge in bins.edges.tolist()]
-    between = [f"{low} to {high}" for low, high in pairwise(edges)]
-    return _different(["missing", f"below {edges[0]}", *between, f"above {edges[-1]}"])
+    between = [f"{low} to {high}{unit}" for low, high in pairwise(edges)]
+    return _different(["missing", f"below {edges[0]}{unit}", *between, f"above {edges[-1]}{unit}"])
 
 
 def _different(texts: list[str]) -> list[str]:

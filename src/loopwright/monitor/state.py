@@ -18,8 +18,11 @@ from loopwright.monitor.detector import Detector
 from loopwright.monitor.drift import Alarm, Look, Notice, Rule, Score, choose
 from loopwright.monitor.events import Batch, EventQueue
 from loopwright.monitor.labels import CAPACITY, Labels, Loss
+from loopwright.monitor.looks import RECENT, TRAINING, told
+from loopwright.monitor.memory import Memory
 from loopwright.monitor.pairs import Intake
 from loopwright.monitor.performance import Performance
+from loopwright.monitor.ranges import LONGEST
 from loopwright.statistics.profile import Profile
 
 MOST_WAITING_ROWS = 200_000
@@ -44,12 +47,13 @@ class Monitor:
         waiting: int = MOST_WAITING_ROWS,
         remembered: int = CAPACITY,
         archive: Archive | None = None,
+        memory: Memory | None = None,
     ) -> None:
         self.loop, self.clock, self.rule = loop, clock, Rule.of(loop, clock)
         self.performance = Performance(loop, clock, send)
         self.labels = Labels(remembered, self.performance.add)
         self.counters, self.queue = Counters(self.rule.looks), EventQueue(waiting)
-        self.answers, self.archive = Answers(), archive
+        self.answers, self.archive, self._memory = Answers(), archive, memory
         self.rejected = Counter(dict.fromkeys(REASONS, 0))
         self.late = max(self.rule.window, LEAST_LATE)
         self.ahead = 0
@@ -85,7 +89,9 @@ class Monitor:
         return counts.profile if counts else None
 
     def _count(self, batch: Batch, counts: VersionCounts, at: float) -> None:
-        self.counters.add(batch.version, batch.columns, batch.predictions, at)
+        # What a predictor kept while the monitor was away belongs to the season in which it was predicted.
+        season = counts.season(self.clock.at(batch.at if 0 < batch.at < at else at))
+        self.counters.add(batch.version, batch.columns, batch.predictions, at, batch.decided, season)
         self.answers.add(batch.version, batch.ids, batch.predictions)
         codes = self.performance.score(batch.version, counts.profile, batch.columns, batch.predictions)
         self.labels.remember(batch.version, batch.ids, batch.predictions, counts.profile, codes, at)
@@ -102,13 +108,20 @@ class Monitor:
             self._notify(self._alarm.close(at))
             self._version, self._alarm = chosen, Alarm(self.rule)
         self.glance(at)
-        looks = {name: detector.look(counts.window()) for name, (counts, detector) in self._detectors.items()}
+        looks = {name: one.look(counts.window(), at) for name, (counts, one) in self._detectors.items()}
         self._look = None if chosen is None else looks[chosen]
         if chosen is not None:
             self._notify(self._alarm.step(self._look, at))
         self.counters.mark()
+        self.remember(at)
         self.performance.keep(self.counters.versions)
         self.performance.look(chosen, at)
+
+    def remember(self, at: float, *, now: bool = False) -> None:
+        """Write down the recent traffic, if it is time or `now`."""
+        if self._memory is not None:
+            known = {name: (one.profile, detector.recent) for name, (one, detector) in self._detectors.items()}
+            self._memory.keep({name: (one, recent) for name, (one, recent) in known.items() if recent}, at, now=now)
 
     def glance(self, at: float) -> None:
         """Ask what grows at the real moment `at`, and notify of what it newly finds; every look is a glance, too.
@@ -118,7 +131,9 @@ class Monitor:
         known = self._detectors
         self._detectors = {
             # A version that was forgotten and came again is counted from zero, so its evidence begins anew.
-            name: known[name] if name in known and known[name][0] is counts else (counts, self._detector(counts))
+            name: known[name]
+            if name in known and known[name][0] is counts
+            else (counts, self._detector(name, counts, at))
             for name, counts in self.counters.versions.items()
         }
         for name, (counts, detector) in self._detectors.items():
@@ -126,8 +141,11 @@ class Monitor:
             if name == self._version:
                 self._notify(self._alarm.glance(grown, counts.recent, at))
 
-    def _detector(self, counts: VersionCounts) -> Detector:
-        return Detector(counts.profile, self.rule)
+    def _detector(self, version: str, counts: VersionCounts, at: float) -> Detector:
+        detector = Detector(counts.profile, self.rule)
+        if self._memory is not None and detector.recent is not None:
+            self._memory.recall(version, counts.profile, detector.recent, at)
+        return detector
 
     def repeat(self, at: float) -> None:
         """Tell again of what still fires at the real moment `at`, if it is time."""
@@ -138,10 +156,15 @@ class Monitor:
         if notice is None or self._version is None:
             return
         counts = self.counters.versions.get(self._version)
-        oddities = odd.of(counts.profile, counts.window(), notice.alerts) if counts else {}
+        oddities = odd.of(self._reference(self._version, counts), counts.window(), notice.alerts) if counts else {}
         content = body(self.loop, self.clock, self._version, notice, self.rule.window, oddities)
         log.info("drift %s: %s", content["status"], content["commonAnnotations"]["description"])
         self._send(content)
+
+    def _reference(self, version: str, counts: VersionCounts) -> Profile:
+        """What the last window was held against; the profile before the first look."""
+        known = self._detectors.get(version)
+        return known[1].reference if known is not None and known[0] is counts else counts.profile
 
     def drift(self) -> dict[str, Any]:
         """The last look, for people and programs; without events in the window there are no features."""
@@ -157,10 +180,17 @@ class Monitor:
             "min_effect": self.rule.min_effect,
             "min_events": self.rule.min_events,
             "alarm": bool(self._alarm.firing),
-            "firing": {name: self.clock.at(alert.starts_at).isoformat() for name, alert in self._alarm.firing.items()},
+            "firing": self._firing(TRAINING),
             "features": {name: _score(score) for name, score in look.features.items()} if look else {},
             "prediction": _score(look.prediction) if look else None,
+            "recent": {name: _score(score) for name, score in look.recent.items()} if look else {},
+            "firing_recent": self._firing(RECENT),
         }
+
+    def _firing(self, against: str) -> dict[str, str]:
+        """Since when what fires does, by feature."""
+        named = [(*told(key), alert) for key, alert in self._alarm.firing.items()]
+        return {name: self.clock.at(alert.starts_at).isoformat() for name, to, alert in named if to == against}
 
     def samples(self, outcomes: Counter[str]) -> Iterator[metrics.Sample]:
         """Every metric's samples; `outcomes` are the alerts'."""
@@ -171,6 +201,11 @@ class Monitor:
             for name, score in self._look.scores().items():
                 yield metrics.DRIFT_DISTANCE, (*who, name), score.distance
                 yield metrics.DRIFT_SCORE, (*who, name), score.score
+                yield metrics.DRIFT_DRIFTED, (*who, name, TRAINING), float(score.drifted)
+            for name, score in self._look.recent.items():
+                yield metrics.RECENT_DISTANCE, (*who, name), score.distance
+                yield metrics.RECENT_SCORE, (*who, name), score.score
+                yield metrics.DRIFT_DRIFTED, (*who, name, RECENT), float(score.drifted)
             for name, factor in self._detectors[self._version][1].dispersion.items():
                 yield metrics.DRIFT_DISPERSION, (*who, name), factor
             yield metrics.DRIFT_EVENTS, who, self._look.events
@@ -202,6 +237,8 @@ class Monitor:
                 yield metrics.FEATURE_BIN, (*who, name, str(number)), count
         for number, count in enumerate(totals.prediction.tolist()):
             yield metrics.PREDICTION_BIN, (*who, str(number)), count
+        for name, count in zip(counts.profile.classes, counts.classes(), strict=False):
+            yield metrics.PREDICTION_CLASS, (*who, str(name)[:LONGEST]), count
         for number, count in enumerate(counts.buckets.tolist()):
             yield metrics.PREDICTION_BUCKET, (*who, str(number)), count
         loss = self.labels.losses.get(version, Loss())
@@ -210,7 +247,7 @@ class Monitor:
         yield metrics.LOSS_SQUARES, who, loss.squares
         yield metrics.UNKNOWN_COLUMNS, who, counts.unknown_columns
         yield metrics.COUNTING_SINCE, who, counts.since
-        yield from criticals.samples(who, counts.profile, self.rule)
+        yield from criticals.samples(who, self._reference(version, counts), self.rule)
 
 
 def _score(score: Score) -> dict[str, Any]:

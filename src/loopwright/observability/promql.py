@@ -162,7 +162,8 @@ ODD = {
     "loopwright:beyond:more": """\
 sum by (FEATURE) (<feature_bin:more> and on (BIN) loopwright_drift_excess_critical{loop="LOOP", bin!="0"})""",
     "loopwright:beyond:bins": """\
-count by (FEATURE) (max by (BIN) (loopwright_drift_excess_critical{loop="LOOP", feature!="PREDICTION"}))""",
+count by (FEATURE) (max by (BIN) (
+  loopwright_drift_excess_critical{loop="LOOP", feature!="PREDICTION", feature!="predicted_class"}))""",
     "loopwright:drift:odd": """\
 clamp_min(
   label_replace(

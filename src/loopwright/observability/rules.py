@@ -12,7 +12,7 @@ from loopwright.durations import Clock, format_duration
 from loopwright.loop import Loop
 from loopwright.monitor.alerts import ALERT_NAME, SEVERITY
 from loopwright.monitor.drift import Rule
-from loopwright.observability import limits, promql
+from loopwright.observability import limits, own, promql
 from loopwright.serving.resources import names
 
 PREDICTION = "prediction"
@@ -62,7 +62,9 @@ def groups(
     """
     rule = Rule.of(loop, clock)
     interval = _duration(rule.look)
-    records = [{"record": name, "expr": _filled(text, loop, rule, prediction)} for name, text in promql.RECORDS.items()]
+    records = [
+        {"record": name, "expr": _filled(text, loop, rule, prediction)} for name, text in own.records(loop).items()
+    ]
     return [
         {
             "name": f"loopwright-{loop.name}-drift",
@@ -98,7 +100,7 @@ def _drift(loop: Loop, clock: Clock, rule: Rule, prediction: str, links: Mapping
     held = {"for": hold, "keep_firing_for": hold} if rule.persistence > 1 else {}
     return {
         "alert": ALERT_NAME,
-        "expr": _filled(promql.DRIFTED, loop, rule, prediction),
+        "expr": _filled(own.drifted(loop), loop, rule, prediction),
         **held,
         "labels": {"severity": SEVERITY},
         "annotations": {
@@ -110,8 +112,9 @@ def _drift(loop: Loop, clock: Clock, rule: Rule, prediction: str, links: Mapping
                 "`loopwright history {{ $labels.loop }}` says why."
             ).replace("MIN_EFFECT", f"{rule.min_effect:g}"),
             "distance": '{{ printf "%.6f" $value }}',
-            "score": SCORE,
+            "score": own.score(loop, SCORE),
             "window": span,
+            **own.against(loop),
             **{what: ODD.replace("WHAT", what) for what in odd},
             "advice": "".join(
                 SUSPECTED.replace("WHAT", what).replace("LIMIT", repr(limit)).replace("WORDS", WORDS[what])

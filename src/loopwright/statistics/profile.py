@@ -1,88 +1,31 @@
 """The profile: binned distributions of the training data, against which live traffic is counted.
 
 Training builds it from the raw input columns and the model's predictions, the bundle carries it, the predictor hands
-it to the monitor, and the monitor counts live events in the same bins. Only counts ever leave a replica, so its memory
-does not grow with traffic and counts of many replicas add up.
-
-A number has bins 0 missing, 1 below the first edge, 2..B+1 the B intervals, B+2 above the last edge; an interval holds
-its lower edge, and the last one holds its upper edge too. A category has bins 0 missing, 1 any other value, then its
-values. Infinite numbers are counted as below and above; NaN, None and "" are missing.
+it to the monitor, and the monitor counts live events in the same bins (`statistics/bins.py`). Only counts ever leave a
+replica, so its memory does not grow with traffic and counts of many replicas add up. Of a classification the predicted
+class is counted too, beside the score. Where a seasonality is declared, the same is counted by season
+(`statistics/seasons.py`); what a season is held against follows from these counts alone.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal, Self
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from loopwright.statistics import bins as binning
+from loopwright.statistics.bins import Bins, CategoryBins, Counts, Kind, NumberBins, TextBins
+from loopwright.statistics.seasons import NUMBER, Seasonality
+
+__all__ = ["FORMAT", "Bins", "CategoryBins", "Counts", "Kind", "NumberBins", "Profile", "TextBins", "class_name"]
+
 FORMAT = 1
-
-Kind = Literal["number", "category"]
-Counts = NDArray[np.int64]
-
-
-class _Codes(dict[Any, int]):
-    """Category values to their bins; whatever is not a known string is looked up as one, so 1 and "1" agree."""
-
-    def __missing__(self, value: Any) -> int:
-        if value is None or value == "" or value != value:
-            return 0
-        return 1 if isinstance(value, str) else self.get(str(value), 1)
-
-
-@dataclass(frozen=True, eq=False)
-class NumberBins:
-    """A number's edges (B + 1, not falling) and its counts in the reference (B + 3)."""
-
-    edges: NDArray[np.float64]
-    counts: Counts
-    kind: Literal["number"] = "number"
-
-    def assign(self, values: ArrayLike) -> Counts:
-        """The bin of each of (n,) float64 values, with NaN for missing."""
-        numbers = np.asarray(values, dtype=np.float64)
-        bins = np.searchsorted(self.edges, numbers, side="right") + 1
-        bins[numbers == self.edges[-1]] = len(self.edges)
-        bins[np.isnan(numbers)] = 0
-        return bins
-
-    def count(self, values: ArrayLike) -> Counts:
-        """The number of values in each bin, shape (B + 3,), of float64 values with NaN for missing."""
-        return np.bincount(self.assign(values), minlength=len(self.edges) + 2).astype(np.int64, copy=False)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As it stands in profile.json."""
-        return {"kind": "number", "edges": self.edges.tolist(), "counts": self.counts.tolist()}
-
-
-@dataclass(frozen=True, eq=False)
-class CategoryBins:
-    """A category's values (the most frequent ones, sorted) and its counts in the reference (two more than values)."""
-
-    values: tuple[str, ...]
-    counts: Counts
-    kind: Literal["category"] = "category"
-    _codes: _Codes = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "_codes", _Codes((value, bin) for bin, value in enumerate(self.values, start=2)))
-
-    def assign(self, values: Iterable[Any]) -> Counts:
-        """The bin of each of n values, of str with None for missing."""
-        return np.fromiter(map(self._codes.__getitem__, values), dtype=np.int64)
-
-    def count(self, values: Iterable[Any]) -> Counts:
-        """The number of values in each bin, shape (len(values) + 2,), of str with None for missing."""
-        return np.bincount(self.assign(values), minlength=len(self.values) + 2).astype(np.int64, copy=False)
-
-    def to_dict(self) -> dict[str, Any]:
-        """As it stands in profile.json."""
-        return {"kind": "category", "values": list(self.values), "counts": self.counts.tolist()}
-
-
-Bins = NumberBins | CategoryBins
+THRESHOLD = 0.5
+"""The score from which on the second of two classes is predicted."""
+MOST_NUMBERS = 100_000
+"""Counts by season in one profile, about 400 kB of JSON; the monitor keeps some dozens of copies of what it counts."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,6 +41,10 @@ class Profile:
     prediction: NumberBins
     labelled: tuple[float, ...] | None = None
     """What labels said of the model before it went live: sums of `labelled.tally`, of rows it was not fitted to."""
+    predicted_class: CategoryBins | None = None
+    """Of a classification, how often each class was predicted; None of a profile that was made before."""
+    seasonality: Seasonality | None = None
+    """By what the bins are counted, too."""
 
     @classmethod
     def build(
@@ -111,14 +58,19 @@ class Profile:
         *,
         bins: int = 10,
         label_variance: float | None = None,
+        decided: ArrayLike | None = None,
+        seasonality: Seasonality | None = None,
+        seasons: tuple[Counts, Counts] | None = None,
     ) -> Self:
         """The profile of reference rows.
 
         `columns` are the raw input columns, (m,) each, of which those named in `kinds` are binned, in its order;
         `predictions` are P(positive) or values of rows the model was not fitted to, or the profile expects more
         confident predictions than live traffic can show; their number may differ from m. `bins` is the number of
-        quantile bins of a number and of top categories. Raises ValueError for a column that is absent or of another
-        length, or without rows.
+        quantile bins of a number and of top categories. `decided` are the predicted classes, by their place in
+        `classes`; of two classes they follow from the predictions. `seasons` are those of the rows and of the
+        predictions, -1 where it is not known; a seasonality with more than MOST_NUMBERS counts becomes `hour`, or is
+        left out. Raises ValueError for a column that is absent or of another length, or without rows.
         """
         absent = [name for name in kinds if name not in columns]
         if absent:
@@ -130,12 +82,26 @@ class Profile:
         wrong = [f"{name} has {n}" for name, n in lengths.items() if n != rows]
         if wrong:
             raise ValueError(f"all columns need {rows} rows; {', '.join(wrong)}")
-        features = {
-            name: _number(columns[name], bins) if kind == "number" else _category(columns[name], bins)
+        total = len(kinds) * (bins + 3) + bins + 3
+        chosen, (of_rows, of_predictions) = _fitting(seasonality, seasons, total)
+        number = chosen.number if chosen else 0
+        features: dict[str, Bins] = {
+            name: binning.of_numbers(columns[name], bins, of_rows, number)
+            if kind == "number"
+            else binning.of_categories(columns[name], bins, of_rows, number)
             for name, kind in kinds.items()
         }
-        variance = None if label_variance is None else float(label_variance)
-        return cls(loop, task, tuple(classes), int(rows), variance, features, _number(predictions, bins))
+        profile = cls(
+            loop,
+            task,
+            tuple(classes),
+            int(rows),
+            None if label_variance is None else float(label_variance),
+            features,
+            binning.of_numbers(predictions, bins, of_predictions, number),
+            seasonality=chosen,
+        )
+        return profile._with_classes(np.asarray(predictions, dtype=np.float64), decided, of_predictions)
 
     def count(self, columns: Mapping[str, NDArray[Any]]) -> dict[str, Counts]:
         """The number of rows in each bin of each feature; `columns` holds every feature, others are ignored.
@@ -143,6 +109,23 @@ class Profile:
         Raises KeyError for a feature that `columns` does not have.
         """
         return {name: bins.count(columns[name]) for name, bins in self.features.items()}
+
+    @property
+    def watched(self) -> dict[str, Bins]:
+        """Everything but the prediction that live counts are held against: the features, and the predicted class."""
+        if self.predicted_class is None:
+            return self.features
+        return {**self.features, class_name(self.features): self.predicted_class}
+
+    def decide(self, predictions: NDArray[np.float64]) -> Counts:
+        """The class of each of (n,) predictions by its place in `classes`, of two; -1 where it cannot be told."""
+        if len(self.classes) != 2:
+            return np.full(len(predictions), -1, dtype=np.int64)
+        return np.where(np.isnan(predictions), -1, predictions >= THRESHOLD).astype(np.int64)
+
+    def count_classes(self, decided: Counts) -> Counts:
+        """The number of predictions in each bin of the predicted class: 0 untold, 1 none of them, then `classes`."""
+        return np.bincount(np.where(decided < 0, 0, decided + 2), minlength=len(self.classes) + 2).astype(np.int64)
 
     def count_predictions(self, predictions: ArrayLike) -> Counts:
         """The number of predictions in each bin of the reference's predictions."""
@@ -162,6 +145,10 @@ class Profile:
         }
         if self.labelled is not None:
             content["labelled"] = list(self.labelled)
+        if self.predicted_class is not None:
+            content["predicted_class"] = self.predicted_class.to_dict()
+        if self.seasonality is not None:
+            content["seasonality"] = {"by": self.seasonality.by, "timezone": self.seasonality.timezone}
         return json.dumps(content, separators=(",", ":"), allow_nan=False)
 
     @classmethod
@@ -175,63 +162,87 @@ class Profile:
             variance = content["label_variance"]
             if variance is not None and not 0 <= float(variance) < float("inf"):
                 raise ValueError(f"label_variance is {variance}; expected a number of at least zero or null")
-            prediction = _read("prediction", content["prediction"])
+            prediction = binning.read("prediction", content["prediction"])
             if not isinstance(prediction, NumberBins):
                 raise ValueError("prediction: its kind is category; expected number")
-            return cls(
+            profile = cls(
                 loop=str(content["loop"]),
                 task=str(content["task"]),
                 classes=tuple(content["classes"]),
                 rows=int(content["rows"]),
                 label_variance=None if variance is None else float(variance),
-                features={str(name): _read(name, bins) for name, bins in content["features"].items()},
+                features={str(name): binning.read(name, bins) for name, bins in content["features"].items()},
                 prediction=prediction,
                 labelled=_labelled(content.get("labelled")),
+                predicted_class=_class(content.get("predicted_class"), len(content["classes"])),
+                seasonality=_seasonality(content.get("seasonality")),
             )
+            profile._check_seasons()
+            return profile
         except KeyError as error:
             raise ValueError(f"a profile without {error}") from error
         except (TypeError, AttributeError, OverflowError) as error:
             raise ValueError(f"not a profile: {error}") from error
 
+    def _with_classes(
+        self, predictions: NDArray[np.float64], decided: ArrayLike | None, seasons: Counts | None
+    ) -> Self:
+        if self.task != "classification" or len(self.classes) < 2 or (decided is None and len(self.classes) > 2):
+            return self
+        found = self.decide(predictions) if decided is None else np.asarray(decided, dtype=np.int64)
+        places, size = np.where(found < 0, 0, found + 2), len(self.classes) + 2
+        seasonal = binning.by_season(places, size, seasons, self.seasonality.number if self.seasonality else 0)
+        values = tuple(str(one) for one in self.classes)
+        return replace(self, predicted_class=CategoryBins(values, self.count_classes(found), None, seasonal))
 
-def _number(values: ArrayLike, bins: int) -> NumberBins:
-    numbers = np.asarray(values, dtype=np.float64)
-    empty = NumberBins(_edges(numbers[np.isfinite(numbers)], bins), np.zeros(0, dtype=np.int64))
-    return NumberBins(empty.edges, empty.count(numbers))
-
-
-def _edges(numbers: NDArray[np.float64], bins: int) -> NDArray[np.float64]:
-    """Edges of at most `bins` intervals from the least to the greatest number, cut between values that occur.
-
-    With few distinct values each has its interval. Otherwise a cut lies where the cumulative count is nearest to
-    i/bins, so that a value that is very frequent gets an interval of its own instead of swallowing its neighbours.
-    Without any number, the edges are 0 and 0.
-    """
-    if numbers.size == 0:
-        return np.zeros(2)
-    distinct, counts = np.unique(numbers, return_counts=True)
-    if distinct.size <= bins:
-        cuts = np.arange(1, distinct.size)
-    else:
-        cumulative = np.concatenate(([0], np.cumsum(counts)))
-        targets = np.arange(1, bins) * (numbers.size / bins)
-        upper = np.searchsorted(cumulative, targets)
-        cuts = np.where(targets - cumulative[upper - 1] < cumulative[upper] - targets, upper - 1, upper)
-        cuts = np.unique(cuts[(cuts > 0) & (cuts < distinct.size)])
-    low, high = distinct[cuts - 1], distinct[cuts]
-    middle = low / 2 + high / 2
-    # Between neighbouring floats the middle may round down to the lower one, which belongs below the cut.
-    return np.concatenate((distinct[:1], np.where(middle > low, middle, high), distinct[-1:]))
+    def _check_seasons(self) -> None:
+        """Raise ValueError where the bins do not have the seasons that the profile says they have."""
+        number = self.seasonality.number if self.seasonality else None
+        for name, bins in {**self.watched, "prediction": self.prediction}.items():
+            found = None if bins.seasonal is None else len(bins.seasonal)
+            if found != number:
+                raise ValueError(f"{name}: counted by {found} seasons; expected {number}")
 
 
-def _category(values: NDArray[Any], bins: int) -> CategoryBins:
-    known: dict[str, int] = {}
-    for value in values:
-        if not (value is None or value == "" or value != value):
-            known[str(value)] = known.get(str(value), 0) + 1
-    top = sorted(known, key=lambda value: (-known[value], value))[:bins]
-    empty = CategoryBins(tuple(sorted(top)), np.zeros(0, dtype=np.int64))
-    return CategoryBins(empty.values, empty.count(values))
+def class_name(features: Mapping[str, object]) -> str:
+    """What the predicted class is called beside the features: `predicted_class`, unless a column has that name."""
+    name = "predicted_class"
+    while name in features:
+        name += "_"
+    return name
+
+
+def _fitting(
+    wanted: Seasonality | None, seasons: tuple[Counts, Counts] | None, numbers: int
+) -> tuple[Seasonality | None, tuple[Counts | None, Counts | None]]:
+    """The seasonality that is not too large, and the seasons of rows and predictions by it."""
+    if wanted is None or seasons is None or any((some < 0).all() for some in seasons):
+        return None, (None, None)
+    if wanted.number * numbers <= MOST_NUMBERS:
+        return wanted, seasons
+    if wanted.by == "hour_of_week" and NUMBER["hour"] * numbers <= MOST_NUMBERS:
+        rows, predictions = (np.where(some < 0, -1, some % 24) for some in seasons)
+        return Seasonality("hour", wanted.timezone), (rows, predictions)
+    return None, (None, None)
+
+
+def _class(content: Any, classes: int) -> CategoryBins | None:
+    if content is None:
+        return None
+    bins = binning.read("predicted_class", content)
+    if not isinstance(bins, CategoryBins) or len(bins.values) != classes:
+        raise ValueError(f"predicted_class: expected a category of {classes} classes")
+    return bins
+
+
+def _seasonality(content: Any) -> Seasonality | None:
+    if content is None:
+        return None
+    found = Seasonality(content["by"], str(content["timezone"]))
+    try:
+        return found if found.number and found.zone else None
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(f"no such seasonality: {found.by!r} in {found.timezone!r}") from error
 
 
 def _labelled(content: Any) -> tuple[float, ...] | None:
@@ -241,24 +252,3 @@ def _labelled(content: Any) -> tuple[float, ...] | None:
     if not np.isfinite(numbers).all():
         raise ValueError("labelled: the sums are not finite numbers")
     return numbers
-
-
-def _read(name: str, content: Mapping[str, Any]) -> Bins:
-    """One feature's bins. Raises ValueError naming the feature."""
-    counts = np.asarray(content["counts"])
-    if counts.ndim != 1 or counts.dtype.kind not in "iu" or (counts < 0).any() or counts.sum() == 0:
-        raise ValueError(f"{name}: the counts are not whole numbers of at least zero with a sum above zero")
-    counts = counts.astype(np.int64)
-    if content["kind"] == "category":
-        values = tuple(str(value) for value in content["values"])
-        if len(set(values)) != len(values) or len(counts) != len(values) + 2:
-            raise ValueError(f"{name}: {len(values)} values need {len(values) + 2} counts; found {len(counts)}")
-        return CategoryBins(values, counts)
-    if content["kind"] != "number":
-        raise ValueError(f"{name}: the kind is {content['kind']!r}; expected number or category")
-    edges = np.asarray(content["edges"], dtype=np.float64)
-    if edges.ndim != 1 or len(edges) < 2 or not np.isfinite(edges).all() or (np.diff(edges) < 0).any():
-        raise ValueError(f"{name}: the edges are not two or more rising numbers")
-    if len(counts) != len(edges) + 2:
-        raise ValueError(f"{name}: {len(edges)} edges need {len(edges) + 2} counts; found {len(counts)}")
-    return NumberBins(edges, counts)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from loopwright.models.features import FeatureSpec
     from loopwright.models.fit import Fitted
+    from loopwright.statistics.profile import Counts, Profile
+    from loopwright.statistics.seasons import Seasonality
 
 # Fewer reference rows than this make a profile too coarse to compare with; then the newest so many are the reference.
 LEAST_REFERENCE = 500
@@ -72,10 +74,11 @@ def train(loop: Loop, features: str, training: Path, holdout: Path, model: Path)
     def predict(frame: "pd.DataFrame") -> Any:
         return fitted.predict(encode(frame))
 
+    profile = _profile(loop, classes, rows, held, predict, wanted)
     contents = {
         **fitted.dump(),
         **_expected(loop, fitted, specs, held, encode(held), classes, threads),
-        bundle.PROFILE: _profile(loop, classes, rows, held, predict, wanted).encode(),
+        bundle.PROFILE: profile.to_json().encode(),
         bundle.EXAMPLE: json.dumps(columns.to_rows(raw, 3), indent=1).encode(),
     }
     if features:
@@ -86,6 +89,7 @@ def train(loop: Loop, features: str, training: Path, holdout: Path, model: Path)
         "rows": len(rows),
         "features": len(specs),
         "digest": digest,
+        **_seasons_kept(profile),
         "seconds": round(time.monotonic() - began, 3),
     }
 
@@ -121,7 +125,7 @@ def _expected(
 
 def _profile(
     loop: Loop, classes: list[str], rows: "pd.DataFrame", held: "pd.DataFrame", predict: Any, wanted: Any
-) -> str:
+) -> "Profile":
     """The profile of the reference rows: all training rows, or the newest where `monitor.reference` says so.
 
     Live labels are held against those of the held-out rows, which the model was not fitted to either.
@@ -133,11 +137,14 @@ def _profile(
     from loopwright.models import columns
     from loopwright.statistics.labelled import tally
     from loopwright.statistics.profile import Profile
+    from loopwright.statistics.seasons import Seasonality
 
     unseen = _newest(loop, held)
     predicted = predict(unseen)
     inputs = columns.specs(loop.inputs)
-    reference = columns.from_frame(inputs, _newest(loop, rows)[[spec.name for spec in inputs]])
+    newest = _newest(loop, rows)
+    reference = columns.from_frame(inputs, newest[[spec.name for spec in inputs]])
+    seasonality = Seasonality(loop.monitor.seasonality, loop.monitor.timezone) if loop.monitor.seasonality else None
     profile = Profile.build(
         loop.name,
         loop.model.task,
@@ -147,9 +154,34 @@ def _profile(
         predicted,
         bins=loop.monitor.bins,
         label_variance=float(wanted.var()) if loop.model.task == "regression" else None,
+        seasonality=seasonality,
+        seasons=(_seasons(loop, newest, seasonality), _seasons(loop, unseen, seasonality)) if seasonality else None,
     )
     truth = target(loop, unseen, classes).astype(np.float64)
-    return replace(profile, labelled=tuple(tally(profile).of(truth, predicted).tolist())).to_json()
+    return replace(profile, labelled=tuple(tally(profile).of(truth, predicted).tolist()))
+
+
+def _seasons(loop: Loop, rows: "pd.DataFrame", seasonality: "Seasonality") -> "Counts":
+    """The season of each row, -1 where it has no time."""
+    import numpy as np
+
+    assert loop.data.timestamp is not None, "the declaration asks for it with a seasonality"
+    local = snapshots.times(rows, loop.data.timestamp).dt.tz_convert(seasonality.zone)
+    known = local.notna().to_numpy()
+    moments = local.dt.weekday.to_numpy(), local.dt.hour.to_numpy(), local.dt.month.to_numpy()
+    weekday, hour, month = (np.where(known, part, 1).astype(np.int64) for part in moments)
+    return np.where(known, seasonality.of(weekday, hour, month), -1)
+
+
+def _seasons_kept(profile: "Profile") -> dict[str, Any]:
+    """How many seasons have a reference of their own: the rest is joined with those that follow (`Strata`)."""
+    from loopwright.statistics.seasons import Strata
+
+    if profile.seasonality is None or profile.prediction.seasonal is None:
+        return {}
+    parts = [next(iter(profile.features.values())).seasonal, profile.prediction.seasonal]
+    inputs, predictions = (len(Strata(one.sum(axis=1), one)) for one in parts if one is not None)
+    return {"seasons": {"by": profile.seasonality.by, "inputs": inputs, "predictions": predictions}}
 
 
 def _newest(loop: Loop, rows: "pd.DataFrame") -> "pd.DataFrame":

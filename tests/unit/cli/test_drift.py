@@ -80,7 +80,7 @@ def test_what_has_drifted_comes_first_with_its_numbers(call, monitor):
     assert first.startswith("age")
     assert "█" in first
     assert "1970-01-01 00:00" in first
-    assert {line.split()[0] for line in rest} == {"plan", "prediction"}
+    assert {line.split()[0] for line in rest} == {"plan", "prediction", "predicted_class"}
     assert call("--top", "1").output.splitlines()[3:] == []
 
 
@@ -93,6 +93,23 @@ def test_before_a_look_and_with_too_few_predictions_it_says_what_is_needed(call,
 def test_a_program_reads_the_look_itself(call, monitor):
     counted(monitor, 2000, shift=0.0)
     assert json.loads(call("--json").output) == json.loads(json.dumps(monitor.drift()))
+
+
+def test_what_is_sudden_has_a_line_of_its_own(churn_declaration, tmp_path, served, monitor):
+    made = declaration.parse(churn_declaration + "monitor: {window: 1h, min_events: 300, persistence: 1, recent: 4h}")
+    recent = Monitor(made, Clock(), lambda body: None)
+    recent.counters.put("3", monitor.counters.versions["3"].profile, 0.0)
+    monitor.drift = recent.drift
+    for number in range(60):
+        columns = rows(200, shift=0.0 if number < 55 else 18.0, seed=number)
+        recent.counters.add("3", columns, np.random.default_rng(number).random(200), 0.0)
+        recent.look(360.0 * number)
+    (tmp_path / "loop.yaml").write_text(churn_declaration)
+    result = CliRunner().invoke(drift, [str(tmp_path), "--monitor", served])
+    assert result.exit_code == 0, result.output
+    lines = [line for line in result.output.splitlines() if line.startswith("age")]
+    assert sorted(line.split("  ")[0] for line in lines) == ["age", "age, sudden"]
+    assert all("1970-01-01 05:" in line for line in lines)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "no url", "http://["])

@@ -42,6 +42,7 @@ def test_the_body_is_that_of_alertmanager_version_4(loop):
             "distance": "0.310000",
             "score": "5.500000",
             "window": "1h",
+            "against": "training",
         },
         "startsAt": "2023-11-14T22:13:20+00:00",
         "endsAt": "0001-01-01T00:00:00Z",

@@ -9,6 +9,7 @@ import pytest
 
 from loopwright.monitor.bodies import answered, asked
 from loopwright.monitor.events import EventError
+from loopwright.statistics.profile import Profile
 
 ROWS = [[41.5, "basic"], [30, "premium"]]
 
@@ -113,11 +114,11 @@ def test_requests_that_cannot_be_used_say_why(profile, content, reason):
     ],
 )
 def test_predictions_are_probabilities_of_the_positive_class(profile, content, expected):
-    assert answered(body(**content), profile) == (expected, "")
+    assert answered(body(**content), profile) == (expected, "", None)
 
 
 def test_the_id_of_an_answer_is_given_along(profile):
-    assert answered(body(id="a1", outputs=[tensor("predict", [0.5])]), profile) == ([0.5], "a1")
+    assert answered(body(id="a1", outputs=[tensor("predict", [0.5])]), profile) == ([0.5], "a1", None)
 
 
 @pytest.mark.parametrize("content", [b"{}", b'{"x": 1}', b'{"predictions": ["Perhaps"]}', b'{"predictions": [{}]}'])
@@ -125,3 +126,43 @@ def test_answers_without_a_prediction_are_refused(profile, content):
     with pytest.raises(EventError) as caught:
         answered(content, profile)
     assert caught.value.reason == "columns"
+
+
+@pytest.fixture
+def zoo():
+    rng = np.random.default_rng(2)
+    decided = rng.integers(0, 3, 600)
+    return Profile.build(
+        "zoo", "classification", ["cat", "dog", 3], {"x": rng.normal(size=600)}, {"x": "number"}, rng.random(600),
+        decided=decided,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"predictions": [[0.1, 0.7, 0.2], [0.1, None, 0.9], ["x"], [None, None, None]]},
+        {"predictions": [{"probabilities": [0.1, 0.7, 0.2]}, [0.1, 0.0, 0.9], "bird", None]},
+        {"predictions": [[0.1, 0.7, 0.2], [0.1, 0.0, 0.9], 0.5, 7]},
+        {"predictions": ["dog", 3, "bird", None]},
+        {"predictions": ["dog", 3.0, -1, ""]},
+        {"predictions": [["dog"], [3], ["bird"], [None]]},
+    ],
+)
+def test_of_more_than_two_classes_the_predicted_one_is_told(zoo, content):
+    found = answered(body(**content), zoo)
+    assert found.decided == [1, 2, -1, -1]
+    scores = [score for score in found.predictions if not math.isnan(score)]
+    assert scores in ([], [0.7, 0.9])
+
+
+def test_a_matrix_of_probabilities_is_read_flat_and_nested(zoo):
+    for data in ([0.1, 0.7, 0.2, 0.5, 0.3, 0.2], [[0.1, 0.7, 0.2], [0.5, 0.3, 0.2]]):
+        found = answered(body(outputs=[tensor("probabilities", data, [2, 3])]), zoo)
+        assert (found.predictions, found.decided) == ([0.7, 0.5], [1, 0])
+
+
+@pytest.mark.parametrize("answer", [[0.1, 0.9], [0.1, "much", 0.2], [0.1, 0.2, 0.3, 0.4]])
+def test_probabilities_of_other_classes_are_refused(zoo, answer):
+    with pytest.raises(EventError):
+        answered(body(predictions=[answer]), zoo)

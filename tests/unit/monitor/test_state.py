@@ -121,7 +121,7 @@ def test_drift_is_plain_json_before_during_and_after_traffic(live):
     for looks, n in ((0, 0), (1, 0), (1, 3), (12, 100)):
         live.looks(looks, n)
         state = json.loads(json.dumps(live.monitor.drift(), allow_nan=False))
-        assert state["events"] == 0 or set(state["features"]) == {"age", "plan"}
+        assert state["events"] == 0 or set(state["features"]) == {"age", "plan", "predicted_class"}
     assert state["window_seconds"] == 3600
     assert set(state["features"]["age"]) == set(state["prediction"]) == {"distance", "score", "drifted", "by"}
 

@@ -88,11 +88,65 @@ def test_infinite_reference_values_lie_outside_the_edges():
     assert one([1, 2, math.inf, -math.inf, -math.inf]).counts.tolist() == [0, 2, 1, 1, 1]
 
 
-def test_the_top_categories_are_kept_and_the_rest_is_other():
-    bins = one(["b"] * 5 + ["a"] * 5 + ["c"] * 2 + ["d", None, "", math.nan], "category", bins=3)
-    assert bins.values == ("a", "b", "c")
-    assert bins.counts.tolist() == [3, 1, 5, 5, 2]
-    assert bins.count(strings("a", "zebra", None, "d", "")).tolist() == [2, 2, 1, 0, 0]
+def test_the_top_categories_are_kept_and_rare_ones_are_told_from_new_ones():
+    bins = one(["b"] * 5 + ["a"] * 5 + ["c"] * 2 + ["d", "e", "e", None, "", math.nan], "category", bins=2)
+    assert bins.values == ("a", "b")
+    # "d" would be new if its only row were not there: that is how often a value is new.
+    assert bins.counts.tolist() == [3, 1, 5, 5, 4]
+    assert bins.count(strings("a", "zebra", None, "d", "e", "")).tolist() == [2, 1, 1, 0, 2]
+
+
+def test_a_category_with_few_values_has_no_bin_for_rare_ones():
+    bins = one(["b"] * 5 + ["a"], "category", bins=3)
+    assert bins.counts.tolist() == [0, 0, 1, 5]
+    assert bins.known is None
+
+
+def test_rare_values_do_not_stand_in_the_profile():
+    text = json.dumps(one(["a"] * 50 + ["Erika Mustermann"] * 2, "category", bins=1).to_dict())
+    assert "Erika" not in text
+
+
+def test_text_that_hardly_repeats_is_watched_by_its_length():
+    values = [f"{'x' * int(length)} {i}" for i, length in enumerate(RNG.integers(5, 40, 900))] + [None] * 100
+    bins = one(values, "category")
+    assert bins.kind == "text"
+    assert bins.counts[0] == 100
+    assert bins.counts[2:-1].sum() == 900
+    assert bins.count(strings("x" * 500, "", None, "x", "x" * 20)).tolist()[:2] == [2, 1]
+    assert bins.count(strings("x" * 500))[-1] == 1
+
+
+def test_identifiers_that_repeat_are_categories():
+    assert one([f"id{i}" for i in range(300)] * 3, "category").kind == "category"
+
+
+@pytest.mark.parametrize("truth", [True, False])
+def test_a_boolean_has_a_bin_for_each_value(truth):
+    bins = one([float(truth)] * 9 + [float(not truth)], "number")
+    assert sorted(bins.counts.tolist()) == [0, 0, 0, 1, 9]
+    assert one([float(truth)] * 9).count(np.array([float(not truth)])).tolist() in ([0, 1, 0, 0], [0, 0, 0, 1])
+
+
+def test_the_predicted_class_is_counted_beside_the_score():
+    _, profile = example()
+    assert profile.predicted_class.values == ("No", "Yes")
+    assert profile.predicted_class.counts.sum() == 300
+    decided = profile.decide(np.array([0.2, 0.5, 0.9, math.nan]))
+    assert decided.tolist() == [0, 1, 1, -1]
+    assert profile.count_classes(decided).tolist() == [1, 0, 1, 2]
+
+
+def test_of_more_classes_each_is_counted_as_decided():
+    decided = RNG.integers(0, 3, 60)
+    profile = Profile.build("zoo", "classification", "abc", {}, {}, RNG.random(60), decided=decided)
+    assert profile.predicted_class.counts[2:].tolist() == np.bincount(decided, minlength=3).tolist()
+    assert Profile.from_json(profile.to_json()).predicted_class.values == ("a", "b", "c")
+    assert profile.decide(np.array([0.7])).tolist() == [-1]
+
+
+def test_a_regression_has_no_class():
+    assert Profile.build("demand", "regression", [], {}, {}, RNG.random(60)).predicted_class is None
 
 
 def test_a_category_that_is_no_string_is_looked_up_as_its_text():
@@ -122,7 +176,8 @@ def test_the_json_round_trip_keeps_everything_and_is_stable():
     again = Profile.from_json(text)
     assert again.to_json() == text
     assert list(json.loads(text)) == [
-        "format", "loop", "task", "classes", "rows", "label_variance", "features", "prediction"
+        "format", "loop", "task", "classes", "rows", "label_variance", "features", "prediction",
+        "predicted_class",
     ]  # fmt: skip
     assert (again.loop, again.task, again.classes, again.rows) == ("churn", "classification", ("No", "Yes"), 700)
     assert list(again.features) == ["plan", "age"]
@@ -168,7 +223,7 @@ def test_a_reference_that_cannot_be_binned_is_refused(columns, predictions, mess
         (lambda c: c["features"]["age"]["counts"].pop(), "age: 9 edges need 11 counts; found 10"),
         (lambda c: c["features"]["age"]["edges"].reverse(), "age: the edges are not"),
         (lambda c: c["features"]["plan"]["values"].append("basic"), "plan: 3 values need 5 counts; found 4"),
-        (lambda c: c["features"]["plan"].update(kind="text"), "plan: the kind is 'text'"),
+        (lambda c: c["features"]["plan"].update(kind="image"), "plan: the kind is 'image'"),
         (lambda c: c["features"]["plan"]["counts"].__setitem__(0, -1), "plan: the counts"),
         (lambda c: c["features"]["plan"]["counts"].__setitem__(0, "1"), "plan: the counts"),
         (lambda c: c.update(prediction=c["features"]["plan"]), "prediction: its kind is category"),

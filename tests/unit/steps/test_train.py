@@ -58,3 +58,22 @@ def test_what_predictions_rest_on_and_how_wrong_they_are_is_kept_with_the_model(
         assert kept.mean[0] == kept.mean.max() > 0
     assert bundle.LOSSES not in bundle.read(tmp_path / "c").contents
     assert set(Losses.read(bundle.read(tmp_path / "r")).models) == {"mae", "rmse"}
+
+
+def test_with_a_seasonality_the_profile_is_counted_by_the_hour_of_the_time_zone(small, small_rows, tmp_path):
+    monitor = small.monitor.model_copy(update={"seasonality": "hour", "timezone": "Asia/Kolkata"})
+    data = small.data.model_copy(update={"timestamp": "seen"})
+    loop = small.model_copy(update={"monitor": monitor, "data": data})
+    rows = small_rows.assign(age=small_rows["age"].astype(int), spend=pd.to_numeric(small_rows["spend"]))
+    rows["age"] = pd.to_datetime(rows["seen"]).dt.hour + 20
+    rows.iloc[:600].to_parquet(tmp_path / "training.parquet")
+    rows.iloc[600:].to_parquet(tmp_path / "holdout.parquet")
+    outcome = train(loop, "", tmp_path / "training.parquet", tmp_path / "holdout.parquet", tmp_path / "model")
+    profile = Profile.from_json(bundle.read(tmp_path / "model").contents[bundle.PROFILE])
+    # 600 rows are 25 an hour: three strata of 200, and of the 200 held out one.
+    assert outcome["seasons"] == {"by": "hour", "inputs": 3, "predictions": 1}
+    ages = profile.features["age"]
+    assert ages.seasonal.sum(axis=1).tolist() == [25] * 24
+    # Half past five in the morning there is midnight in UTC, where everybody is 20.
+    assert ages.seasonal[5, int(ages.assign(np.array([20.0]))[0])] == 25
+    assert profile.seasonality.at(pd.Timestamp("2026-01-01T00:00Z").to_pydatetime()) == 5

@@ -1,0 +1,63 @@
+"""What of drift only a monitor can say, for Prometheus: its own gauges in the place of records computed from counts.
+
+Against seasons the reference moves with the window, and each replica's window has a mixture of its own; recent traffic
+is a monitor's memory. Neither is a constant that rules could hold summed counts against. So of these the rules take
+what the monitors found at their last look, the worst of them: with several replicas each spends the budget by itself.
+"""
+
+from collections.abc import Mapping
+
+from loopwright.loop import Loop
+from loopwright.observability import promql
+
+_SEASONAL = {
+    "loopwright:drift:distance": 'max by (FEATURE) (loopwright_drift_distance{loop="LOOP"})',
+    "loopwright:drift:score": 'max by (FEATURE) (loopwright_drift_score{loop="LOOP"})',
+    "loopwright:drift:drifted": """\
+max by (FEATURE) (loopwright_drift_drifted{loop="LOOP", against="training"})
+and on (VERSION) <version:watched>""",
+}
+_RECENT = """\
+label_replace(
+  max by (FEATURE) (loopwright_drift_recent_distance{loop="LOOP"})
+    and on (FEATURE) (max by (FEATURE) (loopwright_drift_drifted{loop="LOOP", against="recent"}) == 1)
+    and on (VERSION) <version:watched>,
+  "against", "recent", "", "")"""
+_SCORE = (
+    '{{{{ with printf "max by (feature) ({name}{{loop=%q, version=%q, feature=%q}})" '
+    "$labels.loop $labels.version $labels.feature | query }}}}"
+    '{{{{ . | first | value | printf "%.6f" }}}}{{{{ end }}}}'
+)
+
+
+def records(loop: Loop) -> Mapping[str, str]:
+    """The recorded series of a loop: with seasons, distance and verdict are the monitors' own."""
+    if loop.monitor.seasonality is None:
+        return promql.RECORDS
+    computed = {*promql.DISTANCE, *promql.CHI_SQUARE, *promql.EXCESS} - {
+        # What looks odd is told by these shares, of the mixture that the monitors export as their reference.
+        "loopwright:feature_bin:window_share",
+        "loopwright:feature_bin:reference_share",
+    }
+    kept = {name: text for name, text in promql.RECORDS.items() if name not in computed}
+    return {**kept, **_SEASONAL}
+
+
+def drifted(loop: Loop) -> str:
+    """What the alarm is raised for: with recent traffic, what is sudden too, labelled `against="recent"`."""
+    return promql.DRIFTED if loop.monitor.recent is None else f"{promql.DRIFTED}\nor\n{_RECENT}"
+
+
+def score(loop: Loop, training: str) -> str:
+    """The annotation of the score, whose text against training is given."""
+    if loop.monitor.recent is None:
+        return training
+    recent = _SCORE.format(name="loopwright_drift_recent_score")
+    return f'{{{{ if eq $labels.against "recent" }}}}{recent}{{{{ else }}}}{training}{{{{ end }}}}'
+
+
+def against(loop: Loop) -> dict[str, str]:
+    """The annotation that names the reference, where there are two."""
+    if loop.monitor.recent is None:
+        return {}
+    return {"against": '{{ if eq $labels.against "recent" }}recent{{ else }}training{{ end }}'}
