@@ -1,4 +1,4 @@
-"""The four dashboards: a loop at a glance, its drift by feature, its rollouts, and its service.
+"""The five dashboards: a loop at a glance, its drift by feature, its rollouts, its service, and its monitors.
 
 Every query is for one loop; counters are summed over replicas, so that a pod that comes or goes changes nothing.
 """
@@ -6,6 +6,7 @@ Every query is for one loop; counters are summed over replicas, so that a pod th
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from dashboards import parts
+from dashboards.monitors import monitor
 from dashboards.parts import HALF, THIRD, WIDE, Query
 
 LOOP = parts.labels("loop", "label_values(loopwright_model_info, loop)", "Loop")
@@ -32,6 +33,7 @@ LOSS = (
 )
 LABELS = 'sum by (version) (increase(loopwright_label_loss_count{loop="$loop"}[$window]))'
 SCORE = 'max by (feature) (loopwright_drift_score{loop="$loop",version="$version"})'
+GROWING = 'max by (feature) (loopwright_drift_growing{loop="$loop",version="$version"})'
 DISTANCE = 'max by (feature) (loopwright_drift_distance{loop="$loop",version="$version"})'
 ALARM = 'max by (version) (loopwright_drift_alarm{loop="$loop"})'
 OF_FEATURE = 'loop="$loop",version="$version",feature="$feature"'
@@ -64,6 +66,7 @@ def boards() -> dict[str, Dashboard]:
         "drift.json": drift(),
         "rollout.json": rollout(),
         "service.json": service(),
+        "monitor.json": monitor(),
     }
 
 
@@ -165,6 +168,14 @@ def drift() -> Dashboard:
             )
         )
         .with_panel(parts.states("Alarm", "Whether one fires.", Query(ALARM, "version {{version}}")))
+        .with_panel(
+            parts.limited(
+                "Growing evidence",
+                "Of what has drifted by evidence from longer than a window alone, over what is needed; 0 is none.",
+                [Query(f"{GROWING} or {SCORE} * 0", "{{feature}}")],
+                1,
+            )
+        )
     )  # fmt: skip
 
 

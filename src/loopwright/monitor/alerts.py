@@ -104,9 +104,10 @@ def _alert(
     # What is held against training has the labels that Prometheus' rules give it.
     labels = {**common, "feature": feature, **({"against": against} if against == RECENT else {})}
     distance, score = alert.score.distance, alert.score.score
+    grown = alert.score.by == "growing"
+    over = f"by evidence from longer than {span}" if grown else f"over {events} predictions in {span}"
     annotations = {
-        "summary": f"{_named(name)} of {loop} has drifted: distance {distance:.3f} over {events} predictions in "
-        f"{span}.",
+        "summary": f"{_named(name)} of {loop} has drifted: distance {distance:.3f} {over}.",
         "distance": f"{distance:.6f}",
         "score": f"{score:.6f}",
         "window": span,

@@ -21,6 +21,7 @@ class Metric:
     family: str = ""
 
 
+MONITOR_INFO = Metric("loopwright_monitor_info", "gauge", "1, by the loop that this monitor watches.", ("loop",))
 EVENTS = Metric("loopwright_events_total", "counter", "Prediction events counted.", ("loop", "version"))
 FEATURE_BIN = Metric(
     "loopwright_feature_bin_total",
@@ -108,6 +109,13 @@ DRIFT_SCORE = Metric(
     "loopwright_drift_score",
     "gauge",
     "Test statistic over its critical value under the budget of false alarms; at 1, chance does not explain it.",
+    ("loop", "version", "feature"),
+)
+DRIFT_GROWING = Metric(
+    "loopwright_drift_growing",
+    "gauge",
+    "Evidence of drift from longer than a window, over what the budget of false alarms asks of it; only of features "
+    "that have drifted by this alone.",
     ("loop", "version", "feature"),
 )
 DRIFT_DISPERSION = Metric(
@@ -262,10 +270,10 @@ FAIRNESS = Metric(
 )
 
 METRICS = (
-    EVENTS, FEATURE_BIN, PREDICTION_BIN, PREDICTION_BUCKET, PREDICTION_CLASS, RECENT_DISTANCE, RECENT_SCORE,
-    DRIFT_DRIFTED, LOSS_COUNT,
-    LOSS_SUM, LOSS_SQUARES, DRIFT_DISTANCE, DRIFT_SCORE, DRIFT_DISPERSION, DRIFT_EVENTS, DRIFT_ALARM, REJECTED, AHEAD,
-    CLOUDEVENTS, UNPAIRED, PENDING, OUTCOMES, UNKNOWN_COLUMNS, ALERTS,
+    MONITOR_INFO, EVENTS, FEATURE_BIN, PREDICTION_BIN, PREDICTION_BUCKET, PREDICTION_CLASS, LOSS_COUNT,
+    LOSS_SUM, LOSS_SQUARES, DRIFT_DISTANCE, DRIFT_SCORE, DRIFT_GROWING, RECENT_DISTANCE, RECENT_SCORE, DRIFT_DRIFTED,
+    DRIFT_DISPERSION, DRIFT_EVENTS, DRIFT_ALARM,
+    REJECTED, AHEAD, CLOUDEVENTS, UNPAIRED, PENDING, OUTCOMES, UNKNOWN_COLUMNS, ALERTS,
     ARCHIVE_ROWS, ARCHIVE_FAILED, ARCHIVE_EXPIRED, ARCHIVE_GATHERED, ARCHIVE_SPOOL, PUSHES,
     COUNTING_SINCE, DRIFT_REFERENCE, CHI_SQUARE_CRITICAL, EXCESS_CRITICAL,
     LABELS, LABEL_DELAY_COUNT, LABEL_DELAY_SUM, LABEL_NEWEST,

@@ -194,6 +194,7 @@ class Monitor:
 
     def samples(self, outcomes: Counter[str]) -> Iterator[metrics.Sample]:
         """Every metric's samples; `outcomes` are the alerts'."""
+        yield metrics.MONITOR_INFO, (self.loop.name,), 1
         for version, counts in self.counters.versions.items():
             yield from self._version_samples(version, counts)
         if self._look and self._version:
@@ -206,6 +207,8 @@ class Monitor:
                 yield metrics.RECENT_DISTANCE, (*who, name), score.distance
                 yield metrics.RECENT_SCORE, (*who, name), score.score
                 yield metrics.DRIFT_DRIFTED, (*who, name, RECENT), float(score.drifted)
+            for name, score in self._grown(self._look):
+                yield metrics.DRIFT_GROWING, (*who, name), score.score
             for name, factor in self._detectors[self._version][1].dispersion.items():
                 yield metrics.DRIFT_DISPERSION, (*who, name), factor
             yield metrics.DRIFT_EVENTS, who, self._look.events
@@ -228,6 +231,14 @@ class Monitor:
         for outcome, number in self.labels.outcomes.items():
             yield metrics.LABELS, (self.loop.name, outcome), number
         yield from self.performance.samples()
+
+    def _grown(self, look: Look) -> Iterator[tuple[str, Score]]:
+        """What growing evidence alone says has drifted, at the last look or at a glance since."""
+        firing = {name: alert.score for name, alert in self._alarm.firing.items()}
+        for name, score in (firing | look.scores()).items():
+            told = score if score.drifted else firing.get(name, score)
+            if told.drifted and told.by == "growing":
+                yield name, told
 
     def _version_samples(self, version: str, counts: VersionCounts) -> Iterator[metrics.Sample]:
         who, totals = (self.loop.name, version), counts.totals()

@@ -26,7 +26,7 @@ AGAIN, AGAIN_PEOPLE = "5m", "24h"
 TEXTS = """\
 {{ define "loopwright.title" -}}
 {{ if eq .Status "resolved" }}Over: {{ end -}}
-{{ .CommonLabels.loop }} version {{ .CommonLabels.version }}:
+{{ .CommonLabels.loop }}{{ with .CommonLabels.version }} version {{ . }}{{ end }}:
 {{- if eq .CommonLabels.alertname "LoopwrightDrift" }} drift in
 {{- range $index, $alert := .Alerts }}{{ if $index }},{{ end }} {{ $alert.Labels.feature }}{{ end }}
 {{- else }} {{ .CommonLabels.alertname }}{{ end }}

@@ -155,6 +155,17 @@ max by (FEATURE) (
 and on (VERSION) <version:watched>""",
 }
 
+# What a monitor finds by itself over longer than a window (`monitor.growing`): its evidence over what is needed, where
+# the window of all replicas does not say it. Evidence is a logarithm, of which NEEDED is needed at least, and any of R
+# replicas may be misled: ln R more are asked of each (Bonferroni).
+GROWING = {
+    "loopwright:drift:growing": """\
+max by (FEATURE) (loopwright_drift_growing{loop="LOOP"})
+  >= on (VERSION) group_left () 1 + ln(count by (VERSION) (loopwright_drift_window_events{loop="LOOP"})) / NEEDED
+  and on (VERSION) <version:watched>
+  unless on (FEATURE) (<drift:drifted> == 1)""",
+}
+
 # How much greater than in the reference the share of odd values is, by what is odd: monitor.odd. Three bins lie beyond
 # a number's reference, and two beyond a category's.
 ODD = {
@@ -178,11 +189,15 @@ clamp_min(
 )""",
 }
 
-RECORDS = {**COUNTED, **DISPERSION, **DISTANCE, **CHI_SQUARE, **EXCESS, **VERDICT, **ODD}
+RECORDS = {**COUNTED, **DISPERSION, **DISTANCE, **CHI_SQUARE, **EXCESS, **VERDICT, **GROWING, **ODD}
 
-# The distance of what has drifted. What fires goes on while there are too few events to say anything.
+# The distance of what has drifted, one series a feature whatever says so, so that it is one alert. What fires goes on
+# while there are too few events to say anything.
 DRIFTED = """\
 <drift:distance> and on (FEATURE) (<drift:drifted> == 1)
+or
+max by (FEATURE) (loopwright_drift_distance{loop="LOOP"} and loopwright_drift_growing{loop="LOOP"})
+  and on (FEATURE) <drift:growing>
 or
 <drift:distance>
   and on (VERSION) (<events:window> < MIN_EVENTS)
@@ -193,16 +208,6 @@ or
 DECLINED = """\
 max by (VERSION, metric) (loopwright_performance_score{loop="LOOP"})
   and on (VERSION) (max by (VERSION) (loopwright_performance_alarm{loop="LOOP"}) == 1)"""
-
-# More than a hundredth of what was predicted never reached the monitors.
-DROPPED = """\
-sum by (VERSION) (increase(loopwright_events_dropped_total{loop="LOOP"}[RECENT]))
-  > 0.01 * sum by (VERSION) (increase(loopwright_predicted_rows_total{loop="LOOP"}[RECENT]))"""
-
-# A version predicts, and no monitor counts it.
-BLIND = """\
-sum by (VERSION) (increase(loopwright_predicted_rows_total{loop="LOOP"}[RECENT])) > 0
-  unless on (VERSION) (sum by (VERSION) (increase(loopwright_events_total{loop="LOOP"}[RECENT])) > 0)"""
 
 _SERIES = re.compile(r"<([a-z_]+:[a-z_]+)>")
 

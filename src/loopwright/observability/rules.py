@@ -4,6 +4,7 @@ Windows and looks are the monitor's own (`monitor.drift.Rule`), so that both eva
 look, as the budget of false alarms is spent by looks.
 """
 
+import math
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -12,25 +13,28 @@ from loopwright.durations import Clock, format_duration
 from loopwright.loop import Loop
 from loopwright.monitor.alerts import ALERT_NAME, SEVERITY
 from loopwright.monitor.drift import Rule
-from loopwright.observability import limits, own, promql
+from loopwright.monitor.growing import GREATEST_SPAN
+from loopwright.observability import limits, own, promql, service
 from loopwright.serving.resources import names
 
 PREDICTION = "prediction"
 RECENT = 3600.0
 """Seconds of traffic that alarms about the monitoring itself look at, where a window is longer."""
-SUMMARY = (
-    '{{ $labels.feature }} of {{ $labels.loop }} has drifted: distance {{ printf "%.3f" $value }} over EVENTS '
-    "predictions in SPAN."
-)
+SUMMARY = '{{ $labels.feature }} of {{ $labels.loop }} has drifted: distance {{ printf "%.3f" $value }} GROWN.'
 # Asked when the alert is sent: how many predictions, how far beyond chance, and what is odd about the values.
 EVENTS = (
     '{{ with printf "loopwright:events:window{loop=%q, version=%q}" $labels.loop $labels.version | query }}'
     '{{ . | first | value | printf "%.0f" }}{{ end }}'
 )
 _OF_FEATURE = '{loop=%q, version=%q, feature=%q}" $labels.loop $labels.version $labels.feature'
+GROWN = (
+    f'{{{{ if printf "loopwright:drift:growing{_OF_FEATURE} | query }}}}by evidence from longer than SPAN'
+    "{{ else }}over EVENTS predictions in SPAN{{ end }}"
+)
 SCORE = (
-    f'{{{{ with printf "loopwright:drift:score{_OF_FEATURE} | query }}}}'
-    '{{ . | first | value | printf "%.6f" }}{{ end }}'
+    '{{ with printf "loopwright:drift:growing{loop=%[1]q, version=%[2]q, feature=%[3]q} or '
+    'loopwright:drift:score{loop=%[1]q, version=%[2]q, feature=%[3]q}" $labels.loop $labels.version $labels.feature '
+    '| query }}{{ . | first | value | printf "%.6f" }}{{ end }}'
 )
 ODD = (
     f'{{{{ range printf "loopwright:drift:odd{_OF_FEATURE} | query }}}}{{{{ if eq .Labels.what "WHAT" }}}}'
@@ -75,7 +79,11 @@ def groups(
             "name": f"loopwright-{loop.name}-service",
             "rules": [
                 _performance(loop, rule, prediction, links or {}),
-                *_service(loop, rule, prediction, links or {}),
+                *service.alerts(
+                    lambda text: _filled(text, loop, rule, prediction),
+                    _duration(min(rule.look, RECENT / 10)),
+                    links or {},
+                ),
             ],
         },
         limits.group(loop, clock, links or {}),
@@ -104,7 +112,7 @@ def _drift(loop: Loop, clock: Clock, rule: Rule, prediction: str, links: Mapping
         **held,
         "labels": {"severity": SEVERITY},
         "annotations": {
-            "summary": SUMMARY.replace("EVENTS", EVENTS).replace("SPAN", span),
+            "summary": SUMMARY.replace("GROWN", GROWN).replace("EVENTS", EVENTS).replace("SPAN", span),
             "description": (
                 "A distance of at least MIN_EFFECT counts, and a score of at least 1 is beyond chance: by chance alone "
                 f"the whole loop raises at most {loop.monitor.false_alarms} false alarms. `loopwright drift "
@@ -150,30 +158,15 @@ def _report(loop: Loop) -> dict[str, str]:
     return {"report_url": base + "/v1/reports/latest?version={{ $labels.version | urlquery }}"} if ours else {}
 
 
-def _service(loop: Loop, rule: Rule, prediction: str, links: Mapping[str, str]) -> list[Any]:
-    said = {
-        "LoopwrightEventsDropped": (
-            promql.DROPPED,
-            "{{ $labels.loop }} version {{ $labels.version }}: {{ $value | humanize }} predictions did not reach the "
-            "drift monitor.",
-            "What is shown of drift is of the rest. `loopwright_events_dropped_total` has the reason.",
-        ),
-        "LoopwrightMonitorBlind": (
-            promql.BLIND,
-            "{{ $labels.loop }} version {{ $labels.version }} predicts, and no drift monitor counts it.",
-            "No drift can be seen. Look at the monitor's log and at `loopwright_events_rejected_total`.",
-        ),
-    }
-    return [
-        {
-            "alert": name,
-            "expr": _filled(text, loop, rule, prediction),
-            "for": _duration(min(rule.look, RECENT / 10)),
-            "labels": {"severity": SEVERITY},
-            "annotations": {"summary": summary, "description": description, **links},
-        }
-        for name, (text, summary, description) in said.items()
-    ]
+def _needed(rule: Rule) -> float:
+    """The least evidence that any start of `Growing` asks for: of the longest-lived, for one input and the prediction.
+
+    Without growing evidence it is 1: there is nothing that it is for.
+    """
+    if not rule.sequential:
+        return 1.0
+    orders = max(int(math.log2(GREATEST_SPAN / rule.sequential)), 0) + 1
+    return math.log(2 * orders / rule.sequential / 2 ** (orders - 1))
 
 
 def _filled(text: str, loop: Loop, rule: Rule, prediction: str) -> str:
@@ -185,6 +178,7 @@ def _filled(text: str, loop: Loop, rule: Rule, prediction: str) -> str:
         "WINDOW": _duration(rule.window - rule.look / 2),
         "RECENT": _duration(min(rule.window, RECENT)),
         "PREDICTION": prediction.replace("\\", r"\\").replace('"', r"\""),
+        "NEEDED": f"{_needed(rule):.6g}",
         "MIN_EVENTS": str(rule.min_events),
         "MIN_EFFECT": repr(rule.min_effect),
     }

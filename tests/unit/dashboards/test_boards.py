@@ -25,7 +25,7 @@ def test_a_dashboard_is_what_grafana_s_own_model_takes(name):
 @pytest.mark.parametrize("name", BOARDS)
 def test_every_panel_asks_the_chosen_prometheus_about_the_chosen_loop_and_says_what_it_shows(name):
     board = json.loads(BOARDS[name])
-    known = {one["name"] for one in board["templating"]["list"]} | {"__rate_interval"}
+    known = {one["name"] for one in board["templating"]["list"]} | {"__rate_interval", "__range"}
     titles = [panel["title"] for panel in board["panels"]]
     assert len(titles) == len(set(titles))
     for panel in board["panels"]:

@@ -55,6 +55,31 @@ def live(loop, profile, columns):
     return Live(loop, profile, columns)
 
 
+def test_what_only_growing_evidence_says_is_a_metric_of_its_own_while_it_says_so(live):
+    def growing():
+        return {
+            values: number
+            for metric, values, number in live.monitor.samples(Counter())
+            if metric is exposition.DRIFT_GROWING
+        }
+
+    live.looks(30, 500)
+    assert growing() == {}
+    for _ in range(60):
+        live.looks(1, 500, shift=0.3)
+        if growing():
+            break
+    ((who, score),) = growing().items()
+    assert who == ("churn", "1", "age")
+    assert score == live.monitor.drift()["features"]["age"]["score"] >= 1
+    live.looks(1, 500, shift=0.3)
+    (alert,) = live.sent[0]["alerts"]
+    assert "by evidence from longer than 1h." in alert["annotations"]["summary"]
+    live.looks(20, 500, shift=3)
+    assert growing() == {}
+    assert live.monitor.drift()["features"]["age"]["drifted"]
+
+
 def test_ten_windows_without_drift_raise_no_alarm(live):
     live.looks(100)
     assert live.sent == []

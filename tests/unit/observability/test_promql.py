@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import yaml
 
+from loopwright.declaration import parse
 from loopwright.durations import Clock
 from loopwright.monitor import criticals, exposition, odd
 from loopwright.monitor.counters import Counters
 from loopwright.monitor.drift import Alarm, Rule, Window, evaluate
+from loopwright.monitor.growing import Growing
+from loopwright.monitor.layout import Layout
 from loopwright.observability import rules
 from loopwright.statistics.distances import jensen_shannon
 from loopwright.statistics.profile import Profile
@@ -329,44 +332,73 @@ def test_events_that_repeat_count_for_fewer(tmp_path, loop):
     run(tmp_path, loop, replicas, {"promql_expr_test": queries}, extra)
 
 
-def test_it_is_said_when_predictions_do_not_reach_the_monitor(tmp_path, loop):
+@pytest.mark.parametrize("budget", ["1 per 1d", "1 per 90d", "3 per 1000d"])
+def test_no_monitor_asks_for_less_evidence_than_the_rules_take_for_the_least(churn_declaration, budget):
+    """What more is asked of several replicas is a part of it."""
+    rule = Rule.of(parse(f"{churn_declaration}monitor: {{window: 1h, false_alarms: {budget}}}"), Clock())
+    columns, predictions = draw(np.random.default_rng(1), 500)
+    one = Profile.build(
+        "churn", "classification", ["No", "Yes"], {"age": columns["age"]}, {"age": "number"}, predictions
+    )
+    growing = Growing(Layout(one), rule)
+    asked = [-math.log(growing.level(order)) for order in range(growing._greatest + 1)]
+    assert rules._needed(rule) == pytest.approx(min(asked))
+
+
+def test_evidence_that_grew_is_the_same_alert_as_the_window_s(tmp_path, loop):
+    rng = np.random.default_rng(9)
+    replicas, reference = Replicas(loop), profile(rng, 3000)
+    replicas.start("a", {"1": reference})
+    for minute in range(145):
+        # The window says it of the age, from the second hour on.
+        replicas.events("a", "1", draw(rng, 20, shift=1.5 * (minute > 72)))
+        replicas.scrape()
     own = 'loop="churn",version="1"'
-    predicted = {"series": f"loopwright_predicted_rows_total{{{own}}}", "values": "0+100x90"}
-    dropped = {"series": f'loopwright_events_dropped_total{{{own},reason="full"}}', "values": "0+0x40 0+2x49"}
-    counted = {"series": f"loopwright_events_total{{{own}}}", "values": "0+100x10 1000+0x79"}
-
-    def alert(name, minute, *found):
-        return {"eval_time": f"{minute}m", "alertname": name, "exp_alerts": list(found)}
-
-    def texts(name, **changes):
-        for group in rules.groups(loop, Clock()):
-            for one in group["rules"]:
-                if one.get("alert") == name:
-                    return {**one["annotations"], **changes}
-        raise AssertionError(name)
-
-    blind = {
-        "exp_labels": {"severity": "warning", "loop": "churn", "version": "1"},
-        "exp_annotations": texts(
-            "LoopwrightMonitorBlind", summary="churn version 1 predicts, and no drift monitor counts it."
-        ),
+    given = [
+        (f"loopwright_drift_growing{{{own},feature='spend',instance='a'}}", "_x19 1.25x40 stale"),
+        (f"loopwright_drift_distance{{{own},feature='spend',instance='a'}}", "0.11x144"),
+        # Another replica is further from the reference, and not by what its evidence says.
+        (f"loopwright_drift_distance{{{own},feature='spend',instance='b'}}", "0.4x144"),
+        (f"loopwright_drift_growing{{{own},feature='age',instance='b'}}", "_x79 1.5x65"),
+        (f"loopwright_drift_distance{{{own},feature='age',instance='b'}}", "0.12x144"),
+        # Enough for one replica, and not for the better of two.
+        (f"loopwright_drift_growing{{{own},feature='plan',instance='a'}}", "1.1x144"),
+        (f"loopwright_drift_distance{{{own},feature='plan',instance='a'}}", "0.2x144"),
+        (f"loopwright_drift_window_events{{{own},instance='a'}}", "1200x144"),
+        (f"loopwright_drift_window_events{{{own},instance='b'}}", "1200x144"),
+        # A version that is not watched tells nobody.
+        ("loopwright_drift_window_events{loop='churn',version='2',instance='a'}", "10x144"),
+        ("loopwright_drift_growing{loop='churn',version='2',feature='spend',instance='a'}", "1.25x144"),
+        ("loopwright_drift_distance{loop='churn',version='2',feature='spend',instance='a'}", "0.3x144"),
+    ]
+    labels = {"severity": "warning", "loop": "churn", "version": "1", "feature": "spend"}
+    alert = next(one for one in rules.groups(loop, Clock())[0]["rules"] if "alert" in one)
+    annotations = {
+        **alert["annotations"],
+        "summary": "spend of churn has drifted: distance 0.110 by evidence from longer than 1h.",
+        "description": alert["annotations"]["description"].replace("{{ $labels.loop }}", "churn"),
+        "distance": "0.110000",
+        "score": "1.250000",
+        "missing": "0.000000",
+        "new_values": "",
+        "out_of_range": "0.000000",
+        "advice": "",
+        "report_url": "http://loopwright-trigger:8080/v1/reports/latest?version=1",
     }
+    told = {"exp_labels": labels, "exp_annotations": annotations}
+    # As many looks in a row as an alarm needs, two of six minutes, begin and end it.
     tests = [
-        alert("LoopwrightEventsDropped", 30),
-        alert("LoopwrightMonitorBlind", 60),
-        alert("LoopwrightMonitorBlind", 90, blind),
+        {"eval_time": f"{minute}m", "alertname": "LoopwrightDrift", "exp_alerts": [told] * fires}
+        for minute, fires in ((24, 0), (36, 1), (72, 0))
     ]
+    age = 'count(ALERTS{alertname="LoopwrightDrift",alertstate="firing",feature="age"})'
     queries = [
-        {
-            "expr": 'count(ALERTS{alertname="LoopwrightEventsDropped",alertstate="firing"})',
-            "eval_time": "90m",
-            "exp_samples": [{"labels": "{}", "value": 1}],
-        }
+        {"expr": age, "eval_time": "144m", "exp_samples": [{"labels": "{}", "value": 1}]},
+        # The window of all replicas comes first.
+        {"expr": "loopwright:drift:growing", "eval_time": "144m", "exp_samples": []},
     ]
-    run(
-        tmp_path, loop, Replicas(loop), {"alert_rule_test": tests, "promql_expr_test": queries},
-        [predicted, dropped, counted],
-    )  # fmt: skip
+    extra = [{"series": name, "values": values} for name, values in given]
+    run(tmp_path, loop, replicas, {"alert_rule_test": tests, "promql_expr_test": queries}, extra)
 
 
 def test_a_monitor_s_alarm_of_a_metric_is_sent_on_with_its_numbers(tmp_path, loop):
