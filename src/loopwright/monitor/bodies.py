@@ -42,7 +42,7 @@ class _Tensor(msgspec.Struct):
     shape: list[int]
     datatype: str
     data: list[Any] | None = None
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] | None = None
 
 
 class _Request(msgspec.Struct):
@@ -114,7 +114,7 @@ def _lenient(kind: Any, body: bytes) -> Any:
     tensors = (content.inputs if isinstance(content, _Request) else content.outputs) or []
     at = end
     for tensor in tensors:
-        size = tensor.parameters.get("binary_data_size")
+        size = (tensor.parameters or {}).get("binary_data_size")
         if size is not None:
             tensor.data = _unpacked(tensor, body[at : at + size])
             at += size

@@ -107,6 +107,8 @@ class Intake:
         version, profile = self._version(first)
         if profile is None:
             raise EventError("no profile of the version", "unknown_version")
+        if not first.body:
+            return  # A GET, for health or metadata, goes through KServe's logger too, and asks for no prediction.
         question = asked(first.body, profile)
         found = answered(second.body, profile)
         if len(question.rows) != len(found.predictions):
@@ -128,7 +130,7 @@ class Intake:
         self._held -= half.size
         self.unpaired[OTHER_HALF[half.request]] += 1
         version, profile = self._version(half)
-        if half.request and profile is not None:
+        if half.request and half.body and profile is not None:
             # The logger sends no response that is not a 200.
             self.outcomes[version, "unanswered"] += 1
 

@@ -111,6 +111,8 @@ def test_requests_that_cannot_be_used_say_why(profile, content, reason):
         ({"outputs": [tensor("output-0", [[0.25], [0.5]], [2, 1])]}, [0.25, 0.5]),
         ({"outputs": [tensor("class", ["No"], datatype="BYTES"), tensor("probability", [0.25])]}, [0.25]),
         ({"outputs": [tensor("predict", ["Yes"], datatype="BYTES")]}, [1.0]),
+        # KServe's own server writes what it does not have as null.
+        ({"id": None, "outputs": [{**tensor("predict", [0.25]), "parameters": None}]}, [0.25]),
     ],
 )
 def test_predictions_are_probabilities_of_the_positive_class(profile, content, expected):

@@ -62,6 +62,13 @@ def test_one_event_that_cannot_be_used_costs_only_itself(intake):
     assert intake.pending == 0
 
 
+def test_a_question_for_health_or_metadata_is_no_request_for_a_prediction(intake):
+    assert work(intake, request("a", b""), response("a", b'{"ready": true}'), request("b", b"")) == []
+    intake.expire(NOW + PATIENCE)
+    assert counted(intake) == {}
+    assert intake.outcomes == {}
+
+
 def test_events_of_a_version_without_a_profile_are_counted_as_that(intake):
     assert work(intake, request("a", version="9"), response("a", version="9")) == []
     assert counted(intake) == {"unknown_version": 1}
