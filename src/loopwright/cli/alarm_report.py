@@ -49,7 +49,7 @@ def write(context: Context, number: int, path: Path | None = None) -> Path:
     end = datetime.fromisoformat(alarm.facts["starts_at"])
     length = alarm.facts.get("window_seconds")
     start = end - (timedelta(seconds=length) if length else context.loop.monitor.window)
-    before = drift_report.reference(context.loop, _snapshot(context, alarm))
+    before = drift_report.reference(context.loop, snapshot(context, alarm.facts.get("version")))
     archived = _archived(context, alarm, start, end)
     now = drift_report.from_source(context.loop, context.folder, start, end) if archived is None else archived
     page = path or place(context, number)
@@ -70,9 +70,8 @@ def write(context: Context, number: int, path: Path | None = None) -> Path:
     return page
 
 
-def _snapshot(context: Context, alarm: "Entry") -> Path:
-    """The snapshot of the alarm's version."""
-    version = alarm.facts.get("version")
+def snapshot(context: Context, version: str | None) -> Path:
+    """The snapshot that a version was made from. Raises DataError when the ledger does not say."""
     registered = context.ledger.entries(context.loop.name, kind="registered")
     found = next((entry for entry in reversed(registered) if str(entry.facts["version"]) == version), None)
     if found is None:

@@ -29,6 +29,8 @@ COMMANDS = {
     "trigger": ("loopwright.cli.trigger", "Ask the running loop for a pipeline run."),
     "status": ("loopwright.cli.status", "Champion, challenger, weights, drift, last run, last alarm."),
     "drift": ("loopwright.cli.drift", "How far live data is from the reference, by feature."),
+    "domain": ("loopwright.cli.domain", "Whether live rows can be told from the reference, all columns together."),
+    "profile": ("loopwright.cli.profile", "Make the profile of a model that another runtime serves."),
     "history": ("loopwright.cli.history", "The ledger, as a story with causes."),
     "report": ("loopwright.cli.report", "Write the loop's story as one HTML page with pictures."),
     "events": ("loopwright.cli.events", "The archived predictions: list, count, export."),

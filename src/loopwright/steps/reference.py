@@ -1,0 +1,124 @@
+"""The profile of a model that another runtime trained and serves: rows it was made of, and predictions it has made.
+
+What training does for a model of ours (`steps/train.py`), from files: the inputs that the loop's contract declares are
+binned from one, the predictions from the other, of rows that the model was not fitted to. Where those have labels, the
+profile also says how good the model was before it went live.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from loopwright.data import splits, typed
+from loopwright.errors import DataError
+from loopwright.loop import Column, Loop
+from loopwright.models import columns
+from loopwright.statistics.labelled import tally
+from loopwright.statistics.profile import Profile
+from loopwright.steps.evaluate import target
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+NUMBER = Column(type="number")
+
+
+def profile(
+    loop: Loop, rows: "pd.DataFrame", held: "pd.DataFrame", prediction: str, classes: Sequence[str] = ()
+) -> Profile:
+    """The profile of `rows` with the predictions in the column `prediction` of `held`, which may be the same rows.
+
+    A prediction is P(positive), or the value of a regression. `classes` are the negative and the positive class where
+    `held` has no labels. Raises DataError for a column that is absent, values that are not what the contract declares,
+    and predictions that are missing or no probabilities.
+    """
+    inputs = columns.specs(loop.inputs)
+    reference = columns.from_frame(inputs, _inputs(loop, rows))
+    predicted = _predictions(loop, held, prediction)
+    label, regression = loop.data.label.column, loop.model.task == "regression"
+    known = held[label].notna().to_numpy() if label in held.columns else np.zeros(len(held), dtype=bool)
+    labelled = held.loc[known]
+    if regression and len(labelled):
+        labelled = labelled.assign(**{label: _numbers(labelled[label], label)})
+    names = _classes(loop, labelled, classes)
+    made = Profile.build(
+        loop.name,
+        loop.model.task,
+        names,
+        reference,
+        {spec.name: spec.kind for spec in inputs},
+        predicted,
+        bins=loop.monitor.bins,
+        label_variance=float(labelled[label].var()) if regression and len(labelled) > 1 else None,
+    )
+    if labelled.empty:
+        return made
+    truth = target(loop, labelled, names).astype(np.float64)
+    return replace(made, labelled=tuple(tally(made).of(truth, predicted[known]).tolist()))
+
+
+def _inputs(loop: Loop, frame: "pd.DataFrame") -> "pd.DataFrame":
+    """The declared inputs in their types; from CSV everything comes as text."""
+    absent = [name for name in loop.inputs if name not in frame.columns]
+    if absent:
+        raise DataError(
+            f"the rows have no column {', '.join(absent)}",
+            expected="every input that `data.contract` declares",
+            do="complete the file, or correct loop.yaml",
+        )
+    found = typed.inputs(loop, frame)
+    numeric = [name for name, column in loop.inputs.items() if column.numeric]
+    return found.assign(**{name: _numbers(frame[name], name, loop.inputs[name]) for name in numeric})
+
+
+def _numbers(values: "pd.Series[Any]", name: str, column: Column = NUMBER) -> "pd.Series[float]":
+    numbers = typed.numbers(column, values)
+    wrong = numbers.isna() & ~typed.blank(values)
+    if wrong.any():
+        raise DataError(
+            f"the column {name} has {str(values[wrong].iloc[0])[:40]!r} in {int(wrong.sum()):,} rows",
+            expected="numbers, or nothing where one is missing",
+            do="correct the file, or the column's type in loop.yaml",
+        )
+    return numbers
+
+
+def _predictions(loop: Loop, held: "pd.DataFrame", name: str) -> "NDArray[np.float64]":
+    if name not in held.columns:
+        raise DataError(
+            f"there is no column {name}", expected=f"one of {', '.join(map(str, held.columns))}", do="name another"
+        )
+    found = _numbers(held[name], name).to_numpy()
+    wrong = ~np.isfinite(found)
+    if loop.model.task == "classification":
+        wrong |= (found < 0) | (found > 1)
+    if wrong.any():
+        expected = "the probability of the positive class" if loop.model.task == "classification" else "a number"
+        raise DataError(
+            f"the prediction in {name} is {found[wrong][0]:g} in {int(wrong.sum()):,} of {len(found):,} rows",
+            expected=f"{expected} in each row",
+            do="leave out rows without a prediction, or name another column",
+        )
+    return np.asarray(found)
+
+
+def _classes(loop: Loop, labelled: "pd.DataFrame", given: Sequence[str]) -> list[str]:
+    if loop.model.task == "regression":
+        return []
+    if given:
+        names = list(given)
+    elif len(labelled):
+        label = loop.data.label.column
+        names = splits.classes(labelled.assign(**{label: labelled[label].astype(str)}), loop)
+    else:
+        raise DataError(
+            f"the predictions have no labels in a column {loop.data.label.column}",
+            expected="labels, or the names of the two classes",
+            do="give --classes NEGATIVE,POSITIVE",
+        )
+    if len(set(names)) != 2:
+        raise DataError(f"there are {len(set(names))} classes: {', '.join(names[:5])}", expected="two")
+    return names
