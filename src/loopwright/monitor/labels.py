@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from loopwright.monitor.slots import Slots
 from loopwright.statistics.profile import Profile
 
 CAPACITY = 500_000
@@ -86,13 +87,10 @@ class Labels:
         self._codes = np.full((capacity, MOST_SLICES), -1, dtype=np.int16)
         self._at, self._truth = np.zeros(capacity, dtype=np.float32), np.zeros(capacity)
         self._origin: float | None = None
-        self._slots: dict[int, int] = {}
-        self._keys = np.zeros(capacity, dtype=np.int64)
+        self._slots = Slots(capacity)
         self._predictions = np.zeros(capacity)
-        self._numbers = np.zeros(capacity, dtype=np.int32)
         self._labelled = np.zeros(capacity, dtype=np.bool_)
         self._versions: list[str] = []
-        self._next = 0
         self._early: dict[int, tuple[str, Any]] = {}
         self.losses: dict[str, Loss] = {}
 
@@ -114,21 +112,14 @@ class Labels:
         if version not in self.losses:
             self.losses[version] = Loss()
             self._versions.append(version)
-        capacity = len(self._keys)
-        kept = np.flatnonzero(np.isfinite(predictions))[-capacity:]
+        kept = np.flatnonzero(np.isfinite(predictions))[-self._slots.capacity :]
         names = [ids[row] for row in kept.tolist()]
-        keys = [hash((version, name)) for name in names]
-        slots = (self._next + np.arange(len(kept))) % capacity
-        for old, slot in zip(self._keys[slots].tolist(), slots.tolist(), strict=True):
-            if self._slots.get(old) == slot:
-                del self._slots[old]
-        self._slots.update(zip(keys, slots.tolist(), strict=True))
-        self._keys[slots], self._predictions[slots] = keys, predictions[kept]
-        self._numbers[slots], self._labelled[slots] = self._versions.index(version), False
+        slots = self._slots.add([hash((version, name)) for name in names])
+        self._predictions[slots] = predictions[kept]
+        self._labelled[slots] = False
         self._codes[slots], self._at[slots] = -1, at - self._origin
         if codes is not None:
             self._codes[slots, : codes.shape[1]] = codes[kept]
-        self._next = (self._next + len(kept)) % capacity
         # Kept until newer ones need the room: another version's prediction of the id may come yet.
         for early in [self._early[name] for name in map(hash, names) if name in self._early] if self._early else ():
             with suppress(LabelError):  # whoever sent it was told, if the profile was known by then
@@ -160,7 +151,7 @@ class Labels:
         """The slots of every version's prediction of an id, and what the label says of it."""
         found = {}
         for version in self._versions:
-            slot = self._slots.get(hash((version, identifier))) if version in profiles else None
+            slot = self._slots.find(hash((version, identifier))) if version in profiles else None
             if slot is not None:
                 truth = _truth(profiles[version], identifier, label)
                 loss = _loss(profiles[version], truth, float(self._predictions[slot]))
