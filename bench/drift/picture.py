@@ -5,7 +5,9 @@ from datetime import date
 from typing import Any
 from xml.sax.saxutils import escape
 
-WIDTH, LEFT, RIGHT, ROW, TITLE, AXIS = 860, 250, 110, 16, 34, 44
+from bench.pictures import TITLE, WIDTH, document, row, scale
+
+LEFT, ROW, AXIS = 250, 16, 44
 COLOURS = {
     "loopwright": "#1f6feb",
     "tuned": "#79a8f5",
@@ -24,58 +26,23 @@ def delays(cases: list[dict[str, Any]], names: dict[str, str]) -> str:
         body, height = _panel(case, names, top)
         parts.append(body)
         top += height
-    return _svg("Rows from the onset of a drift to the alarm", top, parts)
-
-
-def _svg(title: str, height: float, parts: list[str]) -> str:
-    # White under everything: the page may be dark, and the text is not.
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" viewBox="0 0 {WIDTH} {height}" '
-        f'role="img" font-family="sans-serif" font-size="11" fill="#24292f">\n<title>{escape(title)}</title>\n'
-        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>\n' + "\n".join(parts) + "\n</svg>\n"
-    )
+    return document("Rows from the onset of a drift to the alarm", top, parts)
 
 
 def _panel(case: dict[str, Any], names: dict[str, str], top: int) -> tuple[str, int]:
-    values = [
-        v for one in case["drifts"] for rule in one["rules"].values() for v in (rule["median"], rule["late"]) if v
-    ]
-    low, high = math.floor(math.log10(min(values))), math.ceil(math.log10(max(values)))
-    lines = sum(len(one["rules"]) + 1 for one in case["drifts"])
-    bottom = top + TITLE + lines * ROW
-
-    def x(value: float) -> float:
-        return LEFT + (WIDTH - LEFT - RIGHT) * (math.log10(value) - low) / max(high - low, 1)
-
+    rules = [rule for one in case["drifts"] for rule in one["rules"].values()]
+    bottom = top + TITLE + (len(rules) + len(case["drifts"])) * ROW
+    x, grid = scale(rules, LEFT, top + TITLE, bottom, " rows")
     what = f"window of {case['window']:,} rows, {case['features']} feature{'s' if case['features'] > 1 else ''}"
-    parts = [f'<text x="10" y="{top + 18}" font-size="14" font-weight="bold">{what}</text>']
-    for power in range(low, high + 1):
-        at = x(10**power)
-        parts.append(f'<line x1="{at:.1f}" x2="{at:.1f}" y1="{top + TITLE}" y2="{bottom}" stroke="#d0d7de"/>')
-        parts.append(f'<text x="{at:.1f}" y="{bottom + 15}" text-anchor="middle">{10**power:,} rows</text>')
+    parts = [f'<text x="10" y="{top + 18}" font-size="14" font-weight="bold">{what}</text>', *grid]
     y = top + TITLE + ROW / 2
     for one in case["drifts"]:
         parts.append(f'<text x="10" y="{y + 4:.1f}" font-weight="bold">{escape(one["drift"])}</text>')
         y += ROW
         for key, rule in one["rules"].items():
-            parts.append(_row(COLOURS[key], rule, names[key], y, x))
+            parts.append(row(rule, names[key], COLOURS[key], LEFT, y, x))
             y += ROW
     return "\n".join(parts), bottom + AXIS - top
-
-
-def _row(colour: str, rule: dict[str, Any], name: str, y: float, x: Any) -> str:
-    right = WIDTH - RIGHT
-    parts = [f'<text x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end" fill="{colour}">{escape(name)}</text>']
-    if rule["median"] is not None:
-        start, end = x(rule["median"]), x(rule["late"]) if rule["late"] is not None else right
-        dash = "" if rule["late"] is not None else ' stroke-dasharray="3 3"'
-        parts.append(
-            f'<line x1="{start:.1f}" x2="{end:.1f}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="2"{dash}/>'
-        )
-        parts.append(f'<circle cx="{start:.1f}" cy="{y}" r="4" fill="{colour}"/>')
-    if rule["missed"] > 0:
-        parts.append(f'<text x="{right + 8}" y="{y + 4:.1f}" fill="{colour}">missed {rule["missed"]:.0%}</text>')
-    return "".join(parts)
 
 
 def bike(found: dict[str, Any], labels: dict[str, str]) -> str:
@@ -113,4 +80,4 @@ def bike(found: dict[str, Any], labels: dict[str, str]) -> str:
             f'stroke-width="2"/><text x="{x(day) + side:.1f}" y="{bottom - 10}" text-anchor="{anchor}" fill="{colour}">'
             f"{day:%d %b %Y}: {escape(labels[key])}</text>"
         )
-    return _svg("Bike hires by week, with the alarms' dates", height, parts)
+    return document("Bike hires by week, with the alarms' dates", height, parts)
