@@ -159,7 +159,7 @@ def _report(loop: Loop) -> dict[str, str]:
 
 
 def _needed(rule: Rule) -> float:
-    """The least evidence that any start of `Growing` asks for: of the longest-lived, for one input and the prediction.
+    """The least evidence that any start of `Growing` asks for: of the longest-lived, for one input and a regression.
 
     Without growing evidence it is 1: there is nothing that it is for.
     """
