@@ -24,7 +24,7 @@ def register(
     from loopwright.steps.register import register as run_step
 
     with recording.step("register", loop, run, cause) as step:
-        tags = {"run": run, "entry": str(cause), "snapshot": rows.metadata["snapshot"]}
+        tags = {"run": step.run, "entry": str(cause), "snapshot": rows.metadata["snapshot"]}
         paths = Path(model.path), Path(evaluation.path), Path(training.path)
         facts = run_step(step.loop, Registry(step.settings), *paths, tags)
         if facts["version"] is not None:

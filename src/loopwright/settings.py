@@ -16,7 +16,7 @@ from loopwright.errors import StateError
 
 PREFIX = "LOOPWRIGHT_"
 GATEWAYS = ("local", "kserve")
-ENGINES = ("local", "argo")
+ENGINES = ("local", "argo", "kfp")
 
 # What may hold a password in a URI: what stands before the host, and parameters named for it. SQLAlchemy takes a
 # password with / ? and # in it. A path may hold an @ too, but the URI of a file has no host: `sqlite:////home/me@work/x`.
@@ -67,7 +67,7 @@ class Settings:
     """A Prometheus Pushgateway, for how `loopwright run` ended; by default none. `LOOPWRIGHT_PUSHGATEWAY_URL`."""
 
     engine: str = "local"
-    """Where pipelines run: `local` (this machine) or `argo` (Argo Workflows). `LOOPWRIGHT_ENGINE`."""
+    """Where pipelines run: `local`, `argo` (Argo Workflows) or `kfp` (Kubeflow Pipelines). `LOOPWRIGHT_ENGINE`."""
 
     training_template: str = "loopwright-training"
     """The WorkflowTemplate that runs on Argo are submitted by. `LOOPWRIGHT_TRAINING_TEMPLATE`."""

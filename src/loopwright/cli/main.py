@@ -15,6 +15,7 @@ COMMANDS = {
     "init": ("loopwright.cli.declare", "Write a commented loop.yaml, inferred from a data file."),
     "check": ("loopwright.cli.declare", "Hold the declaration and the data against each other."),
     "run": ("loopwright.cli.run", "Run the pipeline once: snapshot to registered version."),
+    "schedule": ("loopwright.cli.schedule", "Have Kubeflow Pipelines run it by retrain.schedule."),
     "serve": ("loopwright.cli.serve", "Serve one version on HTTP and gRPC."),
     "up": ("loopwright.cli.up", "Run everything: gateway, predictors, monitor, trigger, MLflow."),
     "render": ("loopwright.cli.render", "Write the KServe objects of a loop as manifests."),

@@ -30,8 +30,8 @@ def run(context: Context, reason: str, engine: str | None) -> int:
     """Run the pipeline once: snapshot, validate, split, train, evaluate, register.
 
     Exit codes: 0 registered, 2 the declaration or the feature code is wrong, 3 the data cannot be used, 4 a gate was
-    not passed, 6 the run failed, 7 the state folder cannot be used. With --engine argo it runs in pods of the cluster
-    (docs/argo.md), and goes on there should this command be killed; Ctrl-C cancels it.
+    not passed, 6 the run failed, 7 the state folder cannot be used. With --engine argo or kfp it runs in pods of a
+    cluster (docs/argo.md, docs/kfp.md), and goes on there should this command be killed; Ctrl-C cancels it.
     """
     from loopwright import settings
     from loopwright.engines.protocol import ENDED

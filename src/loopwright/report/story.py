@@ -147,6 +147,7 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "judged": _judged,
     "registered": lambda facts: f"version {facts['version']} was registered ({facts['digest'][:12]})",
     "approved": lambda facts: f"version {facts['version']} was approved by {facts['by']}: {facts['reason']}",
+    "step_failed": lambda facts: f"the step {facts['step']} failed: {facts['error']}",
     "run_ended": _run_ended,
     "rollout": lambda facts: f"rollout of version {facts['version']} began ({facts['strategy']})",
     "shifted": _shifted,

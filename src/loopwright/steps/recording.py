@@ -8,17 +8,25 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from loopwright import settings
 from loopwright.errors import LoopwrightError
-from loopwright.ledger import Ledger
+from loopwright.ledger import DuplicateEntry, Ledger
 from loopwright.loop import Loop
 
 # The file to which steps add a line when they start, end and fail, for whoever follows the run on this machine.
 PROGRESS = "LOOPWRIGHT_PROGRESS"
+# Where whoever follows the run sees no file of its pods: `ledger`, to which a step that fails then adds an entry.
+FAILURES = "LOOPWRIGHT_FAILURES"
+FAILED = "step_failed"
+
+# The cause of a run that a schedule of Kubeflow Pipelines started: its first step writes what led to it. Such a run has
+# no name of ours; it is called by the id that KFP gave it, which its pods carry.
+SCHEDULED = -1
+KFP_RUN = "LOOPWRIGHT_KFP_RUN"
 
 # What a step's entry in the ledger is called.
 KINDS = {
@@ -34,16 +42,35 @@ KINDS = {
 class Step:
     """A step under way: the loop, the settings, and the facts that its ledger entry will have."""
 
-    def __init__(self, loop: str, cause: int = 0) -> None:
+    def __init__(self, loop: str, cause: int = 0, run: str = "") -> None:
         self.loop = Loop.from_json(loop)
-        self._cause = cause
         self.settings = settings.read(Path.cwd())
+        self.run = run or f"{self.loop.name}-{os.environ.get(KFP_RUN, 'run')}"
+        self.cause = self._begin(self.run) if cause == SCHEDULED else cause
         self.facts: Mapping[str, Any] | None = None
         self.number = 0
 
     def of_run(self, name: str) -> Any:
         """A fact of the entry that is the step's cause, which for the first step is the run; None where it has none."""
-        return Ledger(self.settings.ledger_url).get(self._cause).facts.get(name) if self._cause else None
+        return Ledger(self.settings.ledger_url).get(self.cause).facts.get(name) if self.cause else None
+
+    def _begin(self, run: str) -> int:
+        """The number of the `run` entry of a run that nobody claimed, written once however often the step is tried."""
+        ledger, name = Ledger(self.settings.ledger_url), self.loop.name
+        by = "Kubeflow Pipelines"
+        facts = {"run": run, "engine": "kfp", "by": by}
+        if (known := self._entry(ledger, run)) is not None:
+            return known
+        asked = {"reason": f"the schedule {self.loop.retrain.schedule}", "by": by}
+        request = ledger.append(name, "request", asked)
+        try:
+            return ledger.append(name, "run", facts, cause=request.number, key=f"{name}/run/scheduled/{run}").number
+        except DuplicateEntry:
+            return self._entry(ledger, run) or request.number
+
+    def _entry(self, ledger: Ledger, run: str) -> int | None:
+        entries = ledger.entries(self.loop.name, kind="run")
+        return next((entry.number for entry in entries if entry.facts["run"] == run), None)
 
     def recorded(self, kind: str, run: str) -> bool:
         """Whether the ledger has an entry of this kind of the run, from an attempt before this one."""
@@ -72,15 +99,27 @@ def step(
 
     say(state="running")
     try:
-        under_way = Step(loop, cause)
+        under_way = Step(loop, cause, run)
         yield under_way
         if under_way.facts is not None:
-            ledger, facts = Ledger(under_way.settings.ledger_url), {**under_way.facts, "run": run}
-            under_way.number = ledger.append(under_way.loop.name, KINDS[name], facts, cause=cause or None).number
-    except LoopwrightError as error:
-        say(state="failed", error=str(error), exit_code=error.exit_code)
-        raise
+            ledger, facts = Ledger(under_way.settings.ledger_url), {**under_way.facts, "run": under_way.run}
+            number = ledger.append(under_way.loop.name, KINDS[name], facts, cause=under_way.cause or None).number
+            under_way.number = number
     except BaseException as error:
-        say(state="failed", error=f"{type(error).__name__}: {error}", exit_code=1)
+        failure = {
+            "error": str(error) if isinstance(error, LoopwrightError) else f"{type(error).__name__}: {error}",
+            "exit_code": error.exit_code if isinstance(error, LoopwrightError) else 1,
+        }
+        say(state="failed", **failure)
+        if os.environ.get(FAILURES) == "ledger":
+            _keep(loop, run, {"step": name, **failure}, cause)
         raise
     say(state="succeeded")
+
+
+def _keep(loop: str, run: str, facts: Mapping[str, Any], cause: int) -> None:
+    # What cannot be written must not hide why the step failed; the pod's log has that.
+    with suppress(Exception):
+        failed = Step(loop, cause, run)
+        ledger = Ledger(failed.settings.ledger_url)
+        ledger.append(failed.loop.name, FAILED, {**facts, "run": failed.run}, cause=failed.cause or None)

@@ -1,0 +1,39 @@
+"""schedule: the pipeline by `retrain.schedule` on Kubeflow Pipelines, for a loop that has no trigger."""
+
+import click
+
+from loopwright.cli import engines, features
+from loopwright.cli.context import Context, on_loop
+from loopwright.errors import DeclarationError
+
+
+@click.command(epilog="Example: loopwright schedule churn")
+@click.option("--remove", is_flag=True, help="Take the schedule away; what runs goes on.")
+@on_loop
+def schedule(context: Context, remove: bool) -> None:
+    """Have Kubeflow Pipelines run the pipeline by `retrain.schedule`, as a recurring run.
+
+    For a loop without a trigger: KFP knows no cool-down, daily cap or quiet hours. Run it again after a change of
+    loop.yaml, which the recurring run carries. Exit codes: 2 the loop declares no schedule, 6 KFP refuses or does not
+    answer.
+    """
+    from loopwright.cli.run import request
+    from loopwright.engines.kfp import schedule as recurring
+
+    engine, name = engines.kubeflow(context.settings), context.loop.name
+    if remove:
+        count = recurring.remove(engine, name)
+        context.answer({"loop": name, "removed": count})
+        context.console.print("the schedule was taken away" if count else "there was no schedule")
+        return
+    cron = context.loop.retrain.schedule
+    if cron is None:
+        raise DeclarationError(
+            f"the loop {name} has no `retrain.schedule`",
+            expected='when to run, such as "0 2 * * 0"',
+            do="declare it, or remove an old one with --remove",
+        )
+    wanted = request(context, features.read(context), name, 0)
+    identity = recurring.put(engine, wanted, cron, context.loop.retrain.timezone)
+    context.answer({"loop": name, "schedule": cron, "recurring_run": identity})
+    context.console.print(f"Kubeflow Pipelines runs {name} at {cron} (UTC)", markup=False)
