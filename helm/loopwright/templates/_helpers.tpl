@@ -142,3 +142,22 @@ volumeMounts:
   - {name: models, mountPath: /models}
   {{- end }}
 {{- end -}}
+
+{{/* Where pipelines run, if that is not the trigger's pod: what loopwright.engines.kfp.options reads. */}}
+{{- define "loopwright.kfpEnv" -}}
+{{- if eq .Values.engine "kfp" -}}
+{{- if not (or .Values.existingSecret .Values.builtin.enabled (and .Values.ledgerUrl .Values.registryUri)) -}}
+{{- fail "engine: kfp: the steps run in pods of their own, so that ledger and registry have to be servers: set ledgerUrl and registryUri, or existingSecret with the keys ledger-url and registry-uri" -}}
+{{- end -}}
+{{- if not .Values.kfp.secret -}}
+{{- fail "engine: kfp: kfp.secret is empty: name a Secret with the keys ledger-url and registry-uri in the namespace where the steps run" -}}
+{{- end -}}
+- {name: LOOPWRIGHT_ENGINE, value: kfp}
+{{- $values := dict "HOST" .Values.kfp.host "UI" .Values.kfp.ui "NAMESPACE" .Values.kfp.namespace "IMAGE" (.Values.kfp.image | default (printf "loopwright/component-python:%s" .Chart.AppVersion)) "SECRET" .Values.kfp.secret "SECRET_ENV" (join "," .Values.kfp.secretEnv) "STATE_CLAIM" .Values.kfp.stateClaim "DATA_CLAIM" .Values.kfp.dataClaim "DATA_PATH" .Values.data.mountPath "SERVICE_ACCOUNT" .Values.kfp.serviceAccount "CPU" .Values.kfp.cpu "MEMORY" .Values.kfp.memory "RETRIES" (toString .Values.kfp.retries) "TTL" (toString (int64 .Values.kfp.ttlSeconds)) }}
+{{- range $name, $value := $values }}
+{{- if $value }}
+- {name: LOOPWRIGHT_KFP_{{ $name }}, value: {{ $value | quote }}}
+{{- end }}
+{{- end }}
+{{- end -}}
+{{- end }}
