@@ -54,6 +54,7 @@ def test_a_loss_that_rises_is_a_drop(small: Loop) -> None:
     assert apply(loop, judged(0.5, 4.0))["champion"].passed
 
 
+@pytest.mark.long
 def test_other_metrics_are_compared_by_a_paired_bootstrap(small: Loop) -> None:
     loop = with_gates(small, champion={"f1": {"no_worse_by": 0.05}})
     assert apply(loop, judged(0.5, 4.0))["champion"].passed
