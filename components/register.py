@@ -22,11 +22,15 @@ def register(
     from loopwright.registry import Registry
     from loopwright.steps import recording
     from loopwright.steps.register import register as run_step
+    from loopwright.steps.register import registered
 
     with recording.step("register", loop, run, cause) as step:
         tags = {"run": step.run, "entry": str(cause), "snapshot": rows.metadata["snapshot"]}
         paths = Path(model.path), Path(evaluation.path), Path(training.path)
-        facts = run_step(step.loop, Registry(step.settings), *paths, tags)
-        if facts["version"] is not None:
+        registry = Registry(step.settings)
+        # Only a run with a name of its own can be told from the runs before it.
+        known = registered(step.loop, registry, tags) if step.named else None
+        facts = known or run_step(step.loop, registry, *paths, tags)
+        if facts["version"] is not None and not (known and step.recorded("registered", step.run)):
             step.facts = facts
     return facts["version"] or 0

@@ -15,7 +15,7 @@ mkdir -p examples/churn/data /tmp/loopwright-e2e
 [ -n "$(ls examples/churn/data)" ] || .venv/bin/python examples/churn/generator.py --to examples/churn/data
 kind get clusters | grep -qx $cluster || kind create cluster --config kind-config.yaml --wait 3m
 kubectl config use-context kind-$cluster >/dev/null
-for image in trigger predictor monitor; do
+for image in trigger component-python predictor monitor; do
     kind load docker-image "loopwright/$image:$version" --name $cluster
 done
 "$here/install.sh"

@@ -8,6 +8,7 @@ LoopwrightError                      1
 ├── GateError                        4   the model was trained and judged, and did not pass
 ├── LedgerError                      5   the ledger's chain does not hold
 ├── RunError                         6   a pipeline run failed
+│   └── EngineAway                   6   the engine cannot be asked now, and the run may go on
 ├── StateError                       7   the state folder cannot be used (locked, full, read-only)
 ├── RegistryError                    8   the registry has no such model or version
 │   └── BundleError                  8   a stored model is not what was registered
@@ -73,6 +74,10 @@ class RunError(LoopwrightError):
     """A pipeline run failed."""
 
     exit_code = 6
+
+
+class EngineAway(RunError):
+    """The engine cannot be asked now; the run may go on without whoever asks."""
 
 
 class StateError(LoopwrightError):

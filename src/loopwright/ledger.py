@@ -18,7 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, ProgrammingError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    IntegrityError,
+    NoSuchModuleError,
+    OperationalError,
+    ProgrammingError,
+)
 from sqlalchemy.pool import NullPool
 
 from loopwright.errors import LedgerError, StateError
@@ -76,9 +83,9 @@ class Ledger:
     """A ledger at a SQLAlchemy URL; its tables are made on first use."""
 
     def __init__(self, url: str) -> None:
+        """Raises StateError for what is no such URL, or names a driver that is not installed."""
         self.url = url
-        # No pool: writers are many short-lived processes, and a forked child must not share a connection.
-        self._engine = sa.create_engine(url, poolclass=NullPool)
+        self._engine = _engine(url)
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _configure_sqlite)
             # pysqlite must not begin transactions by itself: a deferred one lets two writers read the same head.
@@ -212,6 +219,20 @@ class Ledger:
             with self._engine.begin() as connection:
                 connection.execute(sa.select(_head.c.id)).one()
         self._ready = True
+
+
+def _engine(url: str) -> sa.Engine:
+    # No pool: writers are many short-lived processes, and a forked child must not share a connection.
+    try:
+        return sa.create_engine(url, poolclass=NullPool)
+    except (ModuleNotFoundError, NoSuchModuleError, ArgumentError) as error:
+        # The URL may hold a password, so only what names its driver is told.
+        driver, _, rest = url.partition("://")
+        raise StateError(
+            f"the ledger at {driver}://... cannot be opened: {error}" if rest else "the ledger's URL is none",
+            expected="a SQLAlchemy URL with a driver that is installed",
+            do="write `postgresql+pg8000://user:password@host/name`, or install the driver that the URL names",
+        ) from error
 
 
 def _configure_sqlite(connection: Any, _record: object) -> None:

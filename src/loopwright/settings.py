@@ -69,6 +69,9 @@ class Settings:
     engine: str = "local"
     """Where pipelines run: `local`, `argo` (Argo Workflows) or `kfp` (Kubeflow Pipelines). `LOOPWRIGHT_ENGINE`."""
 
+    rollout_template: str = "loopwright-rollout"
+    """The WorkflowTemplate that rollouts are submitted by (`rollout --workflow`). `LOOPWRIGHT_ROLLOUT_TEMPLATE`."""
+
     training_template: str = "loopwright-training"
     """The WorkflowTemplate that runs on Argo are submitted by. `LOOPWRIGHT_TRAINING_TEMPLATE`."""
 
@@ -109,6 +112,7 @@ class Settings:
             f"{PREFIX}WORKFLOWS": "true" if self.workflows else "",
             f"{PREFIX}PUSHGATEWAY_URL": self.pushgateway_url,
             f"{PREFIX}ENGINE": self.engine,
+            f"{PREFIX}ROLLOUT_TEMPLATE": self.rollout_template,
             f"{PREFIX}TRAINING_TEMPLATE": self.training_template,
         }
 
@@ -131,6 +135,7 @@ def read(loop: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         workflows=_flag(environ, "WORKFLOWS"),
         pushgateway_url=environ.get(f"{PREFIX}PUSHGATEWAY_URL", "").rstrip("/"),
         engine=_one_of(environ, "ENGINE", ENGINES),
+        rollout_template=environ.get(f"{PREFIX}ROLLOUT_TEMPLATE") or Settings.rollout_template,
         training_template=environ.get(f"{PREFIX}TRAINING_TEMPLATE") or Settings.training_template,
     )
 

@@ -251,3 +251,17 @@ def test_a_message_shows_no_password():
         Ledger(url).entries()
     assert "hush" not in str(refused.value)
     assert re.search(r"loopwright:\*\*\*@127\.0\.0\.1:1/ledger cannot be used", str(refused.value))
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("postgresql+nosuch://ada:hush@db/ledger", r"postgresql\+nosuch://\.\.\. cannot be opened"),
+        ("ledger.db", "the ledger's URL is none"),
+    ],
+)
+def test_a_url_that_names_no_ledger_or_no_driver_says_what_to_write(url, said):
+    with pytest.raises(StateError, match=said) as refused:
+        Ledger(url)
+    assert "postgresql+pg8000://" in str(refused.value)
+    assert "hush" not in str(refused.value)

@@ -7,17 +7,19 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from loopwright.cli import engines, features, push
 from loopwright.cli.context import Context, on_loop
-from loopwright.errors import DataError, GateError, LoopwrightError, RunError
+from loopwright.errors import DataError, EngineAway, GateError, LoopwrightError, RunError
 from loopwright.settings import ENGINES
 
 if TYPE_CHECKING:
     from loopwright.engines.protocol import Engine, RunRequest, RunStatus
+    from loopwright.ledger import Entry
 
 Progress = Callable[["RunStatus"], None]
 
@@ -73,12 +75,17 @@ def _close_interrupted(context: Context, engine: "Engine") -> None:
     """Write the end of runs whose command was killed before it could: an open run stands in the way of every alarm."""
     from loopwright.engines.protocol import ENDED
     from loopwright.ledger import DuplicateEntry
+    from loopwright.trigger.execute import UNKNOWN_SECONDS
     from loopwright.trigger.records import runs
 
     name = context.loop.name
     known = {status.run: status for status in engine.runs(name)}
     for run in runs(context.ledger.entries(name)):
         status = known.get(run.name)
+        young = (datetime.now(UTC) - run.entry.at).total_seconds() < UNKNOWN_SECONDS
+        # Whoever has just claimed it may not have submitted it yet.
+        if status is None and young and context.settings.engine != "local":
+            continue
         # Another engine's runs are not this one's to close.
         if run.entry.facts.get("engine", "local") != context.settings.engine:
             continue
@@ -87,6 +94,9 @@ def _close_interrupted(context: Context, engine: "Engine") -> None:
         facts = {"run": run.name, "state": "failed", "seconds": 0.0, "version": None, "error": "interrupted"}
         if status is not None:
             facts |= {"state": outcome(status), "seconds": round(status.seconds, 3), "version": status.version}
+            # Only a local run goes down with its command.
+            if context.settings.engine != "local" or status.error is None:
+                facts["error"] = engine.status(run.name).error
         with suppress(DuplicateEntry):
             key = f"{name}/run_ended/{run.entry.number}"
             context.ledger.append(name, "run_ended", facts, cause=run.entry.number, key=key)
@@ -94,7 +104,6 @@ def _close_interrupted(context: Context, engine: "Engine") -> None:
 
 def _start(context: Context, engine: "Engine", code: str, reason: str, progress: Progress) -> "RunStatus":
     """Run the pipeline because a person asked, and write what came of it; Ctrl-C cancels the run."""
-    from loopwright.ledger import DuplicateEntry
 
     ledger, name = context.ledger, context.loop.name
     asked = ledger.append(name, "request", {"reason": reason, "by": getpass.getuser()})
@@ -105,21 +114,29 @@ def _start(context: Context, engine: "Engine", code: str, reason: str, progress:
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     try:
-        engine.submit(request(context, code, run, entry.number))
+        try:
+            engine.submit(request(context, code, run, entry.number))
+        except LoopwrightError as error:
+            if not isinstance(error, EngineAway):
+                _ended(context, entry, run, {"state": "failed", "seconds": 0.0, "version": None, "error": str(error)})
+            raise
         status = engine.follow(run, progress)
     except KeyboardInterrupt:
         status = engine.cancel(run)
-    facts = {
-        "run": run,
-        "state": outcome(status),
-        "seconds": round(status.seconds, 3),
-        "version": status.version,
-        "error": status.error,
-    }
-    # A trigger that is up closes a run whose command seems gone: the end is written once, by whoever is first.
-    with suppress(DuplicateEntry):
-        ledger.append(name, "run_ended", facts, cause=entry.number, key=f"{name}/run_ended/{entry.number}")
+    seconds = round(status.seconds, 3)
+    end = {"state": outcome(status), "seconds": seconds, "version": status.version, "error": status.error}
+    _ended(context, entry, run, end)
     return status
+
+
+def _ended(context: Context, entry: "Entry", run: str, end: dict[str, Any]) -> None:
+    """Write the end of a run: once, by whoever is first, as a trigger closes one whose command seems gone."""
+    from loopwright.ledger import DuplicateEntry
+
+    name = context.loop.name
+    with suppress(DuplicateEntry):
+        key = f"{name}/run_ended/{entry.number}"
+        context.ledger.append(name, "run_ended", {"run": run, **end}, cause=entry.number, key=key)
 
 
 def outcome(status: "RunStatus") -> str:

@@ -13,7 +13,7 @@ from loopwright import http
 from loopwright.cli import engines, features
 from loopwright.cli.context import Context
 from loopwright.engines import protocol
-from loopwright.errors import LoopwrightError, RolledBack, ServingError
+from loopwright.errors import EngineAway, LoopwrightError, RolledBack, ServingError
 from loopwright.ledger import Entry
 from loopwright.trigger.execute import RunResult
 from loopwright.trigger.records import INTERRUPTED
@@ -47,8 +47,13 @@ def build(context: Context) -> Trigger:
         )
 
     def run(cause: int, run: str) -> RunResult:
-        engine.submit(request(context, features.read(context), run, cause))
-        return result(engine.follow(run, lambda _status: None))
+        try:
+            engine.submit(request(context, features.read(context), run, cause))
+            return result(engine.follow(run, lambda _status: None))
+        except EngineAway as error:
+            # The run may go on, so it is asked after as one that another process left open.
+            log.warning("the run %s is left to itself for now: %s", run, error)
+            return RunResult("running")
 
     def ask(intent: Entry) -> RunResult | None:
         where = str(intent.facts.get("engine", "local"))

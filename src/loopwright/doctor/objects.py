@@ -81,7 +81,7 @@ def prometheus(
         theirs = float(_query(client, url, "time()")[0]["value"][1])
         ended = now()
         known = _query(client, url, f'count(loopwright_events_total{{loop="{loop.name}"}})') if loop else []
-    except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError, LookupError, TypeError) as error:
         text = f"{redacted(url)} does not answer as Prometheus does: {redacted(str(error) or type(error).__name__)}"
         do = "check LOOPWRIGHT_PROMETHEUS_URL; a Service's name answers inside the cluster only"
         yield Finding("prometheus", PROBLEM, text, do)

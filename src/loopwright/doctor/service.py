@@ -19,7 +19,7 @@ def trigger(url: str, token: str, client: "httpx.Client") -> Iterator[Finding]:
     try:
         health = client.get(f"{url.rstrip('/')}/healthz")
         state = client.get(f"{url.rstrip('/')}/v1/state", headers=bearer(token))
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         text = f"the trigger at {shown} does not answer: {redacted(str(error) or type(error).__name__)}"
         yield Finding("trigger", PROBLEM, text, "see its pod: `kubectl get pods`, `kubectl logs`")
         return

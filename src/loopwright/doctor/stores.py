@@ -26,7 +26,7 @@ def ledger(settings: Settings, loop: Loop) -> Iterator[Finding]:
     if _absent(settings.ledger_url):
         yield Finding("ledger", NOTE, f"{shown} is not there yet; the first `loopwright run` makes it")
         return
-    known = _opened(settings.ledger_url)
+    known = Ledger(settings.ledger_url)
     total, newest = known.verify(), known.entries(loop.name, newest=1)
     last = f", the newest of {loop.name} of {newest[0].at:%Y-%m-%d %H:%M} UTC" if newest else f", none of {loop.name}"
     yield Finding("ledger", OK, f"{shown} verifies: {total} entries{last}")
@@ -51,21 +51,6 @@ def token(settings: Settings, *, cluster: bool) -> Iterator[Finding]:
     elif cluster:
         do = "give the pod LOOPWRIGHT_TOKEN from the Secret, as chart and kustomize do"
         yield Finding("token", WARNING, "LOOPWRIGHT_TOKEN is not set: trigger and monitor do not start without it", do)
-
-
-def _opened(url: str) -> Ledger:
-    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
-
-    from loopwright.errors import StateError
-
-    try:
-        return Ledger(url)
-    except (ModuleNotFoundError, NoSuchModuleError, ArgumentError) as error:
-        raise StateError(
-            f"the ledger at {redacted(url)} cannot be opened: {redacted(str(error))}",
-            expected="a SQLAlchemy URL with a driver that is installed",
-            do="write `postgresql+pg8000://user:password@host/name`, or install the driver that the URL names",
-        ) from error
 
 
 def _absent(url: str) -> bool:

@@ -12,11 +12,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TypeVar
 
-from loopwright.cluster.api import POD, Cluster, Conflict, Object
+from loopwright.cluster.api import POD, Cluster, Conflict, Forbidden, Object
 from loopwright.cluster.argo import LOOP_LABEL, OF_WORKFLOW, TEMPLATE, WORKFLOW
 from loopwright.engines import argo_objects, argo_status
 from loopwright.engines.protocol import CANCELLED, ENDED, FAILED, PENDING, RunRequest, RunStatus, StepStatus
-from loopwright.errors import GatewayLost, RolloutError, RunError
+from loopwright.errors import EngineAway, GatewayLost, RolloutError, RunError
 
 T = TypeVar("T")
 
@@ -165,6 +165,8 @@ def _as_run() -> Iterator[None]:
     """The cluster's errors are those of a rollout; here they are a run's."""
     try:
         yield
+    except (GatewayLost, Forbidden) as error:
+        raise EngineAway(error.found, expected=error.expected, do=error.do) from error
     except RolloutError as error:
         raise RunError(error.found, expected=error.expected, do=error.do) from error
 

@@ -75,11 +75,16 @@ def pods(found: Object) -> dict[str, Object]:
     return newest
 
 
+STARTING = ("PodInitializing", "ContainerCreating")
+"""What a pod says whose image is pulled: that takes as long as it takes, within the run's deadline."""
+
+
 def waits(found: Object) -> str:
     """Why a Workflow that should go on does not: its pod cannot start, or no controller has taken it up."""
     if not (found.get("status") or {}).get("phase"):
         return "Argo's controller has not taken it up"
-    stuck = [node for node in pods(found).values() if node.get("phase") == "Pending" and node.get("message")]
+    pending = [node for node in pods(found).values() if node.get("phase") == "Pending"]
+    stuck = [node for node in pending if node.get("message") and node["message"] not in STARTING]
     return f"the pod {stuck[-1]['templateName']} does not start: {stuck[-1]['message']}" if stuck else ""
 
 

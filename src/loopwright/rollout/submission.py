@@ -29,9 +29,9 @@ def submit(cluster: Cluster, loop: Loop, version: int, settings: Settings) -> st
 
     Raises RolloutError when the cluster has no template for it, Forbidden naming the rule that is missing.
     """
-    if cluster.get(TEMPLATE, workflow.NAME) is None:
+    if cluster.get(TEMPLATE, settings.rollout_template) is None:
         raise RolloutError(
-            f"there is no WorkflowTemplate {workflow.NAME} in the namespace {cluster.namespace}",
+            f"there is no WorkflowTemplate {settings.rollout_template} in the namespace {cluster.namespace}",
             expected="Argo Workflows on the cluster, and the chart's `rollouts.enabled=true`",
             do="see docs/workflows.md; without them, `loopwright rollout` runs in the foreground",
         )

@@ -77,7 +77,7 @@ def workflow(loop: Loop, version: int, attempt: int, settings: Settings) -> Obje
         },
         "spec": {
             "arguments": {"parameters": [{"name": key, "value": str(text)} for key, text in parameters.items()]},
-            "workflowTemplateRef": {"name": NAME},
+            "workflowTemplateRef": {"name": settings.rollout_template},
         },
     }
     return checked("workflow", content)

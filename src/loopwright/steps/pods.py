@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from loopwright.files import read_json, write_json
-from loopwright.registry import TAG, Registry
+from loopwright.registry import Registry
 from loopwright.steps.place import RunPlace
 from loopwright.steps.recording import Step
 
@@ -83,24 +83,12 @@ def _evaluate(pod: Pod, step: Step, cause: int) -> None:
 
 
 def _register(pod: Pod, step: Step, cause: int) -> None:
-    from loopwright.steps.register import register
+    from loopwright.steps.register import register, registered
 
     model, evaluation, training, known = pod.place.inputs(MODEL, EVALUATION, TRAINING, SNAPSHOT)
     registry, snapshot = Registry(step.settings), read_json(known)["id"]
-    # A pod that was lost after it registered must not register the same model again.
-    mine = [one for one in registry.versions(step.loop.name) if one.tags.get(f"{TAG}run") == pod.run]
-    if mine:
-        version = mine[-1]
-        tags: Mapping[str, str] = version.tags
-        facts = {
-            "version": version.number,
-            "digest": version.digest,
-            "snapshot": tags.get(f"{TAG}snapshot", snapshot),
-            "approval": step.loop.gates.approval,
-        }
-    else:
-        marks = {"run": pod.run, "entry": str(cause), "snapshot": snapshot}
-        facts = register(step.loop, registry, model, evaluation, training, marks)
+    tags = {"run": pod.run, "entry": str(cause), "snapshot": snapshot}
+    facts = registered(step.loop, registry, tags) or register(step.loop, registry, model, evaluation, training, tags)
     if facts["version"] is not None:
         pod.version = int(facts["version"])
         if not step.recorded("registered", pod.run):

@@ -45,6 +45,7 @@ class Step:
     def __init__(self, loop: str, cause: int = 0, run: str = "") -> None:
         self.loop = Loop.from_json(loop)
         self.settings = settings.read(Path.cwd())
+        self.named = bool(run or os.environ.get(KFP_RUN))
         self.run = run or f"{self.loop.name}-{os.environ.get(KFP_RUN, 'run')}"
         self.cause = self._begin(self.run) if cause == SCHEDULED else cause
         self.facts: Mapping[str, Any] | None = None

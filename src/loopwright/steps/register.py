@@ -5,7 +5,24 @@ from typing import Any
 
 from loopwright.files import read_json
 from loopwright.loop import Loop
-from loopwright.registry import Registry, Submission
+from loopwright.registry import TAG, Registry, Submission
+
+
+def registered(loop: Loop, registry: Registry, tags: dict[str, str]) -> dict[str, Any] | None:
+    """What an attempt before this one registered of the run `tags["run"]`, if there was one.
+
+    A pod that was lost after it registered must not register the same model again.
+    """
+    mine = [one for one in registry.versions(loop.name) if one.tags.get(f"{TAG}run") == tags["run"]]
+    if not mine:
+        return None
+    snapshot = mine[-1].tags.get(f"{TAG}snapshot", tags["snapshot"])
+    return {
+        "version": mine[-1].number,
+        "digest": mine[-1].digest,
+        "snapshot": snapshot,
+        "approval": loop.gates.approval,
+    }
 
 
 def register(

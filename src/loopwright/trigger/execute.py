@@ -65,11 +65,16 @@ class Executor:
         self._clock, self._stopping, self._poll_seconds = clock, stopping, poll_seconds
 
     def execute(self, intent: Entry) -> None:
-        """Run the claimed `run` entry to its end, and roll out what it registered."""
+        """Run the claimed `run` entry to its end, and roll out what it registered.
+
+        Where the engine cannot be asked any more the entry stays open, until it says how the run ended.
+        """
         if self._has_ended(intent):
             log.warning("the run %s was closed before it began", intent.facts["run"])
             return
-        self._finish(intent, self._result(intent))
+        result = self._result(intent)
+        if result.state != "running":
+            self._finish(intent, result)
 
     def resume(self, intent: Entry) -> None:
         """Close a `run` entry that a stopped process left open, as the engine says it ended.

@@ -1,5 +1,7 @@
 """Which engine a command and the trigger ask, and what the ledger says came of a run whose pods hand nothing back."""
 
+from dataclasses import replace
+
 import pytest
 from click.testing import CliRunner
 
@@ -9,7 +11,7 @@ from loopwright.cli.schedule import schedule
 from loopwright.engines.kfp import KfpEngine, LedgerOutcomes
 from loopwright.engines.local import LocalEngine
 from loopwright.engines.protocol import RunStatus
-from loopwright.errors import DeclarationError, StateError
+from loopwright.errors import DeclarationError, EngineAway, RunError, StateError
 from loopwright.steps.recording import FAILED
 from loopwright.trigger import RunResult
 
@@ -27,6 +29,9 @@ class Known:
 
     def runs(self, _loop):
         return self.known
+
+    def status(self, name):
+        return next(status for status in self.known if status.run == name)
 
 
 def entry(context, name, engine):
@@ -84,3 +89,52 @@ def test_the_trigger_asks_the_engine_of_the_run(context, monkeypatch):
     # Nothing of it is in the folder of runs, which on this machine would mean that its process was killed.
     assert ask(entry(context, "new", "kfp")) == RunResult("failed", error="age is missing")
     assert ask(entry(context, "new", "local")) is None
+
+
+def test_a_run_that_ended_on_a_cluster_is_closed_with_what_it_failed_of(context, monkeypatch):
+    """An `interrupted` one would count for nothing, however often it fails."""
+    context = replace(context, settings=replace(context.settings, engine="kfp"))
+    one = entry(context, "scheduled", "kfp")
+    run._close_interrupted(context, Known(RunStatus("scheduled", "small", "failed", error="age is missing")))
+    (end,) = context.ledger.entries(context.loop.name, kind="run_ended")
+    assert (end.cause, end.facts["state"], end.facts["error"]) == (one.number, "failed", "age is missing")
+
+
+def test_a_run_that_was_just_claimed_on_a_cluster_is_left_to_whoever_submits_it(context):
+    context = replace(context, settings=replace(context.settings, engine="kfp"))
+    entry(context, "claimed", "kfp")
+    run._close_interrupted(context, Known())
+    assert context.ledger.entries(context.loop.name, kind="run_ended") == []
+
+
+@pytest.mark.parametrize(("error", "ends"), [(RunError("it is refused"), 1), (EngineAway("no answer"), 0)])
+def test_a_submission_that_is_refused_ends_its_run_and_one_without_an_answer_does_not(context, error, ends):
+    class Refusing(Known):
+        def submit(self, _request):
+            raise error
+
+    with pytest.raises(RunError, match=str(error)):
+        run._start(context, Refusing(), "", "why not", lambda _status: None)
+    found = context.ledger.entries(context.loop.name, kind="run_ended")
+    assert [end.facts["error"] for end in found] == ["it is refused"] * ends
+
+
+def test_the_trigger_leaves_a_run_open_whose_engine_is_away_and_closes_it_as_it_ended(context, monkeypatch):
+    class Away(Known):
+        def submit(self, _request):
+            return None
+
+        def follow(self, _name, _progress):
+            raise EngineAway("the API does not answer")
+
+    there = Away()
+    monkeypatch.setattr(engines, "opened", lambda _settings, name="": there)
+    executor = trigger_service.build(context)._executor
+    mine = entry(context, "small-1", "local")
+    executor.execute(mine)
+    assert context.ledger.entries(context.loop.name, kind="run_ended") == []
+    there.known = [RunStatus("small-1", "small", "failed", error="age is missing")]
+    executor.close(mine, RunResult("failed", error="age is missing"))
+    assert [end.facts["error"] for end in context.ledger.entries(context.loop.name, kind="run_ended")] == [
+        "age is missing"
+    ]

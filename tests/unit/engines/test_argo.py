@@ -289,3 +289,10 @@ def test_without_its_template_nothing_is_submitted(cluster, engine, request_):
     with pytest.raises(RunError, match="there is no WorkflowTemplate loopwright-training in the namespace models"):
         engine.submit(request_)
     assert not cluster.found
+
+
+@pytest.mark.parametrize(("message", "stuck"), [("PodInitializing", False), ("ImagePullBackOff: no such image", True)])
+def test_a_pod_whose_image_is_pulled_is_not_stuck(message, stuck):
+    node = {"type": "Pod", "templateName": "prepare", "id": "1", "phase": "Pending", "message": message}
+    found = {"status": {"phase": "Running", "nodes": {"1": node}}}
+    assert bool(argo_status.waits(found)) == stuck

@@ -11,13 +11,13 @@ from typing import Any, TypeVar
 
 from loopwright.engines.kfp import options as reading
 from loopwright.engines.kfp.options import Options
-from loopwright.errors import RunError
+from loopwright.errors import EngineAway, RunError
 
 T = TypeVar("T")
 PAGE = 100
 
 
-class Unreachable(RunError):
+class Unreachable(EngineAway):
     """The API does not answer, or answers that it cannot now: asking again later may help."""
 
 
@@ -96,7 +96,7 @@ class Api:
     def _refused(self, error: Any) -> RunError:
         status, host = error.status, self._options.host
         if status in (401, 403):
-            return RunError(
+            return EngineAway(
                 f"Kubeflow Pipelines at {host} does not let us in ({status}): {_reason(error)}",
                 expected="a token that is valid and a namespace that it may use",
                 do="renew LOOPWRIGHT_KFP_TOKEN, or let the service account run pipelines; docs/kfp.md says how",
