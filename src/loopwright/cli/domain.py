@@ -39,12 +39,16 @@ def domain(context: Context, reference: str | None, group: str | None, **options
     loop, (start, end) = context.loop, _bounds(context, options)
     version, now = _events(context, options["version"], start, end)
     before = _reference(context, version, reference)
-    columns = typed.inputs(loop, now)
+    # What the archive redacts, or a file does not have, would tell the two apart with certainty.
+    both = [name for name in loop.inputs if name in now.columns and name in before.columns]
+    if not both:
+        raise DataError("events and reference have no input in common", do="give another --reference")
+    columns = typed.inputs(loop, now)[both]
     if group is not None and group not in columns.columns:
         raise DataError(
             f"{loop.name} has no input {group}", expected=f"one of {', '.join(columns.columns)}", do="name another"
         )
-    found = compare(typed.inputs(loop, before), columns, groups=group, seed=loop.model.seed)
+    found = compare(typed.inputs(loop, before)[both], columns, groups=group, seed=loop.model.seed)
     drifted = found.p_value < SURE
     context.answer(
         {
@@ -54,6 +58,8 @@ def domain(context: Context, reference: str | None, group: str | None, **options
     )  # fmt: skip
     say = context.console.print
     say(f"version {version}: {len(now):,} events beside {len(before):,} rows of the reference", markup=False)
+    if left := [name for name in loop.inputs if name not in both]:
+        say(f"not on both sides, and left out: {', '.join(left)}", markup=False)
     can = "can" if drifted else "cannot"
     say(f"they {can} be told apart: area under the ROC curve {found.auc:.3f}, by chance with p = {found.p_value:.2g}")
     for name, loss in list(found.importance.items())[: TOP if drifted else 0]:

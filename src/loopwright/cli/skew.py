@@ -157,7 +157,8 @@ def _what(one: "Skew") -> str:
     if one.missing_offline:
         parts.append(f"{one.missing_offline:,} missing offline only")
     if one.median_difference:
-        parts.append(f"by {one.median_difference:.4g} (median), {one.mean_difference:+.4g} on average")
+        mean = "" if one.mean_difference is None else f", {one.mean_difference:+.4g} on average"
+        parts.append(f"by {one.median_difference:.4g} (median){mean}")
     known = [(before, now, rows) for before, now, rows in one.pairs if before is not None and now is not None]
     parts += [f"{before} -> {now}: {rows:,}" for before, now, rows in known[:2]]
     return "; ".join(parts)

@@ -19,7 +19,9 @@ def samples(who: tuple[str, str], profile: Profile, rule: Rule) -> Iterator[metr
         limit = critical(bins, rule.min_events, level)
         each = zip(bins.counts.tolist(), limit.groups.tolist(), ranges(bins), strict=True)
         for number, (count, group, text) in enumerate(each):
-            yield metrics.DRIFT_REFERENCE, (*who, name, str(number), str(group), text), count
+            # The groups of a mixture of seasons change with it, and no rule needs them.
+            label = "" if profile.seasonality else str(group)
+            yield metrics.DRIFT_REFERENCE, (*who, name, str(number), label, text), count
         if limit.chi_square is not None:
             yield metrics.CHI_SQUARE_CRITICAL, (*who, name), limit.chi_square
         for number in limit.beyond:

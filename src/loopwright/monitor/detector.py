@@ -39,7 +39,9 @@ class Detector:
 
     def glance(self, totals: Window) -> Mapping[str, Score] | None:
         """What growing evidence says of all counts so far, by name; None where it has nothing new to say."""
-        before, self._counts, self._totals = self._counts, self._layout.flat(totals), totals
+        before, now = self._counts, self._layout.flat(totals)
+        # Starts keep what they are given: while a version is idle, one array does for all of them.
+        self._counts, self._totals = before if np.array_equal(now, before) else now, totals
         self._grown = self._growing.step(self._counts, self._dispersion.factors())
         return self._grown if self._dispersion.known and (self._counts != before).any() else None
 
@@ -66,13 +68,14 @@ class Detector:
                 prediction=_held(look.prediction),
                 recent={name: _held(score) for name, score in look.recent.items()},
             )
-        if self._grown is None or not new.any():
+        if self._grown is None:
             return look
         name, *features = self._layout.names[::-1]
         scores = {key: _stronger(score, self._grown.get(key)) for key, score in look.scores().items()}
         return replace(
             look,
-            enough=True,
+            # Without new events nothing begins, and what grew is no less for it.
+            enough=look.enough or bool(new.any()),
             features={key: scores[key] for key in reversed(features)},
             prediction=scores[name],
         )

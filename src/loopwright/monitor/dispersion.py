@@ -41,7 +41,12 @@ class Dispersion:
         self._factors = np.full((SCALES, features), np.nan)
 
     def add(self, counts: Floats) -> None:
-        """Take in what was counted between two looks, shape (all bins,)."""
+        """Take in what was counted between two looks, shape (all bins,).
+
+        A look without events says nothing, and traffic that comes in bursts is compared burst by burst.
+        """
+        if not counts.any():
+            return
         for scale in range(SCALES):
             before = self._waiting[scale]
             if before is None:

@@ -32,12 +32,14 @@ from loopwright.monitor.looks import (
     GREATEST_LEVEL,
     LONGEST_REPEAT,
     LOOKS_PER_WINDOW,
+    RECENT,
     SHORTEST_LOOK,
     Look,
     Rule,
     Score,
     Window,
     prediction_name,
+    told,
 )
 from loopwright.statistics.chisquare import quantile
 from loopwright.statistics.distances import INFLATION, chi_square, excess, jensen_shannon, pool
@@ -171,6 +173,10 @@ class Alarm:
         self._events = look.events
         begun = False
         for name, score in look.alarms().items():
+            if told(name)[1] == RECENT and look.events < self.rule.min_events:
+                # What grew makes a look enough, and says nothing of recent traffic.
+                self._drifted[name] = 0
+                continue
             self._drifted[name] = self._drifted.get(name, 0) + 1 if score.drifted else 0
             self._calm[name] = 0 if score.drifted else self._calm.get(name, 0) + 1
             if name in self.firing:

@@ -188,6 +188,8 @@ class _Found:
 
 def _truth(profile: Profile, identifier: str, label: Any) -> float:
     """1 for the positive class and 0 for the other, or the value."""
+    if len(profile.classes) > 2:
+        raise LabelError(f"the model of {identifier} has {len(profile.classes)} classes; expected two, or a number")
     if profile.task == "classification":
         return _positive(profile.classes, identifier, label)
     return _number(identifier, label)

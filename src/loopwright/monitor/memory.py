@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from loopwright.files import write_text
+from loopwright.monitor.counters import MOST_VERSIONS
 from loopwright.monitor.recent import Recent
 from loopwright.statistics.profile import Profile
 
@@ -53,7 +54,9 @@ class Memory:
         if not now and at - self._written < LEAST_APART:
             return
         self._written = at
-        content = {name: {"profile": _digest(one), **recent.to_dict()} for name, (one, recent) in versions.items()}
+        known = {name: {"profile": _digest(one), **recent.to_dict()} for name, (one, recent) in versions.items()}
+        # A version whose profile has not come again yet is not forgotten for it.
+        content = dict(list({**self._found, **known}.items())[-MOST_VERSIONS:])
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_text(self._path, json.dumps({"format": FORMAT, "versions": content}, separators=(",", ":")))

@@ -74,6 +74,9 @@ class Intake:
                 self._take(half, now, rows)
             except EventError as error:
                 self.rejected[error.reason] += 1
+            except (OverflowError, RecursionError):
+                # A number beyond a float, or JSON that is nested without end.
+                self.rejected["columns"] += 1
         return [batch for version, found in rows.items() for batch in self._batches(version, found)]
 
     @property

@@ -61,14 +61,17 @@ class Recent:
             table = np.concatenate([*totals.features.values(), totals.prediction])[np.newaxis]
         new = table - self._before
         self._before = table
-        self._since = at if self._since is None else self._since
-        self._window.append((at, {int(season): new[season] for season in np.flatnonzero(new.any(axis=1))}))
+        if self._since is None and new.any():
+            self._since = at
+        self._window.append((at, {int(season): new[season].copy() for season in np.flatnonzero(new.any(axis=1))}))
         while len(self._window) > self._looks:
             moment, counts = self._window.popleft()
             if not self._buckets or moment - self._buckets[-1].begin >= self._span / BUCKETS:
                 self._buckets.append(Bucket(moment))
             self._buckets[-1].add(counts)
         self._forget(at)
+        if not self._buckets and not any(counts for _, counts in self._window):
+            self._since = None
 
     def reference(self, window: Window, at: float) -> Profile | None:
         """What a window is held against; None while a whole span has not been counted, or without any events in it."""
@@ -124,7 +127,8 @@ class Recent:
         kept = [bucket for bucket in found if at - self._span <= bucket.begin <= at]
         if since is None or not kept:
             return
-        self._since = min(float(since), at)
+        # What was not counted meanwhile does not belong to the span.
+        self._since = min(float(since) + at - max(bucket.begin for bucket in kept), at)
         self._buckets = deque()
         for bucket in sorted(kept, key=lambda one: one.begin):
             last = self._buckets[-1] if self._buckets else None

@@ -197,12 +197,12 @@ class Monitor:
         yield metrics.MONITOR_INFO, (self.loop.name,), 1
         for version, counts in self.counters.versions.items():
             yield from self._version_samples(version, counts)
-        if self._look and self._version:
+        if self._look and self._version in self._detectors:
             who = (self.loop.name, self._version)
             for name, score in self._look.scores().items():
                 yield metrics.DRIFT_DISTANCE, (*who, name), score.distance
                 yield metrics.DRIFT_SCORE, (*who, name), score.score
-                yield metrics.DRIFT_DRIFTED, (*who, name, TRAINING), float(score.drifted)
+                yield metrics.DRIFT_DRIFTED, (*who, name, TRAINING), float(score.drifted and score.by == "window")
             for name, score in self._look.recent.items():
                 yield metrics.RECENT_DISTANCE, (*who, name), score.distance
                 yield metrics.RECENT_SCORE, (*who, name), score.score

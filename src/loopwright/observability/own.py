@@ -21,7 +21,12 @@ _RECENT = """\
 label_replace(
   max by (FEATURE) (loopwright_drift_recent_distance{loop="LOOP"})
     and on (FEATURE) (max by (FEATURE) (loopwright_drift_drifted{loop="LOOP", against="recent"}) == 1)
-    and on (VERSION) <version:watched>,
+    and on (VERSION) <version:watched>
+  or
+  max by (FEATURE) (loopwright_drift_recent_distance{loop="LOOP"})
+    and on (VERSION) (<events:window> < MIN_EVENTS)
+    and on (FEATURE) (
+      ALERTS{alertname="LoopwrightDrift", alertstate="firing", loop="LOOP", against="recent"} offset LOOK),
   "against", "recent", "", "")"""
 _SCORE = (
     '{{{{ with printf "max by (feature) ({name}{{loop=%q, version=%q, feature=%q}})" '

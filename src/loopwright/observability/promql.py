@@ -201,7 +201,7 @@ max by (FEATURE) (loopwright_drift_distance{loop="LOOP"} and loopwright_drift_gr
 or
 <drift:distance>
   and on (VERSION) (<events:window> < MIN_EVENTS)
-  and on (FEATURE) (ALERTS{alertname="LoopwrightDrift", alertstate="firing", loop="LOOP"} offset LOOK)"""
+  and on (FEATURE) (ALERTS{alertname="LoopwrightDrift", alertstate="firing", loop="LOOP", against=""} offset LOOK)"""
 
 # A metric of labelled predictions is down by a monitor's own test (`monitor.performance` of the loop), which is sent on
 # from here where the monitors post nothing. A label is joined by the replica that predicted.

@@ -17,7 +17,9 @@ from loopwright.loop import Column, Loop
 from loopwright.models import columns
 from loopwright.statistics.labelled import tally
 from loopwright.statistics.profile import Profile
+from loopwright.statistics.seasons import Seasonality
 from loopwright.steps.evaluate import target
+from loopwright.steps.reference_rows import newest_rows, seasons_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,7 +38,10 @@ def profile(
     and predictions that are missing or no probabilities.
     """
     inputs = columns.specs(loop.inputs)
-    reference = columns.from_frame(inputs, _inputs(loop, rows))
+    for frame in (rows, held):
+        _timed(loop, frame)
+    newest = newest_rows(loop, rows)
+    reference = columns.from_frame(inputs, _inputs(loop, newest))
     predicted = _predictions(loop, held, prediction)
     label, regression = loop.data.label.column, loop.model.task == "regression"
     known = held[label].notna().to_numpy() if label in held.columns else np.zeros(len(held), dtype=bool)
@@ -44,6 +49,7 @@ def profile(
     if regression and len(labelled):
         labelled = labelled.assign(**{label: _numbers(labelled[label], label)})
     names = _classes(loop, labelled, classes)
+    seasonality = Seasonality(loop.monitor.seasonality, loop.monitor.timezone) if loop.monitor.seasonality else None
     made = Profile.build(
         loop.name,
         loop.model.task,
@@ -53,11 +59,24 @@ def profile(
         predicted,
         bins=loop.monitor.bins,
         label_variance=float(labelled[label].var()) if regression and len(labelled) > 1 else None,
+        seasonality=seasonality,
+        seasons=(seasons_of(loop, newest, seasonality), seasons_of(loop, held, seasonality)) if seasonality else None,
     )
     if labelled.empty:
         return made
     truth = target(loop, labelled, names).astype(np.float64)
     return replace(made, labelled=tuple(tally(made).of(truth, predicted[known]).tolist()))
+
+
+def _timed(loop: Loop, frame: "pd.DataFrame") -> None:
+    """Raises DataError where the loop's monitor needs to know when a row was observed, and the file does not say."""
+    name = loop.data.timestamp
+    if (loop.monitor.seasonality or loop.monitor.reference) and name is not None and name not in frame.columns:
+        raise DataError(
+            f"the rows have no column {name}",
+            expected="`data.timestamp`, by which `monitor.seasonality` and `monitor.reference` choose rows",
+            do="complete the file, or leave these keys out of loop.yaml",
+        )
 
 
 def _inputs(loop: Loop, frame: "pd.DataFrame") -> "pd.DataFrame":

@@ -7,20 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loopwright.data import snapshots, splits
+from loopwright.data import splits
 from loopwright.loop import Loop
 from loopwright.steps.evaluate import target
+from loopwright.steps.reference_rows import newest_rows, seasons_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from loopwright.models.features import FeatureSpec
     from loopwright.models.fit import Fitted
-    from loopwright.statistics.profile import Counts, Profile
-    from loopwright.statistics.seasons import Seasonality
+    from loopwright.statistics.profile import Profile
 
-# Fewer reference rows than this make a profile too coarse to compare with; then the newest so many are the reference.
-LEAST_REFERENCE = 500
 # Below this many rows threads wait for each other longer than they work, and on busy cores ten times as long.
 ROWS_A_THREAD = 50_000
 
@@ -139,10 +137,10 @@ def _profile(
     from loopwright.statistics.profile import Profile
     from loopwright.statistics.seasons import Seasonality
 
-    unseen = _newest(loop, held)
+    unseen = newest_rows(loop, held)
     predicted = predict(unseen)
     inputs = columns.specs(loop.inputs)
-    newest = _newest(loop, rows)
+    newest = newest_rows(loop, rows)
     reference = columns.from_frame(inputs, newest[[spec.name for spec in inputs]])
     seasonality = Seasonality(loop.monitor.seasonality, loop.monitor.timezone) if loop.monitor.seasonality else None
     profile = Profile.build(
@@ -155,22 +153,10 @@ def _profile(
         bins=loop.monitor.bins,
         label_variance=float(wanted.var()) if loop.model.task == "regression" else None,
         seasonality=seasonality,
-        seasons=(_seasons(loop, newest, seasonality), _seasons(loop, unseen, seasonality)) if seasonality else None,
+        seasons=(seasons_of(loop, newest, seasonality), seasons_of(loop, unseen, seasonality)) if seasonality else None,
     )
     truth = target(loop, unseen, classes).astype(np.float64)
     return replace(profile, labelled=tuple(tally(profile).of(truth, predicted).tolist()))
-
-
-def _seasons(loop: Loop, rows: "pd.DataFrame", seasonality: "Seasonality") -> "Counts":
-    """The season of each row, -1 where it has no time."""
-    import numpy as np
-
-    assert loop.data.timestamp is not None, "the declaration asks for it with a seasonality"
-    local = snapshots.times(rows, loop.data.timestamp).dt.tz_convert(seasonality.zone)
-    known = local.notna().to_numpy()
-    moments = local.dt.weekday.to_numpy(), local.dt.hour.to_numpy(), local.dt.month.to_numpy()
-    weekday, hour, month = (np.where(known, part, 1).astype(np.int64) for part in moments)
-    return np.where(known, seasonality.of(weekday, hour, month), -1)
 
 
 def _seasons_kept(profile: "Profile") -> dict[str, Any]:
@@ -182,12 +168,3 @@ def _seasons_kept(profile: "Profile") -> dict[str, Any]:
     parts = [next(iter(profile.features.values())).seasonal, profile.prediction.seasonal]
     inputs, predictions = (len(Strata(one.sum(axis=1), one)) for one in parts if one is not None)
     return {"seasons": {"by": profile.seasonality.by, "inputs": inputs, "predictions": predictions}}
-
-
-def _newest(loop: Loop, rows: "pd.DataFrame") -> "pd.DataFrame":
-    if loop.monitor.reference is None or loop.data.timestamp is None:
-        return rows
-    recent = snapshots.recent(rows, loop.data.timestamp, loop.monitor.reference)
-    if len(recent) >= LEAST_REFERENCE:
-        return recent
-    return rows.sort_values(loop.data.timestamp, kind="stable").tail(LEAST_REFERENCE)

@@ -233,3 +233,30 @@ def test_a_glance_finds_a_sudden_shift_long_before_the_next_look():
     assert [name for name, score in found[-1].items() if score.drifted] == ["n1"]
     assert found[-1]["n1"].by == "growing"
     assert detector.glance(traffic._sum(traffic.recent)) is None
+
+
+def test_traffic_that_comes_in_bursts_is_watched_too():
+    """One burst a day, in one look of its own: neighbouring looks are empty, and say nothing."""
+    traffic = Traffic(15)
+    detector = Detector(traffic.profile, RULE)
+    found = []
+    for day in range(12):
+        for number in range(20):
+            n = 2000 if number == 0 else 0
+            look = step(detector, *traffic.look(n, **({"n1": shifted(2.0)} if day >= 4 else {})))
+            found.append(look is not None and look.features["n1"].drifted)
+    assert not any(found[: 4 * 20])
+    assert any(found[4 * 20 :])
+
+
+def test_what_grew_does_not_end_between_two_bursts_that_show_it():
+    """Six hundred events in the first of ten looks, all of them shifted by too little for one window."""
+    traffic = Traffic(16)
+    detector, alarm, begun = Detector(traffic.profile, RULE), Alarm(RULE), 0
+    for number in range(400):
+        look = step(detector, *traffic.look(600 if number % 10 == 0 else 0, n1=shifted(0.33)))
+        before = set(alarm.firing)
+        alarm.step(look, float(number))
+        begun += bool(set(alarm.firing) - before)
+    assert "n1" in alarm.firing
+    assert begun <= 4

@@ -133,3 +133,9 @@ def test_labels_that_are_kept_for_later_are_bounded(labels, profile, monkeypatch
     labels.join([("x", "Yes"), ("y", "Yes"), ("z", "Yes")], {"1": profile})
     labels.remember("1", ["x", "y", "z"], np.array([0.5, 0.5, 0.5]), profile)
     assert labels.losses["1"].count == 2
+
+
+def test_labels_of_more_than_two_classes_are_refused_as_they_cannot_be_measured(labels, profile):
+    with pytest.raises(LabelError, match="3 classes; expected two, or a number"):
+        labels.join([("a", "red")], {"1": replace(profile, classes=("red", "green", "blue"))})
+    assert labels.losses["1"].count == 0

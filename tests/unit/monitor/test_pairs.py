@@ -108,3 +108,10 @@ def test_what_waits_is_bounded_in_bytes(profile):
     # The oldest went.
     assert work(intake, response("0")) == []
     assert len(work(intake, response("b4"))) == 1
+
+
+def test_a_number_beyond_a_float_costs_only_its_own_event(intake):
+    huge = b'{"predictions": [1' + b"0" * 400 + b"]}"
+    batches = work(intake, request("a"), response("a"), request("x"), response("x", huge), request("b"), response("b"))
+    assert sorted(name for batch in batches for name in batch.ids) == ["a", "b"]
+    assert sum(counted(intake).values()) == 1

@@ -236,3 +236,39 @@ def test_an_alert_names_what_it_is_against_and_keeps_the_labels_of_the_one_again
     assert alerts["recent"]["labels"]["against"] == "recent"
     assert alerts["recent"]["fingerprint"] != alerts["training"]["fingerprint"]
     assert "age (against recent traffic)" in content["commonAnnotations"]["description"]
+
+
+def test_a_quiet_night_ends_no_alarm_against_recent_traffic():
+    """What grows makes a look enough; the window against recent traffic has too few events to say that it is over."""
+    stream, alarm = Stream(21), Alarm(RULE)
+    for _ in range(DAY + 15):
+        alarm.step(stream.look(), stream.at)
+    for _ in range(12):
+        alarm.step(stream.look(shift=1.0), stream.at)
+    assert ("age", "recent") in {told(key) for key in alarm.firing}
+    for _ in range(12):
+        alarm.step(stream.look(20), stream.at)
+    assert ("age", "recent") in {told(key) for key in alarm.firing}
+
+
+def test_a_version_whose_profile_has_not_come_again_is_not_forgotten(tmp_path):
+    stream, recent = Stream(22), Recent(Stream(22).profile, RULE.span, RULE.looks)
+    for _ in range(20):
+        stream.look()
+        recent.step(stream.counts.totals(), stream.at)
+    path = tmp_path / "churn.json"
+    Memory(path).keep({"1": (stream.profile, recent)}, stream.at, now=True)
+    kept = path.read_text()
+    Memory(path).keep({}, stream.at, now=True)
+    assert json.loads(path.read_text()) == json.loads(kept)
+
+
+def test_what_was_not_counted_does_not_belong_to_the_span():
+    stream = Stream(23)
+    before, after = (Recent(stream.profile, RULE.span, RULE.looks) for _ in range(2))
+    for _ in range(20):
+        stream.look()
+        before.step(stream.counts.totals(), stream.at)
+    away = stream.at + RULE.span * 0.8
+    after.restore(json.loads(json.dumps(before.to_dict())), away)
+    assert after.reference(stream.counts.window(), away + RULE.span * 0.5) is None

@@ -176,5 +176,12 @@ def test_a_batch_of_a_version_that_was_forgotten_meanwhile_is_counted_as_refused
     assert live.monitor.drift()["version"] is None
 
 
+def test_the_metrics_of_a_version_that_was_just_forgotten_are_no_error(live):
+    live.looks(12)
+    del live.monitor.counters.versions["1"]
+    live.monitor.glance(live.at)
+    assert not any(name for metric, name, _ in live.monitor.samples(Counter()) if metric.name.endswith("dispersion"))
+
+
 def test_messages_are_compact(message):
     assert len(msgspec.msgpack.encode(message(500))) < 40_000

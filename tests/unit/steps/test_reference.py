@@ -97,3 +97,14 @@ def test_predictions_have_to_be_probabilities(loop, value):
 def test_an_input_that_the_rows_do_not_have_is_named(loop):
     with pytest.raises(DataError, match="the rows have no column plan"):
         profile(loop, rows(100).drop(columns="plan"), held(), "score")
+
+
+def test_a_declared_seasonality_is_in_the_profile_and_a_file_without_times_is_refused(churn_declaration):
+    text = churn_declaration.replace("  source: churn.csv\n", "  source: churn.csv\n  timestamp: seen\n", 1)
+    loop = parse(f"{text}monitor: {{seasonality: hour}}\n")
+    with pytest.raises(DataError, match="the rows have no column seen"):
+        profile(loop, rows(500), held(), "score", ["No", "Yes"])
+    times = pd.date_range("2026-01-01", periods=24_000, freq="h", tz="UTC").astype(str)
+    found = profile(loop, rows(24_000, seen=times), held(2_000).assign(seen=times[:2_000]), "score", ["No", "Yes"])
+    assert found.seasonality is not None
+    assert found.seasonality.by == "hour"
