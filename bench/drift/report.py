@@ -9,6 +9,7 @@ from bench.drift import picture
 BEGIN, END = "<!-- drift: begin -->", "<!-- drift: end -->"
 NAMES = {
     "loopwright": "Loopwright",
+    "tuned": "its detectors, tuned",
     "ks_bh": "K-S with BH",
     "evidently": "Evidently",
     "nannyml": "NannyML",
