@@ -11,7 +11,7 @@ from pathlib import Path
 from loopwright import declaration, settings
 from loopwright.errors import LoopwrightError
 from loopwright.ledger import Ledger
-from loopwright.rollout import controller, target
+from loopwright.rollout import controller, planes
 
 
 def main() -> int:
@@ -27,7 +27,7 @@ def main() -> int:
             print(json.dumps({"weight": look.weight, "text": look.text}), flush=True)
 
     try:
-        with target.open_target(loop, read) as plane:
+        with planes.open_target(loop, read) as plane:
             outcome = controller.run(
                 plane, loop, version, str(folder), digest, Ledger(read.ledger_url), read, promoted, progress=show
             )

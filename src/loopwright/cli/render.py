@@ -163,7 +163,7 @@ def deploy(context: Context, version: int | None, namespace: str, timeout: int, 
     `loopwright rollout --on kserve`. Exit codes: 9 when the cluster lacks something or the pods do not start, 10 when
     the API server or a rollout under way does not let it.
     """
-    from loopwright.cli.rollout import adopt
+    from loopwright.cli.going_live import adopt
     from loopwright.errors import RolloutError
     from loopwright.rollout import kserve
     from loopwright.rollout.kserve.deploy import deploy as apply

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loopwright.cli.context import Context, on_loop
-from loopwright.cli.rollout import data_plane, drive, on_plane
+from loopwright.cli.going_live import data_plane, drive, on_plane
 from loopwright.errors import RolloutError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def status(context: Context, on: str | None) -> None:
 
 def under_way(context: Context) -> dict[str, Any] | None:
     """The rollout that is under way as a program reads it, or nothing."""
-    from loopwright.rollout.target import open_target
+    from loopwright.rollout.planes import open_target
 
     with open_target(context.loop, context.settings) as target:
         saved = target.states.load()
@@ -135,7 +135,7 @@ def abort(context: Context, version: int | None, reason: str, on: str | None) ->
 
 def _version(context: Context) -> int | None:
     """The version that is rolled out now."""
-    from loopwright.rollout.target import open_target
+    from loopwright.rollout.planes import open_target
 
     with open_target(context.loop, context.settings) as target:
         saved = target.states.load()
@@ -158,7 +158,7 @@ def _told(context: Context, target: "Target", kind: "Kind", reason: str) -> "Sav
 
 
 def _tell(context: Context, kind: "Kind", reason: str) -> None:
-    from loopwright.rollout.target import open_target
+    from loopwright.rollout.planes import open_target
 
     with open_target(context.loop, context.settings) as target:
         saved = _told(context, target, kind, reason)
@@ -173,8 +173,8 @@ def _tell(context: Context, kind: "Kind", reason: str) -> None:
 
 def _decide(context: Context, kind: "Kind", reason: str) -> None:
     """Promote or abort, in the process that runs the rollout, or here where none does."""
+    from loopwright.rollout.planes import open_target
     from loopwright.rollout.states import Held
-    from loopwright.rollout.target import open_target
 
     with open_target(context.loop, context.settings) as target:
         saved = _told(context, target, kind, reason)

@@ -66,7 +66,7 @@ def build(context: Context) -> Trigger:
         return RunResult("failed", error=INTERRUPTED) if where == "local" and was_killed(status) else result(status)
 
     def roll_out(version: int, *, cause: int) -> None:
-        from loopwright.cli.rollout import submitted, take_live
+        from loopwright.cli.going_live import submitted, take_live
 
         try:
             if context.settings.workflows:

@@ -17,7 +17,7 @@ from statistics import NormalDist
 from loopwright.durations import Clock
 from loopwright.loop import LOWER_IS_BETTER, Loop
 from loopwright.monitor.drift import GREATEST_LEVEL, SHORTEST_LOOK, Look, Rule, Score
-from loopwright.statistics.labelled import Measured
+from loopwright.statistics.measured import Measured
 
 LOOKS_PER_WINDOW = 20
 LEAST_OF_A_CLASS = 30

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loopwright.monitor.labels import Pairs
-from loopwright.statistics.labelled import Measured, Scores, tally
+from loopwright.statistics.labelled import Scores, tally
+from loopwright.statistics.measured import Measured
 from loopwright.statistics.profile import Bins, Profile
 
 Floats = NDArray[np.float64]

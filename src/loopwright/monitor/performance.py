@@ -22,7 +22,8 @@ from loopwright.monitor.fairness import differences
 from loopwright.monitor.labelled import EVERYTHING, VersionLabels
 from loopwright.monitor.labels import Pairs
 from loopwright.monitor.performance_alert import body
-from loopwright.statistics.labelled import Measured, Scores
+from loopwright.statistics.labelled import Scores
+from loopwright.statistics.measured import Measured
 from loopwright.statistics.profile import Profile
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,9 @@ from loopwright.errors import DataError
 from loopwright.loop import Loop
 from loopwright.performance.join import LABEL, PREDICTION, VERSION
 from loopwright.statistics import metrics
-from loopwright.statistics.labelled import Measured, Scores, Tally
+from loopwright.statistics.labelled import Scores, Tally
 from loopwright.statistics.labelled_values import Values
+from loopwright.statistics.measured import Measured
 from loopwright.statistics.profile import Profile
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from loopwright.data import typed
 from loopwright.errors import DataError
 from loopwright.loop import Loop
 from loopwright.performance.join import moments
-from loopwright.statistics.labelled import Measured
+from loopwright.statistics.measured import Measured
 
 if TYPE_CHECKING:
     import pandas as pd

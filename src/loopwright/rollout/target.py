@@ -1,13 +1,9 @@
-"""Which data plane a rollout talks to: that of `loopwright up`, or KServe on a cluster."""
+"""What a rollout works on."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-from loopwright.loop import Loop
 from loopwright.rollout.gateway import Gateway
-from loopwright.rollout.states import FileStates, States
-from loopwright.settings import Settings
+from loopwright.rollout.states import States
 
 
 @dataclass(frozen=True)
@@ -18,21 +14,3 @@ class Target:
     states: States
     name: str
     """`local` or `kserve`."""
-
-
-@contextmanager
-def open_target(loop: Loop, settings: Settings) -> Iterator[Target]:
-    """The data plane that `settings.gateway` names. Raises GatewayLost or RolloutError where it cannot be reached."""
-    if settings.gateway == "kserve":
-        from loopwright.rollout import kserve
-
-        with kserve.open_target(loop, settings) as target:
-            yield target
-        return
-    import httpx
-
-    from loopwright.rollout.local import LocalGateway
-
-    # Straight to the loopback interface, whatever proxy the environment names.
-    with httpx.Client(trust_env=False) as client:
-        yield Target(LocalGateway(loop, settings, client), FileStates(settings.live), "local")

@@ -7,13 +7,13 @@ so are log loss and Brier score, which are sums. Errors of a regression are kept
 """
 
 import math
-from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from loopwright.statistics.labelled_values import Values
+from loopwright.statistics.measured import Measured, mean
 from loopwright.statistics.profile import Profile
 
 Floats = NDArray[np.float64]
@@ -26,31 +26,6 @@ TAILS = (0.0003, 0.001, 0.003, 0.01)
 """Edges nearer to 0 and 1 than the equal bins have: the scores of rare classes are crowded there."""
 
 _LEAST = 1e-15  # as `metrics` clips a probability for the log loss
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A metric: its value, its standard error (NaN where it has none), and how many labels it rests on."""
-
-    value: float
-    error: float
-    n: float
-    share: bool = False
-    """Whether it lies between 0 and 1."""
-
-    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """The two-sided interval. Wilson's for shares, with the number of labels that the error amounts to.
-
-        Wilson 1927, "Probable inference, the law of succession, and statistical inference", JASA 22, 209-212.
-        """
-        z = NormalDist().inv_cdf(0.5 + confidence / 2)
-        if not self.share or not math.isfinite(self.error):
-            return self.value - z * self.error, self.value + z * self.error
-        spread = self.value * (1 - self.value)
-        n = spread / self.error**2 if self.error > 0 and spread > 0 else self.n
-        middle = (self.value + z * z / (2 * n)) / (1 + z * z / n)
-        half = z / (1 + z * z / n) * math.sqrt(spread / n + z * z / (4 * n * n))
-        return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 class Tally(Protocol):
@@ -84,8 +59,6 @@ def tally(profile: Profile) -> Tally:
     """The tally of a version, the same in every replica: it follows from the profile."""
     if profile.task == "classification":
         return Scores(profile.prediction.edges)
-    from loopwright.statistics.labelled_values import Values
-
     return Values(profile.prediction, profile.label_variance)
 
 
@@ -185,12 +158,6 @@ class Scores:
 
     def _classes(self, sums: Floats) -> tuple[Floats, Floats]:
         return sums[: self.bins], sums[self.bins : 2 * self.bins]
-
-
-def mean(n: float, total: float, squares: float) -> Measured:
-    """The mean of n values from their sum and the sum of their squares."""
-    value = total / n
-    return Measured(value, math.sqrt(max(squares / n - value**2, 0.0) / (n - 1)) if n > 1 else math.nan, n)
 
 
 def _decisions(tn: float, fp: float, fn: float, tp: float) -> dict[str, Measured]:

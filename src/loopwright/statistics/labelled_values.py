@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from loopwright.statistics.labelled import Measured, mean
+from loopwright.statistics.measured import Measured, mean
 from loopwright.statistics.profile import NumberBins
 
 Floats = NDArray[np.float64]

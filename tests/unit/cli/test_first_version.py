@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from loopwright.cli import rollout
+from loopwright.cli import going_live
 from loopwright.cli.context import Context
 
 
@@ -37,14 +37,14 @@ def context(small_folder):
 
 def test_a_version_that_serves_before_anybody_said_so_becomes_the_champion_once(context):
     registered = context.ledger.append("small", "registered", {"version": 1, "digest": "d"})
-    assert rollout._serves_unknown(context, target(1), 1)
-    outcome = rollout.adopt(context, 1)
+    assert going_live._serves_unknown(context, target(1), 1)
+    outcome = going_live.adopt(context, 1)
     assert (outcome.promoted, context.registry.number) == (True, 1)
     entry = context.ledger.entries("small")[-1]
     assert (entry.kind, entry.facts["version"], entry.cause) == ("promoted", 1, registered.number)
-    assert not rollout._serves_unknown(context, target(1), 1)
+    assert not going_live._serves_unknown(context, target(1), 1)
 
 
 @pytest.mark.parametrize("plane", [target(None), target(1), target(2, saved="a rollout under way")])
 def test_anything_else_is_rolled_out(context, plane):
-    assert not rollout._serves_unknown(context, plane, 2)
+    assert not going_live._serves_unknown(context, plane, 2)

@@ -76,7 +76,7 @@ def test_a_version_that_was_taken_back_ends_its_rollout_and_not_the_worker(trigg
     def take_live(context, version, cause):
         raise end
 
-    monkeypatch.setattr("loopwright.cli.rollout.take_live", take_live)
+    monkeypatch.setattr("loopwright.cli.going_live.take_live", take_live)
     try:
         trigger._rollouts._rollout(2, cause=1)
     except KeyboardInterrupt:  # pytest would end with it
@@ -88,7 +88,7 @@ def test_a_rollout_that_cannot_go_on_is_the_triggers_to_try_again(trigger, monke
     def take_live(context, version, cause):
         raise RolloutError("process 7 is rolling out version 1")
 
-    monkeypatch.setattr("loopwright.cli.rollout.take_live", take_live)
+    monkeypatch.setattr("loopwright.cli.going_live.take_live", take_live)
     with pytest.raises(RolloutError, match="process 7"):
         trigger._rollouts._rollout(2, cause=1)
 
@@ -99,7 +99,7 @@ def test_on_a_cluster_a_rollout_is_handed_over_as_a_workflow(context, monkeypatc
     def submitted(context, version, progress):
         handed.append(version)
 
-    monkeypatch.setattr("loopwright.cli.rollout.submitted", submitted)
+    monkeypatch.setattr("loopwright.cli.going_live.submitted", submitted)
     elsewhere = replace(context, settings=replace(context.settings, workflows=True))
     trigger_service.build(elsewhere)._rollouts._rollout(2, cause=1)
     assert handed == [2]

@@ -9,7 +9,8 @@ import pytest
 from loopwright.declaration import parse
 from loopwright.durations import Clock
 from loopwright.monitor.decline import judge, rule
-from loopwright.statistics.labelled import Measured, Scores, tally
+from loopwright.statistics.labelled import Scores, tally
+from loopwright.statistics.measured import Measured
 from loopwright.statistics.profile import Profile
 
 DECLARED = "monitor: {performance: {metric: f1, max_drop: 0.05, over: 7d, min_labels: 200, false_alarms: 1 per 90d}}"

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from loopwright.statistics.labelled import Measured, Scores, tally
+from loopwright.statistics.labelled import Scores, tally
+from loopwright.statistics.measured import Measured
 from loopwright.statistics.profile import Profile
 
 RNG = np.random.default_rng(11)
