@@ -130,7 +130,7 @@ def test_every_component_is_used_by_an_overlay_or_is_for_who_has_more() -> None:
 def test_chart_and_component_have_the_dashboards_for_grafana_s_sidecar(helm: Any, kubectl: str, tmp_path: Path) -> None:
     chart = helm.template("--set", "dashboards.enabled=true")["ConfigMap", "loopwright-dashboards"]
     files = {f"loopwright-{path.name}": path.read_text() for path in (ROOT / "dashboards").glob("*.json")}
-    assert len(files) == 4
+    assert files
     component = os.path.relpath(ROOT / "manifests" / "components" / "dashboards", tmp_path)
     (tmp_path / "kustomization.yaml").write_text(f"components: [{component}]\n")
     answer = subprocess.run([kubectl, "kustomize", str(tmp_path)], capture_output=True, text=True, timeout=60)
