@@ -237,6 +237,8 @@ class Registry:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         # A model is its bundle; the lock file of wherever a run happens to be is no part of it.
         os.environ.setdefault("MLFLOW_LOG_UV_FILES", "false")
+        # Bars are for terminals, and stand a line a step in the log of a pod.
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking", "mlflow.models.model"):
             logging.getLogger(name).setLevel(logging.ERROR)
         from mlflow import MlflowClient

@@ -289,6 +289,7 @@ def _stand_in(namespace: str) -> "subprocess.Popen[str] | None":
     kubectl("apply", "-f", str(STAND_IN / "kserve_crds.yaml"))
     kubectl("wait", "--for=condition=Established", f"crd/{name}", "--timeout=60s")
     command = [sys.executable, str(STAND_IN / "kserve.py"), "--namespace", namespace, "--gateway", GATEWAY]
+    command += ["--initializer", f"loopwright/trigger:{TAG}"]
     return subprocess.Popen(command, text=True)
 
 
@@ -367,3 +368,20 @@ def _deploy(folder: Path, namespace: str, digest: str) -> None:
     said: list[str] = []
     cluster = kserve.connect(namespace)
     deploy(declaration.load(folder), 1, digest, cluster, said.append, timeout_s=120)
+
+
+@pytest.fixture(scope="session")
+def house(gateway_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The whole product on the cluster (house.py), with version 1 of the example churn serving."""
+    if shutil.which("helm") is None:
+        missing("helm is not on PATH")
+    crd = ["kubectl", "get", "crd", "workflowtemplates.argoproj.io"]
+    if subprocess.run(crd, capture_output=True, timeout=60).returncode != 0:
+        missing("Argo Workflows is not on this cluster")
+    houses = module(Path(__file__).with_name("house.py"))
+    there = kubectl("get", "nodes", "-o", "jsonpath={.items[*].status.images[*].names[*]}").split()
+    for images in houses.IMAGES:
+        if not any(one in there for one in images):
+            missing(f"no node has {' or '.join(images)}; `make images` and tests/e2e/images/build make them")
+    with houses.installed(gateway_address, tmp_path_factory.mktemp("house")) as made:
+        yield made

@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import json
 import logging
+import math
 import os
 import random
 import subprocess
@@ -24,6 +25,7 @@ from types import TracebackType
 from typing import IO, Any
 
 PROTOCOLS = ("v1", "v2", "grpc")
+CONTENTS = {"BOOL": "bool_contents", "INT64": "int64_contents", "FP64": "fp64_contents", "BYTES": "bytes_contents"}
 TIMEOUT = 10.0
 
 
@@ -50,10 +52,20 @@ class Seen:
 class Load:
     """The load as a process; `seen` has its results when the block is left."""
 
-    def __init__(self, address: str, host: str, model: str, *, rate: float, headers: dict[str, str] | None = None):
+    def __init__(
+        self,
+        address: str,
+        host: str,
+        model: str,
+        *,
+        rate: float,
+        headers: dict[str, str] | None = None,
+        rows: Path | None = None,
+    ):
         self.seen = Seen()
         self._command = [sys.executable, str(Path(__file__)), "--address", address, "--host", host, "--model", model]
         self._command += ["--rate", str(rate), "--headers", json.dumps(headers or {})]
+        self._command += [] if rows is None else ["--rows", str(rows)]
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> "Load":
@@ -72,15 +84,15 @@ class Load:
 
 
 class Requests:
-    """The three kinds of requests for rows of the small loop, all on one gateway."""
+    """The three kinds of requests, all on one gateway; `kinds` has the datatype of each column."""
 
-    def __init__(self, address: str, host: str, model: str, headers: dict[str, str]) -> None:
+    def __init__(self, address: str, host: str, model: str, headers: dict[str, str], kinds: dict[str, str]) -> None:
         import grpc
         import httpx
         from kserve.protocol.grpc import grpc_predict_v2_pb2 as messages
         from kserve.protocol.grpc import grpc_predict_v2_pb2_grpc as services
 
-        self._model, self._headers, self._messages = model, headers, messages
+        self._model, self._headers, self._messages, self._kinds = model, headers, messages, kinds
         # Straight to the gateway, whatever proxy the environment names.
         self._http = httpx.AsyncClient(
             base_url=f"http://{address}", headers={"host": host, **headers}, timeout=TIMEOUT, trust_env=False
@@ -101,7 +113,7 @@ class Requests:
 
     async def v2(self, row: dict[str, Any]) -> str:
         inputs = [
-            {"name": name, "shape": [1], "datatype": _datatype(value), "data": [value]} for name, value in row.items()
+            {"name": name, "shape": [1], "datatype": self._kinds[name], "data": [value]} for name, value in row.items()
         ]
         answer = await self._http.post(f"/v2/models/{self._model}/infer", json={"inputs": inputs})
         answer.raise_for_status()
@@ -110,29 +122,46 @@ class Requests:
 
     async def grpc(self, row: dict[str, Any]) -> str:
         request = self._messages.ModelInferRequest(model_name=self._model)
-        fields = {"INT64": "int64_contents", "FP64": "fp64_contents", "BYTES": "bytes_contents"}
         for name, value in row.items():
-            kind = _datatype(value)
+            kind = self._kinds[name]
             tensor = request.inputs.add(name=name, datatype=kind, shape=[1])
-            getattr(tensor.contents, fields[kind]).append(value.encode() if kind == "BYTES" else value)
+            # A number that is missing is NaN, where JSON has null.
+            given = value.encode() if kind == "BYTES" else math.nan if value is None else value
+            getattr(tensor.contents, CONTENTS[kind]).append(given)
         metadata = [(name.lower(), text) for name, text in self._headers.items()]
         answer = await self._grpc.ModelInfer(request, timeout=TIMEOUT, metadata=metadata)
         assert list(answer.outputs[0].shape) == [1]
         return str(answer.model_version)
 
 
-def _datatype(value: Any) -> str:
-    return {int: "INT64", float: "FP64", str: "BYTES"}[type(value)]
+def small_rows(count: int) -> list[dict[str, Any]]:
+    """Rows of the small loop of tests/conftest.py."""
+    choose = random.Random(1)
+    return [
+        {
+            "age": choose.randint(18, 89),
+            "spend": round(choose.gammavariate(2, 20), 2),
+            "plan": choose.choice(["basic", "premium"]),
+        }
+        for _ in range(count)
+    ]
+
+
+def datatypes(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """The datatype of each column, by the first value of it that is not missing."""
+    names = {bool: "BOOL", int: "INT64", float: "FP64", str: "BYTES"}
+    return {name: names[type(next(row[name] for row in rows if row[name] is not None))] for name in rows[0]}
 
 
 async def run(options: argparse.Namespace) -> Seen:
-    requests = Requests(options.address, options.host, options.model, json.loads(options.headers))
+    lines = options.rows.read_text().splitlines() if options.rows else []
+    rows = [json.loads(line) for line in lines] or small_rows(5000)
+    requests = Requests(options.address, options.host, options.model, json.loads(options.headers), datatypes(rows))
     seen, stop = Seen(answers={protocol: Counter() for protocol in PROTOCOLS}), asyncio.Event()
     choose = random.Random(1)
 
     async def one(protocol: str) -> None:
-        row = {"age": choose.randint(18, 89), "spend": round(choose.gammavariate(2, 20), 2)}
-        row["plan"] = choose.choice(["basic", "premium"])
+        row = choose.choice(rows)
         began, clock = time.time(), time.monotonic()
         try:
             version = await getattr(requests, protocol)(row)
@@ -171,6 +200,7 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--rate", type=float, default=20.0, help="requests a second, of all three protocols together")
     parser.add_argument("--headers", default="{}")
+    parser.add_argument("--rows", type=Path, help="a file of rows, a JSON object a line; those of the small loop")
     options = parser.parse_args()
     # KServe reads the command line while it is imported, and says much while it is.
     sys.argv = sys.argv[:1]

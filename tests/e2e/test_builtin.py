@@ -1,7 +1,7 @@
 """The chart's built-in PostgreSQL, MLflow and store on a real cluster, in a namespace that enforces `restricted`.
 
-Needs KUBECONFIG, helm, kubectl and the images on a node; nothing is pulled. LOOPWRIGHT_E2E_TAG is the trigger's tag,
-LOOPWRIGHT_E2E_POSTGRES_TAG that of a PostgreSQL image which takes the official one's variables.
+Needs KUBECONFIG, helm, kubectl and the images on a node; nothing is pulled. LOOPWRIGHT_E2E_TAG is the trigger's tag.
+Instead of the official image of PostgreSQL there may be that of tests/e2e/images.
 """
 
 import base64
@@ -21,9 +21,9 @@ ROOT = Path(__file__).parents[2]
 CHART = ROOT / "helm" / "loopwright"
 VALUES = yaml.safe_load((CHART / "values.yaml").read_text())["builtin"]
 TAG = os.environ.get("LOOPWRIGHT_E2E_TAG", "0.1.0")
-POSTGRES = os.environ.get("LOOPWRIGHT_E2E_POSTGRES_TAG", VALUES["postgresql"]["image"]["tag"])
+OFFICIAL = "{repository}:{tag}".format(**VALUES["postgresql"]["image"])
+POSTGRES = (OFFICIAL, "docker.io/loopwright-e2e/postgresql:debian")
 STORE = VALUES["objectStore"]["image"]
-SET = f"builtin.enabled=true,networkPolicy.enabled=true,image.tag={TAG},builtin.postgresql.image.tag={POSTGRES}"
 RESTRICTED = {"pod-security.kubernetes.io/enforce": "restricted"}
 TRIGGER = "deployment/loopwright-trigger"
 
@@ -37,18 +37,30 @@ def run(*command: str, stdin: str = "") -> str:
 
 
 @pytest.fixture(scope="module")
-def namespace() -> Iterator[str]:
+def images() -> set[str]:
+    """What is on the nodes."""
     if not os.environ.get("KUBECONFIG"):
         pytest.skip("KUBECONFIG is not set")
     for command in ("kubectl", "helm"):
         if shutil.which(command) is None:
             pytest.skip(f"{command} is not on PATH")
     there = run("kubectl", "get", "nodes", "-o", "jsonpath={.items[*].status.images[*].names[*]}").split()
-    repository = VALUES["postgresql"]["image"]["repository"]
-    wanted = [f"loopwright/trigger:{TAG}", f"{repository}:{POSTGRES}", f"{STORE['repository']}:{STORE['tag']}"]
-    for image in wanted:
-        if not any(name == image or name.endswith(f"/{image}") for name in there):
-            pytest.skip(f"no node has the image {image}")
+    for wanted in ([f"docker.io/loopwright/trigger:{TAG}"], POSTGRES, ["{repository}:{tag}".format(**STORE)]):
+        if not set(wanted) & set(there):
+            pytest.skip(f"no node has {' or '.join(wanted)}; `make images` and tests/e2e/images/build make them")
+    return set(there)
+
+
+@pytest.fixture(scope="module")
+def values(images: set[str]) -> str:
+    """The one value that is needed, and which images are there."""
+    repository, tag = next(name for name in POSTGRES if name in images).rsplit(":", 1)
+    postgres = f"builtin.postgresql.image.repository={repository},builtin.postgresql.image.tag={tag}"
+    return f"builtin.enabled=true,networkPolicy.enabled=true,image.tag={TAG},{postgres}"
+
+
+@pytest.fixture(scope="module")
+def namespace(images: set[str]) -> Iterator[str]:
     name = f"loopwright-builtin-{time.time_ns() % 10**8}"
     body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": RESTRICTED}}
     run("kubectl", "apply", "-f", "-", stdin=json.dumps(body))
@@ -83,8 +95,8 @@ def alert(namespace: str) -> Any:
     return json.loads(in_trigger(namespace, "python", "-c", code))
 
 
-def test_one_value_is_enough_and_a_ledger_outlives_an_upgrade(namespace: str) -> None:
-    helm(namespace, "install", str(CHART), "--set", SET, "--wait", "--timeout", "8m")
+def test_one_value_is_enough_and_a_ledger_outlives_an_upgrade(namespace: str, values: str) -> None:
+    helm(namespace, "install", str(CHART), "--set", values, "--wait", "--timeout", "8m")
     told = helm(namespace, "test", "--logs", "--timeout", "4m")
     assert "ledger: postgresql+pg8000://loopwright:***@loopwright-postgresql:5432/loopwright verifies" in told
     assert "registry: http://loopwright-mlflow:5000: 0 versions of churn" in told
@@ -102,7 +114,7 @@ def test_one_value_is_enough_and_a_ledger_outlives_an_upgrade(namespace: str) ->
     assert "b'here'" in in_trigger(namespace, "python", "-c", store)
 
     secrets = {name: secret(namespace, name) for name in ("loopwright", "loopwright-postgresql")}
-    helm(namespace, "upgrade", str(CHART), "--set", f"{SET},podAnnotations.changed=yes", "--wait", "--timeout", "4m")
+    helm(namespace, "upgrade", str(CHART), "--set", f"{values},podAnnotations.changed=yes", "--wait", "--timeout", "4m")
     assert in_trigger(namespace, "loopwright", "history", "/loop", "--json") == before
     helm(namespace, "rollback", "1", "--wait", "--timeout", "4m")
     assert in_trigger(namespace, "loopwright", "history", "/loop", "--json") == before

@@ -79,10 +79,10 @@ class Client:
 
 
 @contextmanager
-def trigger(namespace: str) -> Iterator[Client]:
+def trigger(namespace: str, target: str = "service/loopwright-trigger") -> Iterator[Client]:
     """A client through `kubectl port-forward`, which takes a free port and says which."""
     secret = json.loads(run("kubectl", "-n", namespace, "get", "secret", "loopwright", "-o", "json"))
-    command = ["kubectl", "-n", namespace, "port-forward", "service/loopwright-trigger", ":8080"]
+    command = ["kubectl", "-n", namespace, "port-forward", target, ":8080"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

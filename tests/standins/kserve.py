@@ -15,9 +15,12 @@ and behind the same Envoy Gateway:
   else changes in them is changed back.
 - With a canary that is ready, the stable Deployment is made smaller by the canary's replicas, to not less than one.
 
+- A claim is mounted at /mnt/models. What lies in a bucket an init container copies there, with the endpoint and the
+  credentials of the Secret that the pod's service account names; it runs from an image of ours that reads buckets.
+
 It does not do more: no webhooks (the resource's own rules in kserve_crds.yaml refuse the same weights), no autoscalers,
-no storage but `pvc://`, no Knative mode. It looks again every quarter of a second instead of watching, and keeps no
-state, so that it can be stopped and started at any time as the real one can.
+no storage but `pvc://` and `s3://`, no Knative mode. It looks again every quarter of a second instead of watching, and
+keeps no state, so that it can be stopped and started at any time as the real one can.
 """
 
 import argparse
@@ -34,6 +37,23 @@ from urllib3.exceptions import HTTPError
 Object = dict[str, Any]
 LABEL = "serving.kserve.io/inferenceservice"
 PERIOD = 0.25
+MOUNT = "/mnt/models"
+STORE = "serving.kserve.io/s3"
+ENDPOINT = f"{STORE}-endpoint"
+FETCH = """
+import sys
+from pathlib import Path
+from loopwright import buckets
+uri, folder = sys.argv[1], Path(sys.argv[2])
+store, count = buckets.connect(uri), 0
+for page in store.list():
+    for one in page:
+        path = folder / one["path"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(store.get(one["path"]).bytes())
+        count += 1
+sys.exit(None if count else f"there is nothing at {uri}")
+"""
 # The fields of a predictor that are KServe's; the others are those of a pod.
 OWN = {
     *("name", "model", "minReplicas", "maxReplicas", "scaleTarget", "scaleMetric", "autoScaling", "containers"),
@@ -45,8 +65,9 @@ OWN = {
 class KServe:
     """The controller of one namespace."""
 
-    def __init__(self, api: client.ApiClient, namespace: str, gateway: str, domain: str) -> None:
+    def __init__(self, api: client.ApiClient, namespace: str, gateway: str, domain: str, image: str) -> None:
         self._api, self._namespace, self._gateway, self._domain = api, namespace, gateway, domain
+        self._image = image
 
     def run(self, stop: threading.Event) -> None:
         """Reconcile until told to stop; what fails is said and tried again."""
@@ -87,6 +108,8 @@ class KServe:
             key: text for key, text in (meta.get("annotations") or {}).items() if "last-applied" not in key
         }
         pod = pod_spec(service, predictor, runtime)
+        if (uri := predictor["model"].get("storageUri", "")).startswith("s3://"):
+            pod = fetched(pod, uri, self._image, self._secret(predictor))
         about = self._about(service, name) | {"labels": labels, "annotations": notes}
         spec = {
             "replicas": count,
@@ -180,6 +203,12 @@ class KServe:
         if any(before.get(key) != value for key, value in status.items()):
             where = ("serving.kserve.io/v1beta1", "inferenceservices", f"{name}/status")
             self._call("PATCH", *where, body={"status": status}, media="application/merge-patch+json")
+
+    def _secret(self, predictor: Object) -> Object:
+        """The Secret with the store's endpoint, of the predictor's service account."""
+        account = self._get("v1", "serviceaccounts", predictor["serviceAccountName"])
+        secrets = [self._get("v1", "secrets", one["name"]) for one in account.get("secrets", [])]
+        return next(one for one in secrets if ENDPOINT in (one["metadata"].get("annotations") or {}))
 
     def _about(self, service: Object, name: str) -> Object:
         owner = {
@@ -277,7 +306,7 @@ def pod_spec(service: Object, predictor: Object, runtime: Object) -> Object:
     if uri.startswith("pvc://"):
         claim, _, folder = uri.removeprefix("pvc://").partition("/")
         volumes.append({"name": "kserve-pvc-source", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}})
-        mount = {"name": "kserve-pvc-source", "mountPath": "/mnt/models", "subPath": folder, "readOnly": True}
+        mount = {"name": "kserve-pvc-source", "mountPath": MOUNT, "subPath": folder, "readOnly": True}
         server["volumeMounts"] = [*server.get("volumeMounts", []), mount]
     containers = [server, *beside, *(dict(one) for one in predictor.get("containers", []))]
     for container in containers:
@@ -286,15 +315,44 @@ def pod_spec(service: Object, predictor: Object, runtime: Object) -> Object:
     return pod | {"containers": containers, "volumes": volumes}
 
 
+def fetched(pod: Object, uri: str, image: str, secret: Object) -> Object:
+    """The pod with an init container that copies the model from its bucket to where the server reads it."""
+    server, *beside = pod["containers"]
+    notes, name = secret["metadata"]["annotations"], secret["metadata"]["name"]
+    scheme = "https" if notes.get(f"{STORE}-usehttps", "1") == "1" else "http"
+    plain = {
+        "AWS_ENDPOINT_URL": f"{scheme}://{notes[ENDPOINT]}",
+        "AWS_REGION": notes.get(f"{STORE}-region", "us-east-1"),
+    }
+    keys = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+    env = [{"name": key, "value": text} for key, text in plain.items()]
+    env += [{"name": key, "valueFrom": {"secretKeyRef": {"name": name, "key": key}}} for key in keys]
+    mount = {"name": "kserve-provision-location", "mountPath": MOUNT}
+    initializer = {
+        "name": "storage-initializer",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["python", "-c", FETCH],
+        "args": [uri, MOUNT],
+        "env": env,
+        "volumeMounts": [mount],
+        "securityContext": server["securityContext"],
+    }
+    server = server | {"volumeMounts": [*server.get("volumeMounts", []), mount | {"readOnly": True}]}
+    volumes = [*pod["volumes"], {"name": mount["name"], "emptyDir": {}}]
+    return pod | {"initContainers": [initializer], "containers": [server, *beside], "volumes": volumes}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="A stand-in of KServe's controller for one namespace.")
     parser.add_argument("--namespace", required=True)
     parser.add_argument("--gateway", default="envoy-gateway-system/gateway")
     parser.add_argument("--domain", default="example.com")
+    parser.add_argument("--initializer", default="loopwright/trigger:0.1.0", help="an image of ours that reads buckets")
     options = parser.parse_args()
     config.load_kube_config()
     with client.ApiClient() as api:
-        KServe(api, options.namespace, options.gateway, options.domain).run(threading.Event())
+        KServe(api, options.namespace, options.gateway, options.domain, options.initializer).run(threading.Event())
 
 
 if __name__ == "__main__":
