@@ -36,6 +36,7 @@ SCORE = 'max by (feature) (loopwright_drift_score{loop="$loop",version="$version
 GROWING = 'max by (feature) (loopwright_drift_growing{loop="$loop",version="$version"})'
 DISTANCE = 'max by (feature) (loopwright_drift_distance{loop="$loop",version="$version"})'
 ALARM = 'max by (version) (loopwright_drift_alarm{loop="$loop"})'
+RECENT_SCORE, RECENT_DISTANCE = (text.replace("_drift_", "_drift_recent_") for text in (SCORE, DISTANCE))
 OF_FEATURE = 'loop="$loop",version="$version",feature="$feature"'
 NOW = (
     f"sum by (range) (sum by (bin) (increase(loopwright_feature_bin_total{{{OF_FEATURE}}}[$window])) * on (bin) "
@@ -128,14 +129,14 @@ def overview() -> Dashboard:
 
 def drift() -> Dashboard:
     """What has drifted, by how much, and what the distribution is beside what it was."""
-    about = "Each feature of live traffic beside the reference that its version was trained on."
+    about = "Each feature of live traffic beside the training data of its version, and beside recent traffic."
     made = parts.board("loopwright-drift", "Loopwright / Drift", about, [LOOP, MONITORED, FEATURE, WINDOW])
     return (
         made.with_panel(
             parts.bars(
                 "Score by feature",
-                "Test statistic over its critical value under the budget of false alarms. From 1 on chance does not "
-                "explain it; an alarm also asks for the distance.",
+                "Against the training data: test statistic over its critical value under the budget of false alarms. "
+                "From 1 on chance does not explain it; an alarm also asks for the distance.",
                 Query(f"sort_desc({SCORE})", "{{feature}}", instant=True),
                 1,
             )
@@ -143,7 +144,7 @@ def drift() -> Dashboard:
         .with_panel(
             parts.bars(
                 "Distance by feature",
-                "Jensen-Shannon distance from the reference, corrected for sample size, 0 to 1.",
+                "Jensen-Shannon distance from the training data, corrected for sample size, 0 to 1.",
                 Query(f"sort_desc({DISTANCE})", "{{feature}}", instant=True),
                 0.1,
             )
@@ -174,6 +175,22 @@ def drift() -> Dashboard:
                 "Of what has drifted by evidence from longer than a window alone, over what is needed; 0 is none.",
                 [Query(f"{GROWING} or {SCORE} * 0", "{{feature}}")],
                 1,
+            )
+        )
+        .with_panel(
+            parts.limited(
+                "Score against recent traffic",
+                "The window against the traffic before it, where `monitor.recent` of the loop declares it: what is "
+                "sudden. From 1 on, chance does not explain it.",
+                [Query(RECENT_SCORE, "{{feature}}")],
+                1,
+            )
+        )
+        .with_panel(
+            parts.lines(
+                "Distance from recent traffic",
+                "Jensen-Shannon, 0 to 1; empty without `monitor.recent`, and until a whole span of it was counted.",
+                [Query(RECENT_DISTANCE, "{{feature}}")],
             )
         )
     )  # fmt: skip

@@ -62,7 +62,9 @@ def prometheus(
     """Asks a query, once the traffic and its labels have been scraped."""
     folder = tmp_path_factory.mktemp("dashboards")
     business = "{rows: {query: 'sum by (version) (increase(loopwright_predicted_rows_total[$over]))', over: 1h}}"
-    loop = declaration.parse(f"{small_declaration}monitor: {{window: 1h, min_events: 50, business: {business}}}\n")
+    loop = declaration.parse(
+        f"{small_declaration}monitor: {{window: 15m, recent: 1h, min_events: 30, business: {business}}}\n"
+    )
     rows = small_rows.assign(
         age=small_rows["age"].astype(int),
         spend=pd.to_numeric(small_rows["spend"]),
@@ -142,7 +144,8 @@ def traffic(
 
 def _seen(ask: Callable[[str], list[dict[str, Any]]]) -> bool:
     """Whether everything that comes late is there: a look, and labels that grow."""
-    return bool(ask("loopwright_drift_score") and ask("increase(loopwright_label_loss_count[10s]) > 0"))
+    scores = ask("loopwright_drift_score") and ask("loopwright_drift_recent_score")
+    return bool(scores and ask("increase(loopwright_label_loss_count[10s]) > 0"))
 
 
 def _answers(client: httpx.Client, url: str) -> bool:

@@ -20,7 +20,7 @@ from loopwright.http import bearer
 from loopwright.loop import Loop
 from loopwright.monitor import odd
 from loopwright.monitor.drift import Alert, Notice
-from loopwright.monitor.looks import RECENT, told
+from loopwright.monitor.looks import RECENT, reference, told
 
 ALERT_NAME = "LoopwrightDrift"
 SEVERITY = "warning"
@@ -50,7 +50,7 @@ def body(
     span = format_duration(timedelta(seconds=window * clock.speed))
     names = ", ".join(_named(key) for key in notice.alerts)
     alerts = [
-        _alert(common, clock, name, alert, notice.events, span, loop.name, found.get(told(name)[0], {}))
+        _alert(common, clock, name, alert, notice.events, span, loop, found.get(told(name)[0], {}))
         for name, alert in notice.alerts.items()
     ]
     suspected = odd.suspected(loop, found) if notice.firing else []
@@ -97,7 +97,7 @@ def _alert(
     alert: Alert,
     events: int,
     span: str,
-    loop: str,
+    loop: Loop,
     oddities: Mapping[str, float],
 ) -> dict[str, Any]:
     feature, against = told(name)
@@ -107,7 +107,9 @@ def _alert(
     grown = alert.score.by == "growing"
     over = f"by evidence from longer than {span}" if grown else f"over {events} predictions in {span}"
     annotations = {
-        "summary": f"{_named(name)} of {loop} has drifted: distance {distance:.3f} {over}.",
+        "summary": (
+            f"{feature} of {loop.name} has drifted from {reference(loop, against)}: distance {distance:.3f} {over}."
+        ),
         "distance": f"{distance:.6f}",
         "score": f"{score:.6f}",
         "window": span,

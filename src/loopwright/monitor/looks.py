@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from loopwright.durations import Clock
+from loopwright.durations import Clock, format_duration
 from loopwright.loop import Loop
 from loopwright.statistics.profile import Counts
 
@@ -144,6 +144,15 @@ class Look:
 def told(key: str) -> tuple[str, str]:
     """The feature that an alarm's key is of, and what it is held against: `training` or `recent`."""
     return (key.removesuffix(_SUDDEN), RECENT) if key.endswith(_SUDDEN) else (key, TRAINING)
+
+
+def reference(loop: Loop, against: str) -> str:
+    """In words, what `training` or `recent` is for a loop: what an alarm says that a feature has drifted from."""
+    monitor = loop.monitor
+    if against == RECENT and monitor.recent is not None:
+        return f"the traffic of the {format_duration(monitor.recent)} before"
+    season = "" if monitor.seasonality is None else f" of the same {monitor.seasonality.replace('_', ' ')}"
+    return f"the training data{season}"
 
 
 def prediction_name(features: Mapping[str, object]) -> str:

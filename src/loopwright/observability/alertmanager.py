@@ -28,7 +28,8 @@ TEXTS = """\
 {{ if eq .Status "resolved" }}Over: {{ end -}}
 {{ .CommonLabels.loop }}{{ with .CommonLabels.version }} version {{ . }}{{ end }}:
 {{- if eq .CommonLabels.alertname "LoopwrightDrift" }} drift in
-{{- range $index, $alert := .Alerts }}{{ if $index }},{{ end }} {{ $alert.Labels.feature }}{{ end }}
+{{- range $index, $alert := .Alerts }}{{ if $index }},{{ end }} {{ $alert.Labels.feature }}
+{{- if eq $alert.Labels.against "recent" }} (against recent traffic){{ end }}{{ end }}
 {{- else }} {{ .CommonLabels.alertname }}{{ end }}
 {{- end }}
 

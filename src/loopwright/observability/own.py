@@ -8,6 +8,8 @@ what the monitors found at their last look, the worst of them: with several repl
 from collections.abc import Mapping
 
 from loopwright.loop import Loop
+from loopwright.monitor import looks
+from loopwright.monitor.looks import RECENT, TRAINING
 from loopwright.observability import promql
 
 _SEASONAL = {
@@ -28,10 +30,10 @@ label_replace(
     and on (FEATURE) (
       ALERTS{alertname="LoopwrightDrift", alertstate="firing", loop="LOOP", against="recent"} offset LOOK),
   "against", "recent", "", "")"""
-_SCORE = (
-    '{{{{ with printf "max by (feature) ({name}{{loop=%q, version=%q, feature=%q}})" '
-    "$labels.loop $labels.version $labels.feature | query }}}}"
-    '{{{{ . | first | value | printf "%.6f" }}}}{{{{ end }}}}'
+RECENT_SCORE = (
+    '{{ with printf "max by (feature) (loopwright_drift_recent_score{loop=%q, version=%q, feature=%q})" '
+    "$labels.loop $labels.version $labels.feature | query }}"
+    '{{ . | first | value | printf "%.6f" }}{{ end }}'
 )
 
 
@@ -53,16 +55,18 @@ def drifted(loop: Loop) -> str:
     return promql.DRIFTED if loop.monitor.recent is None else f"{promql.DRIFTED}\nor\n{_RECENT}"
 
 
-def score(loop: Loop, training: str) -> str:
-    """The annotation of the score, whose text against training is given."""
+def either(loop: Loop, recent: str, training: str) -> str:
+    """A template that says the one of an alert against recent traffic, where the loop has that, and else the other."""
     if loop.monitor.recent is None:
         return training
-    recent = _SCORE.format(name="loopwright_drift_recent_score")
     return f'{{{{ if eq $labels.against "recent" }}}}{recent}{{{{ else }}}}{training}{{{{ end }}}}'
 
 
-def against(loop: Loop) -> dict[str, str]:
-    """The annotation that names the reference, where there are two."""
-    if loop.monitor.recent is None:
-        return {}
-    return {"against": '{{ if eq $labels.against "recent" }}recent{{ else }}training{{ end }}'}
+def against(loop: Loop) -> str:
+    """The annotation that names the reference, as the monitor's own alarms name it."""
+    return either(loop, RECENT, TRAINING)
+
+
+def reference(loop: Loop) -> str:
+    """The reference in words."""
+    return either(loop, looks.reference(loop, RECENT), looks.reference(loop, TRAINING))

@@ -20,16 +20,19 @@ from loopwright.serving.resources import names
 PREDICTION = "prediction"
 RECENT = 3600.0
 """Seconds of traffic that alarms about the monitoring itself look at, where a window is longer."""
-SUMMARY = '{{ $labels.feature }} of {{ $labels.loop }} has drifted: distance {{ printf "%.3f" $value }} GROWN.'
+SUMMARY = (
+    '{{ $labels.feature }} of {{ $labels.loop }} has drifted from REFERENCE: distance {{ printf "%.3f" $value }} GROWN.'
+)
 # Asked when the alert is sent: how many predictions, how far beyond chance, and what is odd about the values.
 EVENTS = (
     '{{ with printf "loopwright:events:window{loop=%q, version=%q}" $labels.loop $labels.version | query }}'
     '{{ . | first | value | printf "%.0f" }}{{ end }}'
 )
 _OF_FEATURE = '{loop=%q, version=%q, feature=%q}" $labels.loop $labels.version $labels.feature'
+OVER = "over EVENTS predictions in SPAN"
 GROWN = (
     f'{{{{ if printf "loopwright:drift:growing{_OF_FEATURE} | query }}}}by evidence from longer than SPAN'
-    "{{ else }}over EVENTS predictions in SPAN{{ end }}"
+    f"{{{{ else }}}}{OVER}{{{{ end }}}}"
 )
 SCORE = (
     '{{ with printf "loopwright:drift:growing{loop=%[1]q, version=%[2]q, feature=%[3]q} or '
@@ -43,7 +46,7 @@ ODD = (
 SUSPECTED = (
     f'{{{{ range printf "loopwright:drift:odd{_OF_FEATURE} | query }}}}'
     '{{ if and (eq .Labels.what "WHAT") (gt .Value LIMIT) }}Check the source first, no run starts by itself: '
-    "{{ .Value | humanizePercentage }} more of the predictions than of the reference have WORDS. {{ end }}{{ end }}"
+    "{{ .Value | humanizePercentage }} more of the predictions than of the training data have WORDS. {{ end }}{{ end }}"
 )
 PERFORMANCE = (
     '{{ with printf "WHAT{loop=%q, version=%q, metric=%qMORE}" $labels.loop $labels.version $labels.metric | query }}'
@@ -112,7 +115,13 @@ def _drift(loop: Loop, clock: Clock, rule: Rule, prediction: str, links: Mapping
         **held,
         "labels": {"severity": SEVERITY},
         "annotations": {
-            "summary": SUMMARY.replace("GROWN", GROWN).replace("EVENTS", EVENTS).replace("SPAN", span),
+            "summary": (
+                SUMMARY.replace("REFERENCE", own.reference(loop))
+                # Only what is held against the training data has evidence that grows.
+                .replace("GROWN", own.either(loop, OVER, GROWN))
+                .replace("EVENTS", EVENTS)
+                .replace("SPAN", span)
+            ),
             "description": (
                 "A distance of at least MIN_EFFECT counts, and a score of at least 1 is beyond chance: by chance alone "
                 f"the whole loop raises at most {loop.monitor.false_alarms} false alarms. `loopwright drift "
@@ -120,9 +129,9 @@ def _drift(loop: Loop, clock: Clock, rule: Rule, prediction: str, links: Mapping
                 "`loopwright history {{ $labels.loop }}` says why."
             ).replace("MIN_EFFECT", f"{rule.min_effect:g}"),
             "distance": '{{ printf "%.6f" $value }}',
-            "score": own.score(loop, SCORE),
+            "score": own.either(loop, own.RECENT_SCORE, SCORE),
             "window": span,
-            **own.against(loop),
+            "against": own.against(loop),
             **{what: ODD.replace("WHAT", what) for what in odd},
             "advice": "".join(
                 SUSPECTED.replace("WHAT", what).replace("LIMIT", repr(limit)).replace("WORDS", WORDS[what])

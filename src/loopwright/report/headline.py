@@ -50,7 +50,8 @@ def _why(facts: Facts, promoted: Entry) -> str:
     root = facts.lineage(promoted)[-1]
     if root.kind == "alarm":
         features = [one for one in root.facts.get("features") or () if isinstance(one, Mapping)]
-        names = [str(one.get("name")) for one in features]
+        # A feature may have drifted from the training data and from recent traffic, which is one name here.
+        names = list(dict.fromkeys(str(one.get("name")) for one in features))
         if len(names) > _MOST_FEATURES:
             names[_MOST_FEATURES:] = [f"{len(names) - _MOST_FEATURES} more"]
         listed = " in " + " and ".join(filter(None, (", ".join(names[:-1]), names[-1]))) if names else ""

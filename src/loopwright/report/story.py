@@ -50,11 +50,17 @@ def sentence(entry: Entry) -> str:
     return words(entry.facts)
 
 
+# What a feature of an alarm has drifted from; alarms of earlier releases, and other people's, do not say.
+_REFERENCES = {"training": " from the training data", "recent": " from recent traffic"}
+
+
 def _alarm(facts: Mapping[str, Any]) -> str:
-    features = ", ".join(
-        f"{feature['name']} ({feature['distance']:.2f})" if feature.get("distance") is not None else feature["name"]
-        for feature in facts.get("features", [])
-    )
+    by_reference: dict[str, list[str]] = {}
+    for feature in facts.get("features", []):
+        known = feature.get("distance") is not None
+        words = f"{feature['name']} ({feature['distance']:.2f})" if known else feature["name"]
+        by_reference.setdefault(_REFERENCES.get(feature.get("against"), ""), []).append(words)
+    features = "; ".join(", ".join(names) + reference for reference, names in by_reference.items())
     more = f" and {facts['features_more']} more" if facts.get("features_more") else ""
     what = f"{features or facts.get('summary')}{more}"
     return f"{facts.get('source', 'drift')} alarm on version {facts.get('version')}: {what}"

@@ -184,7 +184,9 @@ def _feature(alert: Alert) -> dict[str, Any]:
     name = alert.labels["feature"][:_KEPT]
     odd = {what: share for what in ODD if (share := _number(notes.get(what))) is not None}
     feature = {"name": name, "distance": _number(notes.get("distance")), "score": _number(notes.get("score"))}
-    return {**feature, "odd": odd} if odd else feature
+    against = (notes.get("against") or alert.labels.get("against", ""))[:_KEPT]
+    # Said of a drift only: a rule of somebody's own may have features without a reference.
+    return {**feature, **({"against": against} if against else {}), **({"odd": odd} if odd else {})}
 
 
 def _number(text: str | None) -> float | None:

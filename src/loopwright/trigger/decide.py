@@ -112,12 +112,13 @@ def _final(rules: Retrain, entries: Sequence[Entry], cause: Entry) -> Decision |
 def _source_suspect(rules: Retrain, cause: Entry) -> Decision | None:
     """To learn a broken source by heart would make its fault the new normal, and the alarm would be over."""
     limits: Mapping[str, float] = rules.suspect.model_dump()
-    found = [
+    # A feature that has drifted from two references is there twice, and odd once.
+    found = dict.fromkeys(
         f"{share:.0%} more of {feature['name']} is {ODD[what]} than before"
         for feature in cause.facts.get("features", ())
         for what, share in feature.get("odd", {}).items()
         if share > limits[what]
-    ]
+    )
     if not found:
         return None
     return Decision("no", "source_suspect", f"check the source first: {', '.join(found)}; a person can start a run")

@@ -38,7 +38,7 @@ def test_the_body_is_that_of_alertmanager_version_4(loop):
         "status": "firing",
         "labels": {**labels, "feature": "age"},
         "annotations": {
-            "summary": "age of churn has drifted: distance 0.310 over 1200 predictions in 1h.",
+            "summary": "age of churn has drifted from the training data: distance 0.310 over 1200 predictions in 1h.",
             "distance": "0.310000",
             "score": "5.500000",
             "window": "1h",

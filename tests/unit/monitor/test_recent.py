@@ -230,11 +230,14 @@ def test_an_alert_names_what_it_is_against_and_keeps_the_labels_of_the_one_again
     for _ in range(DAY + 15):
         alarm.step(stream.look(), stream.at)
     notices = [alarm.step(stream.look(shift=1.0), stream.at) for _ in range(9)]
+    loop = loop.model_copy(update={"monitor": loop.monitor.model_copy(update={"recent": timedelta(days=7)})})
     content = body(loop, Clock(), "1", [one for one in notices if one][-1], 3600.0)
     alerts = {one["annotations"]["against"]: one for one in content["alerts"]}
     assert "against" not in alerts["training"]["labels"]
     assert alerts["recent"]["labels"]["against"] == "recent"
     assert alerts["recent"]["fingerprint"] != alerts["training"]["fingerprint"]
+    assert "age of churn has drifted from the traffic of the 7d before: " in alerts["recent"]["annotations"]["summary"]
+    assert "age of churn has drifted from the training data: " in alerts["training"]["annotations"]["summary"]
     assert "age (against recent traffic)" in content["commonAnnotations"]["description"]
 
 

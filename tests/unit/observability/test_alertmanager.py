@@ -73,13 +73,13 @@ def test_the_operator_s_object_says_the_same_with_the_loop_s_secret(loop):
 def said(folder, name, status="firing"):
     labels = {"alertname": "LoopwrightDrift", "loop": "churn", "version": "3", "severity": "warning"}
     alerts = []
-    for feature, distance, score in (("age", 0.31, 4.2), ("plan", 0.12, 1.5)):
+    for feature, against, score in (("age", {}, 4.2), ("plan", {"against": "recent"}, 1.5)):
         alerts.append(
             {
                 "status": status,
-                "labels": {**labels, "feature": feature},
+                "labels": {**labels, "feature": feature, **against},
                 "annotations": {
-                    "summary": f"{feature} of churn has drifted: distance {distance} over 1200 predictions in 1h.",
+                    "summary": f"{feature} of churn has drifted.",
                     "score": f"{score:.6f}",
                     "advice": "Check the source first." if feature == "plan" else "",
                 },
@@ -98,12 +98,11 @@ def said(folder, name, status="firing"):
 
 @needs_amtool
 def test_people_read_what_drifted_by_how_much_how_sure_since_when_and_where_to_look(folder):
-    assert said(folder, "loopwright.title") == "churn version 3: drift in age, plan"
+    assert said(folder, "loopwright.title") == "churn version 3: drift in age, plan (against recent traffic)"
     assert said(folder, "loopwright.text").splitlines() == [
-        "- age of churn has drifted: distance 0.31 over 1200 predictions in 1h. 4.2 times what chance explains by "
-        "the budget; since 2026-03-01 09:30 UTC.",
-        "- plan of churn has drifted: distance 0.12 over 1200 predictions in 1h. 1.5 times what chance explains by "
-        "the budget; since 2026-03-01 09:30 UTC. Check the source first.",
+        "- age of churn has drifted. 4.2 times what chance explains by the budget; since 2026-03-01 09:30 UTC.",
+        "- plan of churn has drifted. 1.5 times what chance explains by the budget; since 2026-03-01 09:30 UTC. "
+        "Check the source first.",
         "",
         "What next.",
         "dashboard_url: https://grafana.example/d/drift",
@@ -112,5 +111,6 @@ def test_people_read_what_drifted_by_how_much_how_sure_since_when_and_where_to_l
 
 @needs_amtool
 def test_people_read_when_it_is_over(folder):
-    assert said(folder, "loopwright.title", "resolved") == "Over: churn version 3: drift in age, plan"
+    title = said(folder, "loopwright.title", "resolved")
+    assert title == "Over: churn version 3: drift in age, plan (against recent traffic)"
     assert "since 2026-03-01 09:30 UTC, over since 2026-03-01 12:00 UTC." in said(folder, "loopwright.text", "resolved")

@@ -34,9 +34,9 @@ class Scraped:
     """One monitor under a daily cycle, scraped after every look."""
 
     def __init__(self, loop):
-        self.rng, self.series, self.looks = np.random.default_rng(5), {}, 0
+        self.rng, self.series, self.looks, self.sent = np.random.default_rng(5), {}, 0, []
         hours = np.arange(24_000) % 24
-        self.monitor = Monitor(loop, Clock(), lambda content: None)
+        self.monitor = Monitor(loop, Clock(), self.sent.append)
         profile = Profile.build(
             "churn",
             "classification",
@@ -91,8 +91,30 @@ def test_the_alarm_by_rules_is_the_monitors_own_and_names_what_it_is_against(tmp
         {"expr": differs, "eval_time": end, "exp_samples": []},
         {"expr": "count(loopwright:drift:distance)", "eval_time": end, "exp_samples": [{"labels": "{}", "value": 4}]},
     ]
-    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": rules.groups(seasonal, Clock())}))
-    test = {"interval": "6m", "input_series": scraped.input_series(), "promql_expr_test": tests}
+    groups = rules.groups(seasonal, Clock())
+    (tmp_path / "rules.yml").write_text(yaml.safe_dump({"groups": groups}))
+    written = next(one for one in groups[0]["rules"] if "alert" in one)["annotations"]
+    said = {one["labels"].get("against", ""): one for one in scraped.sent[-1]["alerts"]}
+    assert "age of churn has drifted from the traffic of the 4h before: " in said["recent"]["annotations"]["summary"]
+    assert "age of churn has drifted from the training data of the same hour: " in said[""]["annotations"]["summary"]
+    alerts = [
+        {
+            "exp_labels": {name: text for name, text in one["labels"].items() if name != "alertname"},
+            # What the monitor itself says of it, and what only the rules say.
+            "exp_annotations": {
+                **written,
+                "description": written["description"].replace("{{ $labels.loop }}", "churn"),
+                "report_url": written["report_url"].replace("{{ $labels.version | urlquery }}", "1"),
+                "advice": "",
+                "new_values": "",
+                **one["annotations"],
+            },
+        }
+        for one in said.values()
+    ]
+    told = [{"eval_time": end, "alertname": "LoopwrightDrift", "exp_alerts": alerts}]
+    series = scraped.input_series()
+    test = {"interval": "6m", "input_series": series, "promql_expr_test": tests, "alert_rule_test": told}
     whole = {"rule_files": ["rules.yml"], "evaluation_interval": "6m", "tests": [test]}
     (tmp_path / "test.yml").write_text(yaml.safe_dump(whole))
     answer = subprocess.run(["promtool", "test", "rules", "test.yml"], cwd=tmp_path, capture_output=True, text=True)
@@ -103,7 +125,8 @@ def test_without_seasons_and_recent_traffic_the_rules_are_those_computed_from_co
     plain = parse(churn_declaration)
     assert own.records(plain) == promql.RECORDS
     assert own.drifted(plain) == promql.DRIFTED
-    assert own.against(plain) == {}
+    assert own.against(plain) == "training"
+    assert own.reference(plain) == "the training data"
 
 
 def test_with_seasons_no_series_is_left_that_nothing_records(seasonal):

@@ -276,15 +276,16 @@ def test_the_alert_says_what_drifted_by_how_much_how_sure_and_over_what(tmp_path
     alert = next(one for one in rules.groups(loop, Clock())[0]["rules"] if "alert" in one)
     annotations = {
         **alert["annotations"],
-        "summary": f"plan of churn has drifted: distance {score.distance:.3f} over 1200 predictions in 1h.",
+        "summary": f"plan of churn has drifted from the training data: distance {score.distance:.3f} over 1200 "
+        "predictions in 1h.",
         "distance": f"{score.distance:.6f}",
         "score": f"{score.score:.6f}",
         "window": "1h",
         "missing": "0.000000",
         "new_values": "1.000000",
         "out_of_range": "",
-        "advice": "Check the source first, no run starts by itself: 100% more of the predictions than of the reference "
-        "have a value that it does not list. ",
+        "advice": "Check the source first, no run starts by itself: 100% more of the predictions than of the "
+        "training data have a value that it does not list. ",
         "report_url": "http://loopwright-trigger:8080/v1/reports/latest?version=1",
     }
     annotations["description"] = annotations["description"].replace("{{ $labels.loop }}", "churn")
@@ -374,7 +375,7 @@ def test_evidence_that_grew_is_the_same_alert_as_the_window_s(tmp_path, loop):
     alert = next(one for one in rules.groups(loop, Clock())[0]["rules"] if "alert" in one)
     annotations = {
         **alert["annotations"],
-        "summary": "spend of churn has drifted: distance 0.110 by evidence from longer than 1h.",
+        "summary": "spend of churn has drifted from the training data: distance 0.110 by evidence from longer than 1h.",
         "description": alert["annotations"]["description"].replace("{{ $labels.loop }}", "churn"),
         "distance": "0.110000",
         "score": "1.250000",

@@ -27,6 +27,18 @@ def test_every_entry_of_a_whole_life_has_a_sentence_of_its_own_kind(ledger):
             "drift alarm on version 1: age (0.31), plan",
         ),
         (
+            entry(
+                "alarm",
+                version="1",
+                features=[
+                    {"name": "age", "distance": 0.31, "against": "training"},
+                    {"name": "age", "distance": 0.25, "against": "recent"},
+                    {"name": "plan", "distance": 0.2, "against": "training"},
+                ],
+            ),
+            "drift alarm on version 1: age (0.31), plan (0.20) from the training data; age (0.25) from recent traffic",
+        ),
+        (
             entry("alarm", version="1", features=[], summary="latency is high"),
             "drift alarm on version 1: latency is high",
         ),

@@ -55,8 +55,8 @@ def test_what_the_monitor_sends_is_read(loop):
     assert (cause.source, cause.facts["version"], cause.facts["window_seconds"]) == ("drift", "3", 3600.0)
     assert cause.facts["starts_at"] == "1970-01-01T00:15:00+00:00"
     assert cause.facts["features"] == [
-        {"name": "age", "distance": 0.31, "score": 4.5},
-        {"name": "plan", "distance": 0.2, "score": 2.0},
+        {"name": "age", "distance": 0.31, "score": 4.5, "against": "training"},
+        {"name": "plan", "distance": 0.2, "score": 2.0, "against": "training"},
     ]
     assert read(sent(2000.0), "churn").resolved == (("drift", cause.group),)
 
@@ -207,3 +207,14 @@ def test_a_wrong_body_is_refused(body, top):
     content = {**json.loads(body("age")), **top}
     with pytest.raises(BodyError, match=f"^{next(iter(top))}: "):
         read(json.dumps(content).encode(), "churn")
+
+
+def test_a_cause_says_what_each_feature_has_drifted_from(body):
+    content = json.loads(body("age", "income", "tenure"))
+    recent, training, _ = content["alerts"]
+    # The rules' label and the monitor's annotation say the same; a rule of somebody's own says neither.
+    recent["labels"]["against"] = "recent"
+    training["annotations"]["against"] = "training"
+    (cause,) = read(json.dumps(content).encode(), "churn").causes
+    features = {feature["name"]: feature.get("against") for feature in cause.facts["features"]}
+    assert features == {"age": "recent", "income": "training", "tenure": None}
