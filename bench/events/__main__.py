@@ -20,13 +20,25 @@ def main(arguments: list[str] | None = None) -> int:
     work = chosen.work.resolve()
     work.mkdir(parents=True, exist_ok=True)
     other, core = (sorted(os.sched_getaffinity(0)) * 2)[:2]
-    result: dict[str, Any] = {"batches": [], "v1": [], "v2": [], "sink": [], "process": [], "missing": {}, "load": []}
+    result: dict[str, Any] = {
+        "batches": [],
+        "v1": [],
+        "v2": [],
+        "sink": [],
+        "floor": [],
+        "process": [],
+        "missing": {},
+        "load": [],
+    }
     pythons = {} if chosen.alone else _pythons(work, result["missing"])
     os.sched_setaffinity(0, {other})
     for number in range(chosen.rounds):
         result["load"].append(round(os.getloadavg()[0], 1))
         print(f"round {number + 1} of {chosen.rounds}", flush=True)
         _monitor(work, core, chosen, result)
+        with measure.served(measure.floor(), work / "floor.log", core) as (url, pid, _):
+            requests = load.events(chosen.events // 2, "/v1/cloudevents/1")
+            result["floor"].append(measure.acknowledged(url, pid, requests))
         if "sink" in pythons:
             command = [str(pythons["sink"]), "-m", "uvicorn", "sink:app", "--port", "{port}", "--no-access-log"]
             with measure.served(command, work / "sink.log", core) as (url, pid, _):

@@ -5,7 +5,7 @@ import itertools
 import json
 import socket
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import msgspec
@@ -55,7 +55,7 @@ def events(number: int, path: str, protocol: str = "v1") -> list[bytes]:
     """Whole HTTP requests with the headers that KServe's logger sends: request, response, request, response, ..."""
     rng, made = np.random.default_rng(3), []
     columns = {name: values.tolist() for name, values in draw(rng, number).items()}
-    moment = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.123456789Z")
+    began = datetime.now(UTC)
     for at, (row, prediction) in enumerate(
         zip(zip(*columns.values(), strict=True), rng.beta(2, 5, number), strict=True)
     ):
@@ -71,15 +71,17 @@ def events(number: int, path: str, protocol: str = "v1") -> list[bytes]:
             bodies = {"request": {"inputs": tensors}, "response": {"outputs": [output]}}
         for half, content in bodies.items():
             body = json.dumps(content).encode()
+            # What is another with each event: the moment, to Go's nanoseconds, and the trace.
+            moment = f"{began + timedelta(milliseconds=at):%Y-%m-%dT%H:%M:%S.%f}789Z"
             head = (
                 f"POST {path} HTTP/1.1\r\nHost: monitor:9090\r\nUser-Agent: Go-http-client/1.1\r\n"
                 f"Content-Length: {len(body)}\r\nCe-Component: predictor\r\nCe-Endpoint: default\r\n"
                 f"Ce-Id: 2f1c7b1e-7b52-4f6a-9d0e-{at:012d}\r\nCe-Inferenceservicename: bench\r\nCe-Metadata: {{}}\r\n"
-                "Ce-Namespace: models\r\nCe-Recordedtime: {moment}\r\n"
+                f"Ce-Namespace: models\r\nCe-Recordedtime: {moment}\r\n"
                 "Ce-Source: http://localhost:9081/\r\nCe-Specversion: 1.0\r\n"
                 f"Ce-Time: {moment}\r\nCe-Type: org.kubeflow.serving.inference.{half}\r\n"
                 "Content-Type: application/json\r\n"
-                "Traceparent: 00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00\r\n"
+                f"Traceparent: 00-4bf92f3577b34da6a3ce{at:012d}-00f067aa0ba902b7-00\r\n"
                 "Accept-Encoding: gzip\r\n\r\n"
             )
             made.append(head.encode() + body)

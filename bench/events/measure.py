@@ -101,15 +101,26 @@ def _cost(url: str, pid: int, units: int, rows: int, send: Callable[[], None]) -
     return {"units": units, "cpu_us": used / units * 1e6, "per_core_second": units / used, "per_second": units / took}
 
 
-def sink(url: str, pid: int, requests: Sequence[bytes]) -> dict[str, float]:
-    """The same of the plain sink, which counts before it answers."""
+def floor() -> list[str]:
+    """The command of a server that reads HTTP as the monitor does, acknowledges, and does nothing else."""
+    return [sys.executable, "floor.py", "{port}"]
+
+
+def acknowledged(url: str, pid: int, requests: Sequence[bytes]) -> dict[str, float]:
+    """CPU an event of a server that is done when it answers."""
     cpu, began = cpu_seconds(pid), time.monotonic()
     load.send_events(url, requests)
     used, took = cpu_seconds(pid) - cpu, time.monotonic() - began
-    if httpx.get(f"{url}/healthz", timeout=30).json()["events"] < len(requests):
-        raise ValueError("the sink has not counted every event")
     units = len(requests)
     return {"units": units, "cpu_us": used / units * 1e6, "per_core_second": units / used, "per_second": units / took}
+
+
+def sink(url: str, pid: int, requests: Sequence[bytes]) -> dict[str, float]:
+    """The same of the plain sink, which counts before it answers."""
+    found = acknowledged(url, pid, requests)
+    if httpx.get(f"{url}/healthz", timeout=30).json()["events"] < len(requests):
+        raise ValueError("the sink has not counted every event")
+    return found
 
 
 def _answers(url: str) -> bool:

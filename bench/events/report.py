@@ -23,8 +23,8 @@ def section(result: dict[str, Any]) -> str:
     """The tables in Markdown; a value is the median of the rounds (least-greatest)."""
     where = machine()
     rows = _rate(result, "batches")
-    v1, v2, sink = (_rate(result, name) for name in ("v1", "v2", "sink"))
-    ratio = _ratio(result["sink"], result["v1"], "cpu_us")
+    v1, v2, sink, floor = (_rate(result, name) for name in ("v1", "v2", "sink", "floor"))
+    ratio, over = (_ratio(result[a], result[b], "cpu_us") for a, b in (("sink", "v1"), ("v1", "floor")))
     lines = [
         "`python -m bench.events` starts the monitor as a process of its own on one core and sends from the other: "
         f"{where['cpu']}, Python {where['python']}. Rates are by CPU time of the server's "
@@ -37,6 +37,10 @@ def section(result: dict[str, Any]) -> str:
         _line("KServe's events a second and core, one a request, V1", v1, LEAST_EVENTS, "at least {:,.0f}", True),
         _line("the same, V2", v2, LEAST_EVENTS, "at least {:,.0f}", True),
         _line("the same, V1, a plain FastAPI and cloudevents sink", sink, None, "", True),
+        _line(
+            "the same, V1, the floor: HTTP read as the monitor does, acknowledged, nothing else", floor, None, "", True
+        ),
+        f"| CPU of the monitor an event, times the floor's | {_text(over)} | | |",
         f"| CPU of the sink an event, times the monitor's | {_text(ratio)} | | |",
         _line("evaluation of 20 features from counts, ms", _ms(result, "counts"), MOST_EVALUATION_MS, "under {:g}"),
         _line("the same from 10,000 rows, ms", _ms(result, "rows"), None, ""),

@@ -9,6 +9,7 @@ in its body is looked at later, after it was acknowledged.
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -28,7 +29,7 @@ MOST_TEXT = 256
 class Half(NamedTuple):
     """A request, or a response, as it came."""
 
-    key: tuple[str, ...]
+    key: tuple[str, tuple[str, ...]]
     """What request and response have in common: the id, and which service it was asked of."""
     request: bool
     names: tuple[str, ...]
@@ -36,16 +37,16 @@ class Half(NamedTuple):
     at: float
     """When it was asked or answered, in seconds since the epoch; 0 where the event does not say."""
     body: bytes
+    size: int
+    """About how many bytes of memory it takes: the body, and what CPython needs around it."""
 
-    @property
-    def id(self) -> str:
-        """The event's id."""
-        return self.key[0]
 
-    @property
-    def size(self) -> int:
-        """About how many bytes of memory it takes: the body, and what CPython needs around it."""
-        return len(self.body) + 800
+class _Sender(NamedTuple):
+    """What all events of one kind and one service have in common."""
+
+    request: bool
+    service: tuple[str, ...]
+    names: tuple[str, ...]
 
 
 class _Structured(msgspec.Struct):
@@ -87,19 +88,29 @@ def read(version: str, headers: Mapping[bytes, bytes], body: bytes) -> list[Half
 
 
 def _binary(version: str, headers: Mapping[bytes, bytes], body: bytes) -> Half:
-    for name in (b"ce-id", b"ce-type", b"ce-specversion"):
-        if name not in headers:
-            raise EventError(f"the header {name.decode()} is missing; expected a CloudEvent")
-    identifier, kind = headers[b"ce-id"].decode("latin-1"), headers[b"ce-type"].decode("latin-1")
-    service = headers.get(b"ce-inferenceservicename", b"").decode("latin-1")
-    namespace = headers.get(b"ce-namespace", b"").decode("latin-1")
-    component = headers.get(b"ce-component", b"").decode("latin-1")
-    endpoint = headers.get(b"ce-endpoint", b"").decode("latin-1")
-    moment = headers.get(b"ce-time", b"").decode("latin-1")
+    given = headers.get
+    try:
+        identifier, kind = headers[b"ce-id"].decode("latin-1"), headers[b"ce-type"]
+        headers[b"ce-specversion"]
+    except KeyError as error:
+        raise EventError(f"the header {error.args[0].decode()} is missing; expected a CloudEvent") from error
+    sender = _sender(
+        version, kind, given(b"ce-namespace", b""), given(b"ce-inferenceservicename", b""), given(b"ce-component", b""),
+        given(b"ce-endpoint", b""), given(b"ce-annotations", b""),
+    )  # fmt: skip
     # Values of headers are percent-encoded where they are not plain ASCII (CloudEvents' HTTP binding, 3.1.3.2).
     identifier = unquote(identifier) if "%" in identifier else identifier
-    names = (version,) if version else _names(headers.get(b"ce-annotations", b""), service)
-    return _half((identifier, version, namespace, service, component, endpoint), kind, names, moment, body)
+    return _half(identifier, sender, given(b"ce-time", b"").decode("latin-1"), body)
+
+
+@lru_cache(maxsize=64)
+def _sender(
+    version: str, kind: bytes, namespace: bytes, service: bytes, component: bytes, endpoint: bytes, annotations: bytes
+) -> _Sender:
+    """Who sent an event: there are few, and all that is said of one is looked at once. Raises EventError."""
+    texts = [value.decode("latin-1") for value in (namespace, service, component, endpoint)]
+    names = (version,) if version else _names(annotations, texts[1])
+    return _checked(kind.decode("latin-1"), (version, *texts), names)
 
 
 def _structured(version: str, event: _Structured) -> Half:
@@ -109,20 +120,26 @@ def _structured(version: str, event: _Structured) -> Half:
         # A body that is no JSON to its sender is a string of JSON.
         body = _TEXT.decode(data).encode() if data.startswith(b'"') else data
     names = (version,) if version else _names(event.annotations.encode(), event.inferenceservicename)
-    key = (event.id, version, event.namespace, event.inferenceservicename, event.component, event.endpoint)
-    return _half(key, event.type, names, event.time, body)
+    service = (version, event.namespace, event.inferenceservicename, event.component, event.endpoint)
+    return _half(event.id, _checked(event.type, service, names), event.time, body)
 
 
-def _half(key: tuple[str, ...], kind: str, names: tuple[str, ...], moment: str, body: bytes) -> Half:
+def _checked(kind: str, service: tuple[str, ...], names: tuple[str, ...]) -> _Sender:
     if kind not in (REQUEST, RESPONSE):
         raise EventError(f"the event's type is {kind[:80]!r}; expected {REQUEST} or .response")
-    if not key[0] or max(map(len, key)) > MOST_TEXT:
-        raise EventError(f"an id, a namespace or a name is empty or longer than {MOST_TEXT} characters")
+    if max(map(len, service)) > MOST_TEXT:
+        raise EventError(f"a namespace or a name is longer than {MOST_TEXT} characters")
+    return _Sender(kind == REQUEST, service, names)
+
+
+def _half(identifier: str, sender: _Sender, moment: str, body: bytes) -> Half:
+    if not 0 < len(identifier) <= MOST_TEXT:
+        raise EventError(f"the event's id is empty or longer than {MOST_TEXT} characters")
     try:
         at = datetime.fromisoformat(moment).timestamp() if moment else 0.0
     except (ValueError, OverflowError) as error:
         raise EventError(f"the event's time is {moment[:40]!r}; expected RFC 3339") from error
-    return Half(key, kind == REQUEST, names, at, body)
+    return Half((identifier, sender.service), sender.request, sender.names, at, body, len(body) + 800)
 
 
 def _names(annotations: bytes, service: str) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ PATIENCE = 300.0
 AT_ONCE = 1000
 """Events that are looked at before other work is let in: about 10 ms."""
 OTHER_HALF = {True: "request", False: "response"}
+Key = tuple[str, tuple[str, ...]]
 
 
 class _Row(NamedTuple):
@@ -53,7 +54,7 @@ class Intake:
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)
     _queue: deque[Half] = field(default_factory=deque)
     _queued: int = 0
-    _pending: dict[tuple[bool, tuple[str, ...]], _Waiting] = field(default_factory=dict)
+    _pending: dict[tuple[bool, Key], _Waiting] = field(default_factory=dict)
     _held: int = 0
 
     def offer(self, half: Half) -> bool:
@@ -117,7 +118,7 @@ class Intake:
         if len(question.rows) != len(found.predictions):
             raise EventError(f"{len(found.predictions)} predictions for {len(question.rows)} rows", "columns")
         if found.predictions:
-            rows.setdefault(version, []).append(_Row(found.id or half.id, second.at, question, found))
+            rows.setdefault(version, []).append(_Row(found.id or half.key[0], second.at, question, found))
 
     def _keep(self, half: Half, now: float) -> None:
         key = (half.request, half.key)
@@ -128,7 +129,7 @@ class Intake:
         while self._held > self.most:
             self._give_up(next(iter(self._pending)))
 
-    def _give_up(self, key: tuple[bool, tuple[str, ...]]) -> None:
+    def _give_up(self, key: tuple[bool, Key]) -> None:
         half = self._pending.pop(key).half
         self._held -= half.size
         self.unpaired[OTHER_HALF[half.request]] += 1

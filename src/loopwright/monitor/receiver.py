@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -22,6 +23,13 @@ _REST = re.compile(rb"(?:/([A-Za-z0-9][A-Za-z0-9._-]{0,63}))?")
 log = logging.getLogger(__name__)
 
 
+@lru_cache(maxsize=64)
+def _version(rest: bytes) -> str | None:
+    """The version that the path names, empty where it names none; None for another path."""
+    found = _REST.fullmatch(rest)
+    return None if found is None else (found[1] or b"").decode()
+
+
 class Receiver:
     """`token` is the bearer token, and `password` that of basic authorization, which is good for events only."""
 
@@ -35,15 +43,15 @@ class Receiver:
 
         KServe's logger writes an error into its log for every answer but 200.
         """
-        found = _REST.fullmatch(rest)
-        if found is None:
+        version = _version(rest)
+        if version is None:
             return 404, "expected /v1/cloudevents or /v1/cloudevents/VERSION"
         try:
             http.admit_headers(headers, self._token, self._password)
         except http.Refused as error:
             return self._refuse(error.status, error.text, "unauthorized")
         try:
-            halves = read((found[1] or b"").decode(), headers, body)
+            halves = read(version, headers, body)
         except EventError as error:
             return self._refuse(400, str(error), error.reason)
         for half in halves:

@@ -57,7 +57,7 @@ def test_the_table_names_what_was_met_and_what_was_not_and_replaces_itself(tmp_p
     report = module("report")
     rate = {"per_core_second": 20_000.0, "cpu_us": 50.0}
     result = {
-        "batches": [{"per_core_second": 400_000.0}], "v1": [rate], "v2": [rate],
+        "batches": [{"per_core_second": 400_000.0}], "v1": [rate], "v2": [rate], "floor": [rate | {"cpu_us": 25.0}],
         "sink": [{"per_core_second": 5_000.0, "cpu_us": 200.0}], "load": [0.5], "missing": {"nannyml": "no network"},
         "process": [{"start": 0.5, "memory": 90.0, "over_time": [80.0, 81.0]}],
         "evaluation": {"counts": [0.0005], "rows": [0.005], "evidently": [1.0]},
@@ -70,6 +70,7 @@ def test_the_table_names_what_was_met_and_what_was_not_and_replaces_itself(tmp_p
     assert "V1 | 20,000 (20,000-20,000) | at least 25,000 | not met |" in once
     assert "times ours from counts | 2,000 (2,000-2,000) | at least 1,000 | met |" in once
     assert "times ours from rows | 200 (200-200) | at least 250 | not met |" in once
+    assert "times the floor's | 2.00 (2.00-2.00) |" in once
     assert "times the monitor's | 4.00 (4.00-4.00) |" in once
     assert "NannyML's univariate drift | not measured: no network" in once
     report.write(result, docs, numbers)

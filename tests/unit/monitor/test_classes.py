@@ -39,7 +39,8 @@ class Zoo:
             probabilities[place] = 0.34 + 0.66 * float(RNG.random())
             question, answer = {"instances": [[float(RNG.normal())]]}, {"predictions": [probabilities]}
             for request, content in ((True, question), (False, answer)):
-                one = Half((f"e{self.number}", "1"), request, ("1",), self.at, msgspec.json.encode(content))
+                body = msgspec.json.encode(content)
+                one = Half((f"e{self.number}", ("1",)), request, ("1",), self.at, body, len(body) + 800)
                 assert self.monitor.intake.offer(one)
         while self.monitor.pair(self.at):
             pass

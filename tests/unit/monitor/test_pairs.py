@@ -17,11 +17,11 @@ def intake(profile):
 
 
 def request(name, body=b'{"instances": [[40, "basic"]]}', at=NOW, version="1"):
-    return Half((name, version), True, (version,), at, body)
+    return Half((name, (version,)), True, (version,), at, body, len(body) + 800)
 
 
 def response(name, body=b'{"predictions": [0.25]}', at=NOW, version="1"):
-    return Half((name, version), False, (version,), at, body)
+    return Half((name, (version,)), False, (version,), at, body, len(body) + 800)
 
 
 def work(intake, *halves, now=NOW):
