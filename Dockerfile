@@ -23,11 +23,13 @@ COPY pyproject.toml uv.lock ./
 # In each: the locked packages first, so that a change of our own code does not install them again.
 # A component's pod starts by KFP's executor, which its definition does not install (install_kfp_package=False).
 FROM tools AS build-component
-RUN uv sync --frozen --no-dev --no-install-project --extra component --extra kfp
+# `--extra predictor` lets gates measure latency in the real server (docs/gates.md).
+ARG COMPONENT_EXTRAS=""
+RUN uv sync --frozen --no-dev --no-install-project --extra component --extra kfp ${COMPONENT_EXTRAS}
 COPY README.md LICENSE ./
 COPY pipelines pipelines
 COPY src src
-RUN uv sync --frozen --no-dev --no-editable --extra component --extra kfp
+RUN uv sync --frozen --no-dev --no-editable --extra component --extra kfp ${COMPONENT_EXTRAS}
 
 FROM tools AS build-predictor
 RUN uv sync --frozen --no-dev --no-install-project --extra predictor

@@ -52,7 +52,10 @@ DEFAULTS = {
         "features": None,
         "seed": 7,
     },
-    "gates": {"minimum": {}, "maximum": {}, "champion": {}, "approval": "auto"},
+    "gates": {
+        "minimum": {}, "maximum": {}, "champion": {}, "monotone": {}, "serving": {"latency_p99": None, "size": None},
+        "slices": [], "approval": "auto",
+    },
     "rollout": {
         "strategy": "canary",
         "steps": [5, 25, 50, 100],
@@ -299,8 +302,14 @@ def test_what_is_wrong_is_told_with_its_line(name):
     [
         ("gates: {approval: manual}", ":13: gates.approval: found 'manual'; expected 'auto' or 'required'"),
         ("gates: {minimum: {rmse: 3}}", "rmse is no metric of classification; there are roc_auc, average_precision,"),
-        ("gates:\n  champion:\n    f1: {}", ":15: gates.champion.f1: a champion rule has either no_worse_by "),
+        ("gates:\n  champion:\n    f1: {}", ":15: gates.champion.f1: a champion rule has either no_worse_by, max_drop"),
         ("gates:\n  champion:\n    f1: {max_drop: 0, no_worse_by: 0}", ":15: gates.champion.f1: a champion rule has "),
+        (
+            "gates: {champion: {f1: {better_by: 0, confidence: 0.4}}}",
+            "found '0.4'; expected greater than or equal to 0.5",
+        ),
+        ("gates: {slices: [plan, colour]}", "gates.slices: colour is no column of the contract"),
+        ("gates: {monotone: {plan: increasing}}", "gates.monotone: plan is no numeric input of the contract"),
         ("rollout: {steps: [50, 25]}", ":13: rollout.steps: the steps rise, such as [5, 25, 50, 100]"),
         ("rollout: {steps: [25, 25]}", ":13: rollout.steps: the steps rise, such as [5, 25, 50, 100]"),
         ("rollout: {steps: []}", ":13: rollout.steps: the steps rise, such as [5, 25, 50, 100]"),

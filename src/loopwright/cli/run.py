@@ -179,19 +179,19 @@ def _show(context: Context, status: "RunStatus", judged: dict[str, Any]) -> None
     from rich.markup import escape
     from rich.table import Table
 
-    from loopwright.loop import CLASSIFICATION_METRICS, REGRESSION_METRICS
-
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in ("metric", "challenger", *(["champion"] if judged["champion"] else [])):
         table.add_column(column, justify="left" if column == "metric" else "right")
     # The ledger keeps its facts by name; people read the metrics in the order of the declaration's documents.
-    for name in (*CLASSIFICATION_METRICS, *REGRESSION_METRICS):
+    for name in context.loop.judged_by:
         if name in judged["metrics"]:
-            before = [f"{judged['champion']['metrics'][name]:.4f}"] if judged["champion"] else []
+            other = judged["champion"]["metrics"].get(name) if judged["champion"] else None
+            before = [] if other is None else [f"{other:.4f}"]
             table.add_row(name, f"{judged['metrics'][name]:.4f}", *before)
     context.console.print(table)
     for gate in judged["gates"]:
-        mark = "[green]passed[/]" if gate["passed"] else "[red]failed[/]"
+        unknown = gate.get("state") == "cannot_tell"
+        mark = "[green]passed[/]" if gate["passed"] else f"[red]{'cannot tell' if unknown else 'failed'}[/]"
         words = escape(f"{gate['gate']} {gate['metric']}: {gate['detail']}")
         context.console.print(f"gate {mark} {words}")
     if status.version is not None:

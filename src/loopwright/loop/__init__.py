@@ -12,12 +12,12 @@ from pydantic import Field, model_validator
 from loopwright.loop.archive import RESERVED
 from loopwright.loop.data import Column, Data
 from loopwright.loop.fields import Declared, Scalar
+from loopwright.loop.gates import ChampionRule, Gates, Limit, Served
 from loopwright.loop.model import (
     CLASSIFICATION_METRICS,
+    CLASSIFICATION_ONLY_JUDGED,
     LOWER_IS_BETTER,
     REGRESSION_METRICS,
-    ChampionRule,
-    Gates,
     Model,
 )
 from loopwright.loop.operations import Monitor, Retrain
@@ -30,10 +30,12 @@ __all__ = [
     "REGRESSION_METRICS",
     "ChampionRule",
     "Column",
+    "Limit",
     "Loop",
     "Retrain",
     "Rollout",
     "Scalar",
+    "Served",
     "Serving",
 ]
 
@@ -68,8 +70,14 @@ class Loop(Declared):
             raise ValueError("the contract names no input column beside the label, the entity and the timestamp")
         known = CLASSIFICATION_METRICS if self.model.task == "classification" else REGRESSION_METRICS
         for metric in (*self.gates.minimum, *self.gates.maximum, *self.gates.champion):
-            if metric not in known:
-                raise ValueError(f"gates: {metric} is no metric of {self.model.task}; there are {', '.join(known)}")
+            if metric not in self.judged_by:
+                there = ", ".join(self.judged_by)
+                raise ValueError(f"gates: {metric} is no metric of {self.model.task}; there are {there}")
+        if unknown := [name for name in self.gates.slices if name not in self.data.contract]:
+            raise ValueError(f"gates.slices: {', '.join(unknown)} is no column of the contract")
+        for name in self.gates.monotone:
+            if name not in self.inputs or not self.inputs[name].numeric:
+                raise ValueError(f"gates.monotone: {name} is no numeric input of the contract")
         self._archivable()
         if self.retrain.rows == "after_onset" and self.data.timestamp is None:
             raise ValueError("retrain: rows after_onset needs `data.timestamp`, which says when a row was observed")
@@ -111,6 +119,13 @@ class Loop(Declared):
         """The columns that a model takes, in the contract's order: all but label, entity and timestamp."""
         special = {self.data.label.column, self.data.entity, self.data.timestamp}
         return {name: column for name, column in self.data.contract.items() if name not in special}
+
+    @property
+    def judged_by(self) -> tuple[str, ...]:
+        """The metrics that a challenger is judged by, in the order in which people read them."""
+        if self.model.task == "regression":
+            return REGRESSION_METRICS
+        return (*CLASSIFICATION_METRICS, *CLASSIFICATION_ONLY_JUDGED)
 
     @property
     def digest(self) -> str:

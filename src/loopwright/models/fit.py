@@ -68,8 +68,11 @@ def fit(
     target: Array,
     *,
     threads: int = 1,
+    monotone: Mapping[str, str] | None = None,
 ) -> Fitted:
     """Train on a float64 matrix (n, features) and a target (n,): 0 and 1, or the values.
+
+    `monotone` names features with which the prediction rises (`increasing`) or falls; LightGBM is trained to it.
 
     Raises DataError when the target cannot be learnt from, DeclarationError for a parameter or an estimator that
     cannot be used.
@@ -77,7 +80,7 @@ def fit(
     target = np.asarray(target, dtype=np.float64)
     _check_target(task, target)
     if estimator == "lightgbm":
-        return Fitted(task, _lightgbm(task, parameters, seed, matrix, specs, target, threads))
+        return Fitted(task, _lightgbm(task, parameters, seed, matrix, specs, target, threads, monotone or {}))
     return Fitted(task, scikit.fit(task, estimator, parameters, seed, matrix, specs, target, threads))
 
 
@@ -102,6 +105,7 @@ def _lightgbm(
     specs: Sequence[FeatureSpec],
     target: Array,
     threads: int,
+    monotone: Mapping[str, str],
 ) -> Any:
     import lightgbm
 
@@ -110,6 +114,9 @@ def _lightgbm(
     fixed = {"deterministic": True, "force_row_wise": True, "num_threads": threads, "verbosity": -1}
     objective = "binary" if task == "classification" else chosen.pop("objective", "regression")
     every: dict[str, Any] = {"seed": seed, **chosen, "objective": objective, **fixed}
+    if monotone:
+        signs = {"increasing": 1, "decreasing": -1}
+        every["monotone_constraints"] = [signs.get(monotone.get(spec.name, ""), 0) for spec in specs]
     categories = [at for at, spec in enumerate(specs) if spec.kind == "category"]
     # LightGBM's names may not hold JSON's special characters, so features go by position.
     data = lightgbm.Dataset(matrix, target, categorical_feature=categories, params=every, free_raw_data=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from loopwright.ledger import Entry
-from loopwright.report import curves, markup, tables
+from loopwright.report import curves, markup, parts, tables
 from loopwright.report.curves import Side
 from loopwright.report.facts import Facts
 from loopwright.report.svg import elapsed, escape
@@ -54,7 +54,7 @@ def _block(facts: Facts, version: int | None, evaluation: Mapping[str, Any], ent
     return (
         f"<article><h3>{escape(own[0].upper() + own[1:])}: {passed} its gates{on}{came}{where}</h3>"
         f"{tables.gates(evaluation)}<div class='row'>{pictures}<div class='side'>{metrics}</div></div>"
-        f"{_behind(sides, evaluation)}</article>"
+        f"{parts.slices(evaluation)}{_behind(sides, evaluation)}</article>"
     )
 
 

@@ -46,7 +46,9 @@ def gates(judgement: Mapping[str, Any]) -> str:
     """The gates of one judgement, each with whether it was passed and the comparison in words."""
     rows = [
         (
-            outcome(bool(gate.get("passed")), "passed", "failed"),
+            outcome(
+                bool(gate.get("passed")), "passed", "cannot tell" if gate.get("state") == "cannot_tell" else "failed"
+            ),
             escape(gate.get("gate", "")),
             f"<code>{escape(gate.get('metric', ''))}</code>",
             escape(gate.get("detail", "")),
@@ -65,13 +67,32 @@ def metrics(evaluation: Mapping[str, Any], challenger: str, champion: str) -> st
     """All metrics of a version beside the champion's on the same rows."""
     own, other = evaluation.get("metrics") or {}, (evaluation.get("champion") or {}).get("metrics") or {}
     heads = ["metric", f"#{challenger}"] + ([f"#{champion}", "#change"] if other else [])
+    before = (evaluation.get("champion") or {}).get("intervals") or {}
+    within, gains = evaluation.get("intervals") or {}, evaluation.get("gains") or {}
     rows = []
     for name, value in own.items():
-        row = [f"<code>{escape(name)}</code>", figure(value)]
+        row = [f"<code>{escape(name)}</code>", figure(value) + bounds(within.get(name))]
         if other:
-            row += [figure(other.get(name)), _difference(name, value, other.get(name))]
+            change = _difference(name, value, other.get(name)) + _gained(name, gains.get(name))
+            row += [figure(other.get(name)) + bounds(before.get(name)), change]
         rows.append(row)
-    return table(heads, rows, "metrics", "Metrics on the held-out rows")
+    said = "Metrics on the held-out rows" + (", with 95 % intervals" if within else "")
+    return table(heads, rows, "metrics", said)
+
+
+def bounds(interval: Sequence[float] | None) -> str:
+    """The two ends of an interval, small; nothing where there is none."""
+    if not interval:
+        return ""
+    return f' <span class="muted">{figure(interval[0])} to {figure(interval[1])}</span>'
+
+
+def _gained(name: str, gain: Mapping[str, float] | None) -> str:
+    """The interval of a change, in the metric's own direction."""
+    if not gain:
+        return ""
+    ends = [-gain["high"], -gain["low"]] if name in LOWER_IS_BETTER else [gain["low"], gain["high"]]
+    return f' <span class="muted">{_signed(ends[0])} to {_signed(ends[1])}</span>'
 
 
 def _difference(name: str, value: Any, before: Any) -> str:

@@ -52,9 +52,9 @@ def curves(task: str, truth: NDArray[Any], predicted: Floats) -> dict[str, Any]:
     }
 
 
-def confusion(truth: NDArray[np.bool_], probability: Floats) -> list[list[int]]:
-    """[[true negatives, false positives], [false negatives, true positives]] at the threshold 0.5."""
-    decided = probability >= THRESHOLD
+def confusion(truth: NDArray[np.bool_], probability: Floats, threshold: float = THRESHOLD) -> list[list[int]]:
+    """[[true negatives, false positives], [false negatives, true positives]] at the threshold."""
+    decided = probability >= threshold
     return [
         [int((~truth & ~decided).sum()), int((~truth & decided).sum())],
         [int((truth & ~decided).sum()), int((truth & decided).sum())],

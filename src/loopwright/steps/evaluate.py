@@ -10,13 +10,16 @@ from numpy.typing import NDArray
 from loopwright.errors import InputError
 from loopwright.loop import Loop
 from loopwright.registry import Registry
-from loopwright.statistics import metrics
-from loopwright.steps import gates
+from loopwright.statistics import bootstrap, metrics
+from loopwright.steps import gates, sanity, served
+from loopwright.steps.evidence import Comparison, Judged, finite, measures_of
+from loopwright.steps.slices import slices
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from loopwright.models.bundle import Bundle
+    from loopwright.models.columns import Columns
+    from loopwright.models.model import Model
 
 
 def evaluate(loop: Loop, registry: Registry, model: Path, holdout: Path) -> dict[str, Any]:
@@ -28,37 +31,47 @@ def evaluate(loop: Loop, registry: Registry, model: Path, holdout: Path) -> dict
     import pandas as pd
 
     from loopwright.models import bundle as bundles
+    from loopwright.models.model import Model
 
     frame = pd.read_parquet(holdout)
-    challenger = bundles.read(model)
-    truth = target(loop, frame, challenger.manifest.classes)
-    predicted = _predict(challenger, frame)
-    found: dict[str, Any] = {"rows": len(frame), "classes": list(challenger.manifest.classes), "champion": None}
-    sane = gates.sane(predicted)
+    bundle = bundles.read(model)
+    challenger = Model(bundle)
+    truth = target(loop, frame, bundle.manifest.classes)
+    columns = _columns(challenger, frame)
+    predicted = challenger.predict(columns)
+    classification = loop.model.task == "classification"
+    found: dict[str, Any] = {"rows": len(frame), "classes": list(bundle.manifest.classes), "champion": None}
+    sane = sanity.sane(predicted, probabilities=classification)
     if not sane.passed:
         return {**found, "metrics": {}, "gates": [sane.to_dict()], "passed": False, "curves": {}}
-    values = metrics.evaluate(loop.model.task, truth, predicted)
-    before, champion, incomparable = None, registry.champion(loop.name), ""
-    if champion is not None:
-        try:
-            before = _predict(bundles.read(registry.fetch(loop.name, champion), champion.digest), frame)
-        except InputError as error:
-            incomparable = f"version {champion.number} cannot be asked on these rows: {error}"
-        else:
-            asked = metrics.evaluate(loop.model.task, truth, before)
-            found["champion"] = {"version": champion.number, "metrics": asked}
-    outcome = [sane, *gates.apply(loop, gates.Judged(truth, predicted, before, incomparable), values)]
-    classification = loop.model.task == "classification"
+    groups = None if loop.data.entity is None else bootstrap.codes(frame[loop.data.entity].to_numpy())
+    judged, version = _beside_champion(loop, registry, frame, Judged(truth, predicted, None, groups=groups))
+    comparison = Comparison(loop, judged)
+    outcome = [
+        sane,
+        *sanity.checks(challenger, columns, loop.gates.monotone),
+        *gates.apply(loop, judged, comparison),
+        *served.gates(loop.gates.serving, bundle, columns),
+    ]
+    intervals = comparison.intervals()
+    if version is not None:
+        champion = {"metrics": finite(comparison.values[1]), "intervals": intervals[1]}
+        found["champion"] = {"version": version, **champion}
+    measures = measures_of(loop)
+    before = judged.champion
     return {
         **found,
-        "incomparable": incomparable or None,
-        "metrics": values,
+        "incomparable": judged.incomparable or None,
+        "metrics": finite(comparison.values[0]),
+        "intervals": intervals[0],
+        "gains": comparison.gains(),
+        "slices": slices(measures, frame, loop.gates.slices, judged, loop.model.seed),
         "gates": [gate.to_dict() for gate in outcome],
         "passed": all(gate.passed for gate in outcome),
         "curves": metrics.curves(loop.model.task, truth, predicted),
         "champion_curves": None if before is None else metrics.curves(loop.model.task, truth, before),
-        "confusion": metrics.confusion(truth, predicted) if classification else None,
-        "threshold": metrics.THRESHOLD if classification else None,
+        "confusion": metrics.confusion(truth, predicted, measures.threshold) if classification else None,
+        "threshold": measures.threshold if classification else None,
     }
 
 
@@ -70,9 +83,28 @@ def target(loop: Loop, frame: "pd.DataFrame", classes: Sequence[Any]) -> NDArray
     return np.asarray(label.astype(str) == str(classes[-1]), dtype=bool)
 
 
-def _predict(bundle: "Bundle", frame: "pd.DataFrame") -> NDArray[np.float64]:
-    from loopwright.models.columns import from_frame
+def _beside_champion(
+    loop: Loop, registry: Registry, frame: "pd.DataFrame", judged: Judged
+) -> tuple[Judged, int | None]:
+    """What was judged with the champion's predictions of the same rows, and the version that made them."""
+    from dataclasses import replace
+
+    from loopwright.models import bundle as bundles
     from loopwright.models.model import Model
 
-    names = [spec.name for spec in bundle.manifest.inputs if spec.name in frame.columns]
-    return Model(bundle).predict(from_frame(bundle.manifest.inputs, frame[names]))
+    champion = registry.champion(loop.name)
+    if champion is None:
+        return judged, None
+    model = Model(bundles.read(registry.fetch(loop.name, champion), champion.digest))
+    try:
+        return replace(judged, champion=model.predict(_columns(model, frame))), champion.number
+    except InputError as error:
+        why = f"version {champion.number} cannot be asked on these rows: {error}"
+        return replace(judged, incomparable=why), None
+
+
+def _columns(model: "Model", frame: "pd.DataFrame") -> "Columns":
+    from loopwright.models.columns import from_frame
+
+    names = [spec.name for spec in model.inputs if spec.name in frame.columns]
+    return from_frame(model.inputs, frame[names])

@@ -1,16 +1,18 @@
-"""The rules that a challenger must pass: absolute ones, and against the champion on the same rows."""
+"""The rules that a challenger must pass: absolute ones, and against the champion on the same rows.
 
-from collections.abc import Mapping
+A rule with a confidence passes on evidence, not on a point estimate: the bound of the interval has to reach the limit.
+Where the rows can tell neither that it is reached nor that it is missed, the gate says how many could.
+"""
+
+import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+from loopwright.loop import ChampionRule, Limit, Loop
+from loopwright.statistics.paired import POWER, Evidence, State
+from loopwright.steps.evidence import Comparison, Judged
 
-from loopwright.loop import LOWER_IS_BETTER, ChampionRule, Loop
-from loopwright.statistics import metrics, paired
-
-Floats = NDArray[np.float64]
+__all__ = ["Gate", "Judged", "apply"]
 
 
 @dataclass(frozen=True)
@@ -23,84 +25,89 @@ class Gate:
     value: float
     limit: float
     detail: str
+    state: State | None = None
+    """A gate that is not passed may be one that cannot tell; None of a gate that rests on no evidence."""
+    interval: tuple[float, float] | None = None
+    """The one-sided bounds of what was compared."""
+    rows_needed: int | None = None
+    """Where it cannot tell: the rows that could, if the challenger is as it looks, or else as good as the champion."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The gate as JSON."""
-        return asdict(self)
+        """The gate as JSON; what is not known is left out."""
+        found = {name: value for name, value in asdict(self).items() if value is not None}
+        return found if self.interval is None else {**found, "interval": list(self.interval)}
 
 
-@dataclass(frozen=True)
-class Judged:
-    """What was judged: (n,) truth and the (n,) predictions of challenger and, if there is one, champion."""
-
-    truth: NDArray[Any]
-    challenger: Floats
-    champion: Floats | None
-    incomparable: str = ""
-    """Why the champion that there is could not be asked."""
-
-
-def apply(loop: Loop, judged: Judged, values: Mapping[str, float]) -> list[Gate]:
+def apply(loop: Loop, judged: Judged, comparison: Comparison | None = None) -> list[Gate]:
     """Every declared gate. A rule against the champion passes where there is no champion yet."""
+    comparison = comparison or Comparison(loop, judged)
     gates = []
-    for metric, limit in loop.gates.minimum.items():
-        value = values[metric]
-        gates.append(Gate("minimum", metric, value >= limit, value, limit, f"{value:.4f}, at least {limit:g} needed"))
-    for metric, limit in loop.gates.maximum.items():
-        value = values[metric]
-        gates.append(Gate("maximum", metric, value <= limit, value, limit, f"{value:.4f}, at most {limit:g} accepted"))
+    for name, limits in (("minimum", loop.gates.minimum), ("maximum", loop.gates.maximum)):
+        gates += [_absolute(name, metric, limit, comparison) for metric, limit in limits.items()]
     for metric, rule in loop.gates.champion.items():
-        gates.append(_against_champion(loop, metric, rule, judged, values[metric]))
+        gates.append(_against_champion(metric, rule, judged, comparison))
     return gates
 
 
-def sane(predicted: Floats) -> Gate:
-    """Predictions are finite and not all the same: what a broken model gets wrong first."""
-    finite = float(np.isfinite(predicted).mean())
-    varied = float(np.ptp(predicted)) > 0 if finite == 1 else False
-    detail = "finite and varied" if varied else "all the same" if finite == 1 else f"{1 - finite:.1%} are not finite"
-    return Gate("sanity", "predictions", varied, finite, 1.0, detail)
+def _absolute(name: str, metric: str, limit: float | Limit, comparison: Comparison) -> Gate:
+    value, least = comparison.values[0][metric], name == "minimum"
+    words = "at least {:g} needed" if least else "at most {:g} accepted"
+    if not isinstance(limit, Limit):
+        passed = value >= limit if least else value <= limit
+        # R2 of a constant is minus infinity, which JSON does not have.
+        shown = value if math.isfinite(value) else limit
+        return Gate(name, metric, bool(passed), shown, limit, f"{value:.4f}, {words.format(limit)}")
+    evidence = comparison.absolute(metric, limit.value, limit.confidence, least=least)
+    low, high = evidence.interval
+    if not math.isfinite(low):
+        return Gate(name, metric, False, value, limit.value, f"{value:.4f}: too few rows to say how sure that is")
+    bound, interval = (low, (low, high)) if least else (-low, (-high, -low))
+    detail = (
+        f"{value:.4f}, and with {limit.confidence:.0%} confidence {'at least' if least else 'at most'} {bound:.4f}; "
+    )
+    detail += words.format(limit.value)
+    return _gate(name, metric, evidence, bound, limit.value, interval, detail)
 
 
-def _against_champion(loop: Loop, metric: str, rule: ChampionRule, judged: Judged, value: float) -> Gate:
+def _against_champion(metric: str, rule: ChampionRule, judged: Judged, comparison: Comparison) -> Gate:
+    value = comparison.values[0][metric]
     if judged.incomparable:
         return Gate("champion", metric, False, value, value, judged.incomparable)
     if judged.champion is None:
         return Gate("champion", metric, True, value, value, "no champion yet")
-    before = metrics.one(loop.model.task, metric, judged.truth, judged.champion)
-    # A loss that falls is a gain: the sign makes more mean better for every metric.
-    sign = -1.0 if metric in LOWER_IS_BETTER else 1.0
-    gain = sign * (value - before)
-    if rule.max_drop is not None:
-        limit = -rule.max_drop * abs(before)
-        detail = f"{value:.4f} against the champion's {before:.4f}, a drop of at most {rule.max_drop:.1%} is accepted"
-        return Gate("champion", metric, gain >= limit, value, before + sign * limit, detail)
-    assert rule.no_worse_by is not None
-    gain, error = _difference(loop, metric, sign, judged)
-    bound = paired.lower_bound(gain, error, rule.confidence)
-    if not np.isfinite(bound):
+    before = comparison.values[1][metric]
+    evidence = comparison.against(metric, rule)
+    low, high = evidence.interval
+    if not math.isfinite(low):
         detail = f"{value:.4f} against the champion's {before:.4f}: too few rows to say how sure that is"
-        return Gate("champion", metric, False, value, before, detail)
-    detail = (
-        f"{value:.4f} against the champion's {before:.4f}: better by {gain:+.4f}, and with {rule.confidence:.0%} "
-        f"confidence by at least {bound:+.4f}; at least {-rule.no_worse_by:+g} needed"
-    )
-    return Gate("champion", metric, bool(bound >= -rule.no_worse_by), bound, -rule.no_worse_by, detail)
+        return Gate("champion", metric, False, value, before, detail, "cannot_tell")
+    form = "{:+.1%}" if rule.relative else "{:+.4f}"
+    detail = f"{value:.4f} against the champion's {before:.4f}: better by {form.format(evidence.gain)}"
+    if rule.confidence > 0.5:
+        detail += f", and with {rule.confidence:.0%} confidence by at least {form.format(low)}"
+    needed = f"{evidence.margin:+g}" if not rule.relative else f"{evidence.margin:+.1%}"
+    detail += f"; {'more than' if rule.superior else 'at least'} {needed} needed"
+    return _gate("champion", metric, evidence, low, evidence.margin, (low, high), detail)
 
 
-def _difference(loop: Loop, metric: str, sign: float, judged: Judged) -> tuple[float, float]:
-    """How much better the challenger is, and the standard error of that."""
-    assert judged.champion is not None
-    champion = judged.champion
-    if metric == "roc_auc":
-        return paired.auc_difference(judged.truth, judged.challenger, champion)
+def _gate(
+    gate: str, metric: str, evidence: Evidence, value: float, limit: float, interval: tuple[float, float], detail: str
+) -> Gate:
+    state, rows = evidence.state, None
+    if state == "cannot_tell":
+        rows, truly = evidence.rows_needed(evidence.gain), "as it looks"
+        if rows is None and gate == "champion":
+            rows, truly = evidence.rows_needed(0.0), "as good as the champion"
+        detail += f". {evidence.rows:,} rows cannot tell"
+        # As many rows as there are would have shown it: it is likely not as good.
+        rows = rows if rows is not None and rows > evidence.rows else None
+        if rows is not None:
+            detail += f": about {_rounded(rows):,} would, with a chance of {POWER:.0%}, if it is {truly}"
+    passed = state == "passed"
+    return Gate(gate, metric, passed, value, limit, detail, state, interval, None if rows is None else _rounded(rows))
 
-    def difference(rows: NDArray[np.intp]) -> float:
-        truth = judged.truth[rows]
-        if loop.model.task == "classification" and (truth.all() or not truth.any()):
-            return float("nan")
-        new = metrics.one(loop.model.task, metric, truth, judged.challenger[rows])
-        old = metrics.one(loop.model.task, metric, truth, champion[rows])
-        return sign * (new - old)
 
-    return paired.bootstrap_difference(difference, len(judged.truth), loop.model.seed)
+def _rounded(rows: int) -> int:
+    """Two digits: the number is itself an estimate."""
+    size = 10 ** max(len(str(rows)) - 2, 0)
+    return -(-rows // size) * size

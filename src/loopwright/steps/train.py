@@ -54,6 +54,7 @@ def train(loop: Loop, features: str, training: Path, holdout: Path, model: Path)
         specs,
         wanted,
         threads=threads,
+        monotone=loop.gates.monotone,
     )
     manifest = bundle.Manifest(
         loop=loop.name,

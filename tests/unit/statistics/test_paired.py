@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from loopwright.statistics import paired
+from loopwright.statistics import bootstrap, paired
 
 
 def scores(rows: int, seed: int, skill: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -38,9 +38,49 @@ def test_the_same_scores_differ_by_nothing() -> None:
     assert paired.auc_difference(truth, first, first) == (0.0, 0.0)
 
 
-def test_the_bootstrap_gives_the_standard_error_of_a_mean() -> None:
-    values = np.random.default_rng(2).normal(1, 2, 500)
-    difference, error = paired.bootstrap_difference(lambda rows: float(values[rows].mean()), 500, seed=3)
-    assert difference == pytest.approx(values.mean())
-    assert error == pytest.approx(values.std() / 500**0.5, rel=0.15)
-    assert paired.bootstrap_difference(lambda rows: float(values[rows].mean()), 500, seed=3) == (difference, error)
+def test_areas_of_customers_with_several_rows_are_as_sure_as_the_customers_are_many():
+    truth, first, second = scores(300, 1)
+    groups = bootstrap.codes(np.repeat(np.arange(300), 4))
+    rows = paired.auc_difference(truth, first, second)
+    several = [np.repeat(one, 4) for one in (truth, first, second)]
+    gain, error = paired.auc_difference(*several, groups=groups)
+    assert gain == pytest.approx(rows[0])
+    assert error == pytest.approx(rows[1], rel=0.02)
+    assert paired.auc_difference(*several)[1] == pytest.approx(rows[1] / 2, rel=0.02)
+
+
+def test_a_share_of_the_other_area_is_compared_with_its_own_error():
+    truth, first, second = scores(300, 1)
+    gain, error = paired.auc_difference(truth, first, second, factor=0.0)
+    assert (gain, error) == pytest.approx(paired.auc_error(truth, first))
+    assert paired.auc_difference(truth, first, second, factor=1.02)[0] == pytest.approx(
+        roc_auc_score(truth, first) - 1.02 * roc_auc_score(truth, second)
+    )
+
+
+@pytest.mark.parametrize(
+    ("gain", "error", "margin", "superior", "confidence", "state"),
+    [
+        (0.01, 0.001, 0.0, True, 0.95, "passed"),
+        (0.01, 0.1, 0.0, True, 0.95, "cannot_tell"),
+        (-0.01, 0.001, 0.0, True, 0.95, "failed"),
+        (0.0, 0.0, 0.0, False, 0.95, "passed"),
+        (0.0, 0.0, 0.0, True, 0.95, "cannot_tell"),
+        (0.02, 0.1, 0.01, True, 0.5, "passed"),
+        (0.009, 0.1, 0.01, True, 0.5, "failed"),
+        (0.0, float("nan"), -0.1, False, 0.95, "cannot_tell"),
+    ],
+)
+def test_a_gate_passes_on_the_bound_and_fails_on_the_other(gain, error, margin, superior, confidence, state):
+    assert paired.Evidence(gain, error, margin, superior, confidence, 1000).state == state
+
+
+def test_the_rows_that_are_said_to_be_needed_pass_four_in_five():
+    random = np.random.default_rng(2)
+    first = paired.Evidence(0.01, 0.02, 0.0, True, 0.95, 1000)
+    rows = first.rows_needed(0.01)
+    assert rows == pytest.approx(24_730, rel=0.001)
+    error = 0.02 * (1000 / rows) ** 0.5
+    later = [paired.Evidence(gain, error, 0.0, True, 0.95, rows) for gain in random.normal(0.01, error, 4000)]
+    assert np.mean([one.state == "passed" for one in later]) == pytest.approx(0.8, abs=0.03)
+    assert first.rows_needed(0.0) is None

@@ -3,8 +3,7 @@ import pytest
 
 from loopwright import loop as loops
 from loopwright.loop import Loop
-from loopwright.statistics import metrics
-from loopwright.steps import gates
+from loopwright.steps import gates, sanity
 
 
 def judged(challenger_noise: float, champion_noise: float | None, rows: int = 2000) -> gates.Judged:
@@ -20,8 +19,7 @@ def judged(challenger_noise: float, champion_noise: float | None, rows: int = 20
 
 
 def apply(loop: Loop, case: gates.Judged) -> dict[str, gates.Gate]:
-    values = metrics.evaluate(loop.model.task, case.truth, case.challenger)
-    return {gate.gate: gate for gate in gates.apply(loop, case, values)}
+    return {gate.gate: gate for gate in gates.apply(loop, case)}
 
 
 def with_gates(loop: Loop, **changes: object) -> Loop:
@@ -62,7 +60,7 @@ def test_other_metrics_are_compared_by_a_paired_bootstrap(small: Loop) -> None:
 
 
 def test_a_champion_that_cannot_be_asked_fails_the_gates_against_it_only(small: Loop) -> None:
-    case = gates.Judged(*vars(judged(0.5, None)).values())
+    case = judged(0.5, None)
     found = apply(small, gates.Judged(case.truth, case.challenger, None, "version 1 cannot be asked"))
     assert (found["champion"].passed, found["champion"].detail) == (False, "version 1 cannot be asked")
     assert found["minimum"].passed
@@ -90,5 +88,56 @@ def test_minimum_and_maximum_hold_the_value_itself(small: Loop) -> None:
     [(np.full(10, 0.5), "all the same"), (np.r_[np.nan, np.arange(9.0)], "10.0% are not finite")],
 )
 def test_a_model_that_says_nothing_is_not_sane(predictions: np.ndarray, detail: str) -> None:
-    found = gates.sane(predictions)
+    found = sanity.sane(predictions)
     assert (found.gate, found.passed, found.detail) == ("sanity", False, detail)
+
+
+def test_a_gate_that_cannot_tell_says_how_many_rows_could(small: Loop) -> None:
+    loop = with_gates(small, champion={"roc_auc": {"no_worse_by": 0.01}})
+    gate = apply(loop, judged(0.5, 0.5, rows=200))["champion"]
+    assert (gate.state, gate.passed) == ("cannot_tell", False)
+    assert "200 rows cannot tell: about" in gate.detail
+    assert gate.rows_needed is not None
+    assert gate.rows_needed > 200
+    assert gate.interval is not None
+    assert gate.interval[0] < -0.01 < gate.interval[1]
+    assert "rows cannot tell" not in apply(loop, judged(4.0, 0.5))["champion"].detail
+
+
+def test_a_gain_is_shown_and_equal_predictions_are_none(small: Loop) -> None:
+    better = with_gates(small, champion={"roc_auc": {"min_gain": 0.02}, "false_positive_rate": {"no_worse_by": 0}})
+    found = gates.apply(better, judged(0.5, 4.0))
+    assert [gate.passed for gate in found] == [True, True]
+    assert "more than +2.0% needed" in found[0].detail
+    case = judged(0.5, None)
+    same = gates.Judged(case.truth, case.challenger, case.challenger)
+    assert [gate.passed for gate in gates.apply(better, same)] == [False, True]
+
+
+def test_a_relative_loss_is_a_share_of_the_champions_value(small: Loop) -> None:
+    """A drop of at most 5 % of F1, on evidence and, with a confidence of one half, by the values alone."""
+    case = judged(0.9, 0.5)
+    for confidence, passed in ((0.95, False), (0.5, True)):
+        loop = with_gates(small, champion={"f1": {"max_drop": 0.05, "confidence": confidence}})
+        gate = apply(loop, case)["champion"]
+        assert gate.passed is passed, gate.detail
+        assert "at least -5.0% needed" in gate.detail
+
+
+def test_rows_of_one_customer_are_not_counted_as_many(small: Loop) -> None:
+    case = judged(0.5, 0.55, rows=300)
+    loop = with_gates(small, champion={"roc_auc": {"no_worse_by": 0.02}})
+    several = [np.repeat(one, 20) for one in (case.truth, case.challenger, case.champion)]
+    assert apply(loop, gates.Judged(*several))["champion"].passed
+    groups = np.repeat(np.arange(300), 20)
+    assert apply(loop, gates.Judged(*several, groups=groups))["champion"].state == "cannot_tell"
+
+
+@pytest.mark.parametrize(("rows", "passed"), [(200, False), (4000, True)])
+def test_a_minimum_may_have_to_be_shown(small: Loop, rows: int, passed: bool) -> None:
+    loop = with_gates(small, minimum={"roc_auc": {"value": 0.78}}, maximum={"brier": {"value": 0.2}})
+    found = apply(loop, judged(0.5, None, rows=rows))
+    assert (found["minimum"].passed, found["maximum"].passed) == (passed, passed)
+    assert "with 95% confidence at least 0." in found["minimum"].detail
+    assert "with 95% confidence at most 0." in found["maximum"].detail
+    assert (found["minimum"].state == "cannot_tell") is not passed

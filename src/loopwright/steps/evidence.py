@@ -1,0 +1,125 @@
+"""What the held-out rows say of challenger and champion: metrics, how far they may be off, and their differences.
+
+Both models predicted the same rows, so all of it comes of one bootstrap over these rows, or over the entities that the
+rows are of; only the difference of two areas under the ROC curve has an error of its own (`statistics.paired`).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from loopwright.loop import LOWER_IS_BETTER, ChampionRule, Loop
+from loopwright.statistics import bootstrap, paired
+from loopwright.statistics.paired import Evidence
+from loopwright.statistics.weighted import Measures, Weighted
+
+Floats = NDArray[np.float64]
+CONFIDENCE = 0.95
+"""Of the intervals that are shown; gates have their own."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was judged: (n,) truth and the (n,) predictions of challenger and, if there is one, champion."""
+
+    truth: NDArray[Any]
+    challenger: Floats
+    champion: Floats | None
+    incomparable: str = ""
+    """Why the champion that there is could not be asked."""
+    groups: bootstrap.Codes | None = None
+    """The entity of each row, where entities have several."""
+
+
+class Comparison:
+    """Challenger and champion on the same rows. What is costly is computed when it is first asked for."""
+
+    def __init__(self, loop: Loop, judged: Judged) -> None:
+        self._task, self._seed, self._judged = loop.model.task, loop.model.seed, judged
+        measures = measures_of(loop)
+        self._models = [Weighted(measures, judged.truth, judged.challenger)]
+        if judged.champion is not None:
+            self._models.append(Weighted(measures, judged.truth, judged.champion))
+
+    @cached_property
+    def values(self) -> list[dict[str, float]]:
+        """The challenger's metrics and, if there is one, the champion's."""
+        return [model.point() for model in self._models]
+
+    @cached_property
+    def _draws(self) -> list[dict[str, Floats]]:
+        return bootstrap.replicates(self._models, self._judged.groups, self._seed)
+
+    def intervals(self) -> list[dict[str, list[float]]]:
+        """The 95 % interval of each metric, of both; one that cannot be told is left out."""
+        return [
+            {
+                name: list(found)
+                for name, draws in drawn.items()
+                if np.isfinite(found := bootstrap.interval(draws, CONFIDENCE)).all()
+            }
+            for drawn in self._draws
+        ]
+
+    def gains(self) -> dict[str, dict[str, float]]:
+        """How much better the challenger is in each metric, with the 95 % interval; empty without a champion."""
+        if len(self._models) < 2:
+            return {}
+        found = {}
+        for name, value in self.values[0].items():
+            gain = sign(name) * (value - self.values[1][name])
+            error = self._error(name, 1.0)
+            if np.isfinite([gain, error]).all():
+                low = paired.lower_bound(gain, error, 0.5 + CONFIDENCE / 2)
+                found[name] = {"gain": gain, "low": low, "high": 2 * gain - low}
+        return found
+
+    def absolute(self, metric: str, limit: float, confidence: float, *, least: bool) -> Evidence:
+        """The challenger's own metric held against a limit; one that is a ceiling is turned around."""
+        value, turned = self.values[0][metric], 1.0 if least else -1.0
+        if metric == "roc_auc":
+            _, error = paired.auc_error(self._judged.truth, self._judged.challenger, self._judged.groups)
+        else:
+            error = bootstrap.error(self._draws[0][metric])
+        return Evidence(turned * value, error, turned * limit, False, confidence, self._models[0].rows)
+
+    def against(self, metric: str, rule: ChampionRule) -> Evidence:
+        """The challenger's gain over the champion, in the metric's units or, of a relative rule, as a share."""
+        value, before = self.values[0][metric], self.values[1][metric]
+        margin, scale, factor = rule.margin, 1.0, 1.0
+        if rule.relative and before == 0:
+            margin = 0.0
+        elif rule.relative:
+            # The champion's value and what it is multiplied with scatter together.
+            factor, scale = 1.0 + sign(metric) * margin * np.sign(before), abs(before)
+        gain = sign(metric) * (value - before) / scale
+        error = self._error(metric, factor) / scale
+        return Evidence(gain, error, margin, rule.superior, rule.confidence, self._models[0].rows)
+
+    def _error(self, metric: str, factor: float) -> float:
+        """The standard error of the challenger's metric minus `factor` times the champion's."""
+        judged = self._judged
+        if metric == "roc_auc" and judged.champion is not None:
+            return paired.auc_difference(
+                judged.truth, judged.challenger, judged.champion, factor=factor, groups=judged.groups
+            )[1]
+        return bootstrap.error(self._draws[0][metric] - factor * self._draws[1][metric])
+
+
+def measures_of(loop: Loop) -> Measures:
+    """What the loop's models are measured by."""
+    return Measures(loop.model.task)
+
+
+def sign(metric: str) -> float:
+    """Of a loss that falls is a gain: by the sign, more is better for every metric."""
+    return -1.0 if metric in LOWER_IS_BETTER else 1.0
+
+
+def finite(values: Mapping[str, float]) -> dict[str, float]:
+    """What JSON can carry of metrics: one that is not defined, as R2 of a constant, is left out."""
+    return {name: value for name, value in values.items() if np.isfinite(value)}

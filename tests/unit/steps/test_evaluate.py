@@ -1,0 +1,112 @@
+"""A trained model judged on held-out rows, beside a champion, as the registry keeps it."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from loopwright.loop.gates import Gates
+from loopwright.models import bundle
+from loopwright.steps.evaluate import evaluate
+from loopwright.steps.train import train
+
+
+class Champion:
+    """Stands in for the registry: its champion is a bundle's folder, or there is none."""
+
+    def __init__(self, folder=None):
+        self._folder = folder
+
+    def champion(self, name):
+        return None if self._folder is None else SimpleNamespace(number=1, digest=bundle.digest(self._folder))
+
+    def fetch(self, name, version):
+        return self._folder
+
+
+@pytest.fixture(scope="module")
+def place(small_rows, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("judged")
+    rows = small_rows.assign(age=small_rows["age"].astype(int), spend=pd.to_numeric(small_rows["spend"]))
+    rows.iloc[:500].to_parquet(folder / "training.parquet")
+    rows.iloc[:250].to_parquet(folder / "half.parquet")
+    rows.iloc[500:].to_parquet(folder / "holdout.parquet")
+    return folder
+
+
+def trained(loop, place, rows, name):
+    if not (place / name).exists():
+        train(loop, "", place / rows, place / "holdout.parquet", place / name)
+    return place / name
+
+
+def test_metrics_come_with_intervals_and_with_the_gain_over_the_champion(small, place):
+    model, half = trained(small, place, "training.parquet", "a"), trained(small, place, "half.parquet", "b")
+    found = evaluate(small, Champion(half), model, place / "holdout.parquet")
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    assert set(found["metrics"]) == set(small.judged_by)
+    for side in (found, found["champion"]):
+        for name, (low, high) in side["intervals"].items():
+            assert low <= side["metrics"][name] + 0.05
+            assert high >= side["metrics"][name] - 0.05
+    gain = found["gains"]["roc_auc"]
+    assert gain["gain"] == pytest.approx(found["metrics"]["roc_auc"] - found["champion"]["metrics"]["roc_auc"])
+    assert gain["low"] < gain["gain"] < gain["high"]
+    losing = found["gains"]["brier"]["gain"]
+    assert losing == pytest.approx(found["champion"]["metrics"]["brier"] - found["metrics"]["brier"])
+
+
+def test_slices_have_metrics_of_their_own_and_say_when_they_are_small(small, place):
+    loop = small.model_copy(update={"gates": Gates(slices=("plan", "age"))})
+    found = evaluate(loop, Champion(), trained(small, place, "training.parquet", "a"), place / "holdout.parquet")
+    by = {(one["column"], one["value"]): one for one in found["slices"]}
+    plans = [by["plan", "basic"], by["plan", "premium"]]
+    assert sum(one["rows"] for one in plans) == found["rows"]
+    assert not any(one["small"] for one in plans)
+    assert plans[0]["metrics"]["brier"] != plans[1]["metrics"]["brier"]
+    ages = [one for (column, _), one in by.items() if column == "age"]
+    assert len(ages) == 4
+    assert all(one["small"] for one in ages)
+    assert sum(one["rows"] for one in ages) == found["rows"]
+
+
+def test_a_model_is_trained_and_judged_monotone_where_it_is_declared(small, place):
+    declared = {"monotone": {"age": "increasing", "spend": "decreasing"}, "serving": {"size": 0.001}}
+    loop = small.model_copy(update={"gates": Gates.model_validate(declared)})
+    free = evaluate(loop, Champion(), trained(small, place, "training.parquet", "a"), place / "holdout.parquet")
+    outcome = {gate["metric"]: gate for gate in free["gates"]}
+    assert not outcome["monotone spend"]["passed"]
+    assert not outcome["size"]["passed"]
+    bound = evaluate(loop, Champion(), trained(loop, place, "training.parquet", "c"), place / "holdout.parquet")
+    outcome = {gate["metric"]: gate for gate in bound["gates"]}
+    assert outcome["monotone spend"]["passed"]
+    assert outcome["monotone age"]["passed"]
+    assert outcome["row order"]["passed"]
+
+
+def test_values_that_are_missing_or_rare_are_slices_too():
+    from loopwright.steps.slices import parts
+
+    values = pd.Series(["a"] * 30 + [None] * 5 + [f"rare {number}" for number in range(30)])
+    found = parts(values)
+    assert found["missing"].sum() == 5
+    assert found["a"].sum() == 30
+    assert len(found) == 22
+    assert sum(mask.sum() for mask in found.values()) == 65
+    assert set(parts(pd.Series([0.0, 1.0, 1.0]))) == {"0", "1"}
+    assert np.all(sum(mask.astype(int) for mask in parts(pd.Series(np.arange(500.0) % 50)).values()) == 1)
+
+
+@pytest.mark.long
+def test_latency_and_size_are_those_of_the_real_server(small, place):
+    declared = {"serving": {"latency_p99": "2s", "size": 10}}
+    loop = small.model_copy(update={"gates": Gates.model_validate(declared)})
+    model = trained(small, place, "training.parquet", "a")
+    found = evaluate(loop, Champion(), model, place / "holdout.parquet")
+    outcome = {gate["metric"]: gate for gate in found["gates"] if gate["gate"] == "serving"}
+    assert outcome["size"]["passed"]
+    assert outcome["latency_p99"]["passed"], outcome
+    assert 0 < outcome["latency_p99"]["value"] < 2
+    assert "500 requests" in outcome["latency_p99"]["detail"]
