@@ -16,7 +16,8 @@ LoopwrightError                      1
 ├── RolloutError                    10   a rollout cannot start or go on
 │   ├── GatewayLost                 10   the data plane or the cluster's API cannot be reached
 │   └── RolledBack                  11   the challenger was judged worse and taken back
-└── LimitError                      12   what was measured is beyond what the loop declares
+├── LimitError                      12   what was measured is beyond what the loop declares
+└── ReplayError                     13   a version that was trained again came out as another model
 
 The number is the exit code of the `loopwright` command. A message has three parts: what was found, what was
 expected, what to do next; the constructor composes them so that none is forgotten.
@@ -122,3 +123,9 @@ class LimitError(LoopwrightError):
     """What a job measured of live traffic is beyond what the loop declares: skew, or drift of attributions."""
 
     exit_code = 12
+
+
+class ReplayError(LoopwrightError):
+    """A version that was trained again from what was recorded of it came out as another model."""
+
+    exit_code = 13

@@ -64,12 +64,12 @@ def test_a_run_registers_a_version_and_one_that_does_not_pass_registers_none(
     status = loopwright.json("status")
     assert (status["up"], status["champion"], status["challenger"]) == (False, None, 1)
     assert status["last_run"]["state"] == "succeeded"
-    assert loopwright.json("audit", "verify") == {"valid": True, "entries": 17, "snapshots": 1}
+    assert loopwright.json("audit", "verify") == {"valid": True, "entries": 17, "snapshots": 1, "models": 1}
     (taken,) = (small_folder / ".loopwright" / "snapshots").glob("*.parquet")
     pd.read_parquet(taken).assign(plan="basic").to_parquet(taken)
     altered = loopwright("audit", "verify")
     assert altered.returncode == 3
-    assert "was changed: its content has the id" in altered.stderr
+    assert "was changed: the file has the SHA-256" in altered.stderr
 
 
 @pytest.mark.slow
@@ -220,7 +220,7 @@ def test_an_altered_ledger_is_found(loopwright: Any, small_folder: Path) -> None
     url = f"sqlite:///{small_folder}/.loopwright/ledger.db"
     for number in range(3):
         Ledger(url).append("small", "request", {"reason": str(number), "by": "a test"})
-    assert loopwright.json("audit", "verify") == {"valid": True, "entries": 3, "snapshots": 0}
+    assert loopwright.json("audit", "verify") == {"valid": True, "entries": 3, "snapshots": 0, "models": 0}
     import sqlite3
 
     with sqlite3.connect(small_folder / ".loopwright" / "ledger.db") as connection:

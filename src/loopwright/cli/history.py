@@ -3,7 +3,7 @@
 import click
 
 from loopwright.cli.context import Context, json_option, on_loop
-from loopwright.errors import DataError, LedgerError
+from loopwright.errors import DataError, LedgerError, RegistryError
 
 _STYLE = {"good": "green", "bad": "red", "plain": ""}
 
@@ -61,25 +61,26 @@ def audit() -> None:
 @click.argument("loop", required=False, default=None, metavar="[LOOP]")
 @json_option
 def verify(loop: str | None, as_json: bool) -> int:
-    """Follow the ledger's hash chain, and read the snapshots that it names again.
+    """Follow the ledger's hash chain, and hold the snapshots and the models that it names against it.
 
-    Exit code 5 when an entry was changed, is missing or out of order, 3 when a snapshot was changed.
+    Exit code 5 when an entry was changed, is missing or out of order, 3 when a snapshot was changed, 8 when a model
+    was.
     """
-    from loopwright.data import snapshots
+    from loopwright.governance import audit as check
 
     context = Context.of(loop, as_json)
     try:
         entries = context.ledger.verify()
-        named = {entry.facts["id"] for entry in context.ledger.entries(context.loop.name, kind="snapshot")}
-        there = [path for path in (context.settings.snapshots / f"{one}.parquet" for one in named) if path.exists()]
-        for path in there:
-            snapshots.verify(path)
-    except (LedgerError, DataError) as error:
+        own = context.ledger.entries(context.loop.name)
+        snapshots = check.snapshots(own, context.settings.snapshots)
+        models = check.models(context.loop.name, own, context.registry)
+    except (LedgerError, DataError, RegistryError) as error:
         context.answer({"valid": False, "error": str(error)})
         if as_json:
             return error.exit_code
         raise
-    context.answer({"valid": True, "entries": entries, "snapshots": len(there)})
+    context.answer({"valid": True, "entries": entries, "snapshots": snapshots.there, "models": models.there})
     context.console.print(f"[green]the ledger verifies[/]: {entries:,} entries, each as it was written")
-    context.console.print(f"[green]the snapshots verify[/]: {len(there):,} of the {len(named):,} it names are here")
+    for name, found in (("snapshots", snapshots), ("models", models)):
+        context.console.print(f"[green]the {name} verify[/]: {found.there:,} of the {found.named:,} it names are here")
     return 0

@@ -32,6 +32,8 @@ COMMANDS = {
     "drift": ("loopwright.cli.drift", "How far live data is from the reference, by feature."),
     "domain": ("loopwright.cli.domain", "Whether live rows can be told from the reference, all columns together."),
     "profile": ("loopwright.cli.profile", "Make the profile of a model that another runtime serves."),
+    "lineage": ("loopwright.cli.lineage", "Which data, code, environment and cause made a version."),
+    "replay": ("loopwright.cli.replay", "Train a version again, and see whether the same model comes out."),
     "history": ("loopwright.cli.history", "The ledger, as a story with causes."),
     "report": ("loopwright.cli.report", "Write the loop's story as one HTML page with pictures."),
     "events": ("loopwright.cli.events", "The archived predictions: list, count, export."),

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loopwright.cli import engines, features, push
+from loopwright.cli import engines, features, push, versioned
 from loopwright.cli.context import Context, on_loop
 from loopwright.errors import DataError, EngineAway, GateError, LoopwrightError, RunError
 from loopwright.settings import ENGINES
@@ -110,6 +110,7 @@ def _start(context: Context, engine: "Engine", code: str, reason: str, progress:
     run = f"{name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
     facts: dict[str, Any] = {"run": run, "engine": context.settings.engine, "by": getpass.getuser()}
     entry = ledger.append(name, "run", facts, cause=asked.number)
+    versioned.record_code(context, entry.number)
     # Whatever ends this command ends the run with it, in order.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from loopwright import http
-from loopwright.cli import engines, features
+from loopwright.cli import engines, features, versioned
 from loopwright.cli.context import Context
 from loopwright.engines import protocol
 from loopwright.errors import EngineAway, LoopwrightError, RolledBack, ServingError
@@ -48,6 +48,7 @@ def build(context: Context) -> Trigger:
 
     def run(cause: int, run: str) -> RunResult:
         try:
+            versioned.record_code(context, cause)
             engine.submit(request(context, features.read(context), run, cause))
             return result(engine.follow(run, lambda _status: None))
         except EngineAway as error:

@@ -25,7 +25,8 @@ MANIFEST = "model.json"
 LIGHTGBM, SKOPS = "model.txt", "model.skops"
 PROFILE, EXAMPLE = "profile.json", "input_example.json"
 ATTRIBUTIONS, LOSSES = "attributions.json", "losses.json"
-FILES = frozenset({LIGHTGBM, SKOPS, FEATURES, PROFILE, EXAMPLE, ATTRIBUTIONS, LOSSES})
+ORIGIN = "origin.json"
+FILES = frozenset({LIGHTGBM, SKOPS, FEATURES, PROFILE, EXAMPLE, ATTRIBUTIONS, LOSSES, ORIGIN})
 _DO = "register the model again, or restore the bundle from where it was registered"
 
 

@@ -175,8 +175,8 @@ def _milestone(entry: Entry) -> str:
             return f"run {entry.facts.get('state')}"
         case "registered":
             return f"version {version} registered"
-        case "approved":
-            return f"version {version} approved"
+        case "approved" | "rejected" | "archived":
+            return f"version {version} {entry.kind}"
         case "rollout":
             return f"rollout of version {version} began"
         case "promoted":

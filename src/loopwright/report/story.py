@@ -73,6 +73,10 @@ def _decision(facts: Mapping[str, Any]) -> str:
     return f"no run: {facts['reason']}"
 
 
+def _code(facts: Mapping[str, Any]) -> str:
+    return f"its code is revision {facts['revision'][:12]}{', with changes' if facts['dirty'] else ''}"
+
+
 def _snapshot(facts: Mapping[str, Any]) -> str:
     left_out = f", {facts['left_out']:,} too young or too old" if facts.get("left_out") else ""
     since = ""
@@ -146,6 +150,7 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "decision": _decision,
     "request": lambda facts: f"{facts['by']} asked for a run: {facts['reason']}",
     "run": lambda facts: f"run {facts['run']} began on the {facts['engine']} engine",
+    "code": _code,
     "snapshot": _snapshot,
     "validated": _validated,
     "split": lambda facts: f"{facts['training']:,} rows train and {facts['holdout']:,} judge (by {facts['by']})",
@@ -153,6 +158,10 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "judged": _judged,
     "registered": lambda facts: f"version {facts['version']} was registered ({facts['digest'][:12]})",
     "approved": lambda facts: f"version {facts['version']} was approved by {facts['by']}: {facts['reason']}",
+    "rejected": lambda facts: f"version {facts['version']} was rejected by {facts['by']}: {facts['reason']}",
+    "demoted": lambda facts: f"version {facts['version']} lost {facts['alias']} by {facts['by']}: {facts['reason']}",
+    "archived": lambda facts: f"version {facts['version']} was archived by {facts['by']}: {facts['reason']}",
+    "replayed": lambda facts: f"version {facts['version']} was trained again by {facts['by']}: {facts['outcome']}",
     "step_failed": lambda facts: f"the step {facts['step']} failed: {facts['error']}",
     "run_ended": _run_ended,
     "rollout": lambda facts: f"rollout of version {facts['version']} began ({facts['strategy']})",
@@ -175,5 +184,5 @@ def tone(entry: Entry) -> str:
     failed = entry.kind == "run_ended" and entry.facts["state"] not in ("succeeded", "rejected")
     judged_bad = entry.kind == "judged" and not entry.facts["passed"]
     judged_worse = entry.kind == "verdict" and entry.facts["verdict"] == "roll_back"
-    bad = entry.kind in ("alarm", "rolled_back", "rollout_failed")
+    bad = entry.kind in ("alarm", "rejected", "rolled_back", "rollout_failed")
     return BAD if bad or failed or judged_bad or judged_worse else PLAIN

@@ -1,5 +1,6 @@
 """Take an immutable copy of the source's rows, named by its content."""
 
+import hashlib
 import shutil
 from collections.abc import Mapping
 from datetime import datetime
@@ -39,6 +40,7 @@ def snapshot(
     shutil.copyfile(path, rows)
     return {
         "id": identity,
+        "file_sha256": hashlib.sha256(rows.read_bytes()).hexdigest(),
         "rows": len(frame),
         "left_out": len(source) - len(frame),
         "columns": sorted(map(str, frame.columns)),

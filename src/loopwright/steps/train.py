@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from loopwright.data import splits
 from loopwright.loop import Loop
+from loopwright.steps import origin
 from loopwright.steps.evaluate import target
 from loopwright.steps.reference_rows import newest_rows, seasons_of
 
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
 ROWS_A_THREAD = 50_000
 
 
-def train(loop: Loop, features: str, training: Path, holdout: Path, model: Path) -> dict[str, Any]:
+def train(
+    loop: Loop, features: str, training: Path, holdout: Path, model: Path, *, threads: int | None = None
+) -> dict[str, Any]:
     """Fit the loop's estimator and write its bundle into the folder `model`.
 
     `features` is the feature code's source, or empty. Of the holdout only the inputs are used: the profile expects
-    the predictions of rows that the model was not fitted to, as live rows are. Raises DeclarationError when the
+    the predictions of rows that the model was not fitted to, as live rows are. `threads` is as many as there are cores
+    to be used on many rows; a repetition names those of before. Raises DeclarationError when the
     feature code or a parameter is wrong, and DataError when the rows cannot be learnt from.
     """
     import pandas as pd
@@ -44,7 +48,7 @@ def train(loop: Loop, features: str, training: Path, holdout: Path, model: Path)
     derived = code.load(features)(raw) if features else raw
     specs = code.fit_spec(derived)
     wanted = target(loop, rows, classes)
-    threads = max(1, min(os.cpu_count() or 1, len(rows) // ROWS_A_THREAD))
+    threads = threads or max(1, min(os.cpu_count() or 1, len(rows) // ROWS_A_THREAD))
     fitted = fit.fit(
         loop.model.task,
         loop.model.estimator,
@@ -79,6 +83,7 @@ def train(loop: Loop, features: str, training: Path, holdout: Path, model: Path)
         **_expected(loop, fitted, specs, held, encode(held), classes, threads),
         bundle.PROFILE: profile.to_json().encode(),
         bundle.EXAMPLE: json.dumps(columns.to_rows(raw, 3), indent=1).encode(),
+        bundle.ORIGIN: origin.of(loop, threads),
     }
     if features:
         contents[code.FILE] = features.encode()

@@ -1,0 +1,95 @@
+"""replay: a version trained again from what was recorded of it, and whether the same model came out."""
+
+import getpass
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from loopwright.cli.context import Context
+from loopwright.cli.versioned import on_version, resolve
+from loopwright.errors import BundleError, ReplayError
+
+if TYPE_CHECKING:
+    from loopwright.governance.lineage import Lineage
+    from loopwright.governance.replay import Replayed
+
+MOST_SHOWN = 12
+
+
+@click.command(epilog="Example: loopwright replay churn@7")
+@click.option("--snapshots", metavar="PLACE", help="Where the snapshot is, if not in the state folder: folder or URL.")
+@click.option("--keep", type=click.Path(path_type=Path), help="A new folder for the bundle that comes of it.")
+@on_version
+def replay(context: Context, version: str, snapshots: str | None, keep: Path | None) -> int:
+    """Train a version again from its snapshot, declaration, feature code and seed, and compare.
+
+    Exit codes: 0 the same model came out, 3 the snapshot is not to be had or was changed, 8 the version is not what was
+    registered or too little is recorded of it, 13 another model came out. The ledger gets an entry with the outcome.
+    """
+    from loopwright.governance import lineage as lines
+    from loopwright.governance import replay as again
+
+    found = lines.of(context.loop.name, context.registry, context.ledger, resolve(context, version, "newest"))
+    if keep is not None and keep.exists() and any(keep.iterdir()):
+        raise BundleError(f"{keep} is not empty", expected="a new folder for the bundle")
+    with tempfile.TemporaryDirectory(prefix="loopwright-snapshot-") as folder:
+        taken = again.snapshot_file(context.settings.snapshots, found.snapshot, snapshots, Path(folder))
+        context.console.print(f"version {found.version.number} is trained again on snapshot {found.snapshot[:12]} ...")
+        outcome = again.replay(found, taken, context.registry, keep)
+    _record(context, found, outcome)
+    error = _error(outcome)
+    context.answer({**outcome.to_dict(), **({"error": str(error), "exit_code": error.exit_code} if error else {})})
+    _show(context, outcome)
+    if error and not context.json:
+        raise error
+    return error.exit_code if error else 0
+
+
+def _record(context: Context, found: "Lineage", outcome: "Replayed") -> None:
+    registered = found.entries.get("registered")
+    facts = {
+        "version": outcome.version,
+        "outcome": outcome.outcome,
+        "digest": outcome.digest,
+        "greatest": outcome.greatest,
+        "environment": list(outcome.environment[:MOST_SHOWN]),
+        "by": getpass.getuser(),
+    }
+    cause = registered.number if registered else None
+    context.ledger.append(context.loop.name, "replayed", facts, cause=cause)
+
+
+def _error(outcome: "Replayed") -> ReplayError | None:
+    from loopwright.governance.replay import DIFFERENT
+
+    if outcome.outcome != DIFFERENT:
+        return None
+    many = len(outcome.environment)
+    return ReplayError(
+        f"another model came out: predictions differ by up to {outcome.greatest:.3g} on {outcome.rows:,} held-out rows",
+        expected="the registered model",
+        do=f"replay it in its own environment, as {many} things differ here (`loopwright lineage --lock`)"
+        if many
+        else "see whether the estimator has a source of chance that its seed does not set",
+    )
+
+
+def _show(context: Context, outcome: "Replayed") -> None:
+    from loopwright.governance.replay import DIFFERENT, IDENTICAL
+
+    out = context.console
+    if outcome.outcome == IDENTICAL:
+        out.print(f"[green]the same model came out[/], byte for byte; it predicts {outcome.rows:,} held-out rows alike")
+    elif outcome.outcome != DIFFERENT:
+        out.print(f"[green]the same predictions came out[/]: they differ by at most {outcome.greatest:.2g}")
+    others = [name for name in outcome.files if name != "origin.json"]
+    if others:
+        out.print(f"  other bytes in {', '.join(others)}")
+    for name, (was, now) in outcome.metrics.items():
+        out.print(f"  {name} {was:.6f}, now {now:.6f}")
+    for line in outcome.environment[:MOST_SHOWN]:
+        out.print(f"  [yellow]environment[/]: {line}")
+    if len(outcome.environment) > MOST_SHOWN:
+        out.print(f"  and {len(outcome.environment) - MOST_SHOWN} more differences (see --json)")

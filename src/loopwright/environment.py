@@ -1,0 +1,50 @@
+"""The environment that this process runs in: the interpreter, the machine, and every package with its version.
+
+It is recorded with each trained model, so that one can say later what made it, build that again, and name what differs.
+"""
+
+import hashlib
+import platform
+import re
+from collections.abc import Mapping
+from importlib import metadata
+from typing import Any
+
+from loopwright import __version__
+
+
+def read() -> dict[str, Any]:
+    """The environment as JSON: the same on every machine that has the same of all of it."""
+    packages = {_normal(one.metadata["Name"]): one.version for one in metadata.distributions() if one.metadata["Name"]}
+    found = dict(sorted(packages.items()))
+    return {
+        "python": platform.python_version(),
+        "implementation": platform.python_implementation(),
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "libc": " ".join(platform.libc_ver()).strip(),
+        "loopwright": __version__,
+        "packages": found,
+        "lock_sha256": hashlib.sha256(lock({"packages": found}).encode()).hexdigest(),
+    }
+
+
+def lock(environment: Mapping[str, Any]) -> str:
+    """The environment's packages as a file that pip and uv install from: `name==version`, a line each, sorted."""
+    return "".join(f"{name}=={version}\n" for name, version in sorted(environment["packages"].items()))
+
+
+def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What is different now, a sentence part each: `numpy 2.1.0, now 2.2.0`; empty where nothing is."""
+    names = ("python", "implementation", "system", "machine", "libc")
+    found = [f"{name} {then.get(name)}, now {now.get(name)}" for name in names if then.get(name) != now.get(name)]
+    before, after = then.get("packages", {}), now.get("packages", {})
+    for name in sorted({*before, *after}):
+        if before.get(name) != after.get(name):
+            found.append(f"{name} {before.get(name, 'not there')}, now {after.get(name, 'not there')}")
+    return found
+
+
+def _normal(name: str) -> str:
+    """A package's name as indexes have it (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,0 +1,93 @@
+"""Whether what the ledger names is still what it was: the snapshots byte by byte, the models by their digests.
+
+The ledger's chain says that its entries are as they were written (`Ledger.verify`), and they carry the SHA-256 of the
+rest, so what is checked here is held against the ledger and not against a name or a tag that somebody may change.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from loopwright.errors import BundleError, DataError, LoopwrightError, RegistryError
+from loopwright.ledger import Entry
+from loopwright.registry import Registry
+
+
+@dataclass(frozen=True)
+class Checked:
+    """How many there are of those that the ledger names; what was deleted or lies elsewhere is no error."""
+
+    there: int
+    named: int
+
+
+def snapshots(entries: Sequence[Entry], store: Path) -> Checked:
+    """Hold the snapshots in the folder `store` against the ledger. Raises DataError for the first that was changed."""
+    named: dict[str, set[str]] = {}
+    for entry in entries:
+        if entry.kind == "snapshot":
+            named.setdefault(str(entry.facts["id"]), set()).update(filter(None, [entry.facts.get("file_sha256")]))
+    there = 0
+    for identity, known in named.items():
+        path = store / f"{identity}.parquet"
+        if path.exists():
+            snapshot(path, known)
+            there += 1
+    return Checked(there, len(named))
+
+
+def snapshot(path: Path, known: set[str]) -> None:
+    """Raise DataError when a snapshot is not the file that the ledger has, nor its content what its name says.
+
+    `known` are the SHA-256 that the ledger has of the file; an older release recorded none.
+    """
+    from loopwright.data import snapshots as store
+
+    try:
+        with path.open("rb") as stream:
+            found = hashlib.file_digest(stream, "sha256").hexdigest()
+        if known and found not in known:
+            raise DataError(
+                f"the snapshot {path} was changed: the file has the SHA-256 {found[:12]}",
+                expected=", ".join(sorted(one[:12] for one in known)),
+                do="restore it from a backup, or run the pipeline again on a new snapshot",
+            )
+        store.verify(path)
+    except LoopwrightError:
+        raise
+    except Exception as error:
+        # Whatever pyarrow finds wrong with the bytes, they are not those that were written.
+        raise DataError(
+            f"the snapshot {path} cannot be read: {str(error).splitlines()[0]}", do="restore it from a backup"
+        ) from error
+
+
+def models(loop: str, entries: Sequence[Entry], registry: Registry) -> Checked:
+    """Hold the registered bundles against the ledger. Raises BundleError for the first that was changed.
+
+    The digest is the ledger's: that of the registry is a tag, which whoever may write there may change too.
+    """
+    from loopwright.models import bundle
+
+    digests = {int(one.facts["version"]): str(one.facts["digest"]) for one in entries if one.kind == "registered"}
+    if not digests:
+        return Checked(0, 0)
+    there = 0
+    for version in registry.versions(loop):
+        digest = digests.get(version.number)
+        if digest is None:
+            continue
+        if version.digest != digest:
+            raise BundleError(
+                f"the registry has the digest {version.digest[:12]} of version {version.number}",
+                expected=f"{digest[:12]}, as the ledger has it",
+                do="restore the tag loopwright.digest and compare the model with a backup",
+            )
+        try:
+            folder = registry.fetch(loop, version)
+        except RegistryError:
+            continue  # deleted, as the models of old versions are
+        bundle.read(folder, digest)
+        there += 1
+    return Checked(there, len(digests))

@@ -1,0 +1,20 @@
+from loopwright import environment
+
+
+def test_the_environment_names_every_package_and_its_lock_is_what_pip_reads():
+    found = environment.read()
+    assert found == environment.read()
+    assert found["packages"]["scikit-learn"]
+    assert f"numpy=={found['packages']['numpy']}\n" in environment.lock(found)
+
+
+def test_differences_name_what_it_was_and_what_it_is_now():
+    then = {"python": "3.11.1", "packages": {"numpy": "1", "gone": "2"}}
+    now = {"python": "3.12.0", "packages": {"numpy": "2", "new": "1"}}
+    assert environment.differences(then, now) == [
+        "python 3.11.1, now 3.12.0",
+        "gone 2, now not there",
+        "new not there, now 1",
+        "numpy 1, now 2",
+    ]
+    assert environment.differences(now, now) == []
