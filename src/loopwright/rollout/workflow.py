@@ -31,9 +31,9 @@ KEPT_DAYS = 7
 """How long a Workflow that has ended and its pods' logs can be looked at; Argo then deletes them."""
 RETRIES = 6
 AGAIN = "lastRetry.status == 'Error' || lastRetry.exitCode in ['-1', '7', '8', '10', '137', '143']"
-"""A pod is tried again when it was lost or killed, when the ledger (7) or the registry (8) was away, and on exit code 10,
-that the rollout cannot go on at present: the data plane is away, or the process before it still holds the lock. Not on
-11: the version was judged and taken back."""
+"""A pod is tried again when it was lost or killed, when ledger (7) or registry (8) were away, and on exit code 10: the
+rollout cannot go on at present, as the data plane is away or the process before it still holds the lock. Not on 11: the
+version was judged and taken back."""
 
 
 @dataclass(frozen=True)
