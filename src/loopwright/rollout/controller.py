@@ -13,6 +13,7 @@ ends a rollout takes the challenger's traffic away, as nobody watches it then, a
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from loopwright.errors import RolloutError
@@ -101,6 +102,9 @@ def run(
             saved = None
         if saved is None:
             return rollout(begin()).run()
+        if not going_on:
+            # Where the process that began it had the bundle, a pod of a Workflow that was made again has nothing.
+            saved = replace(saved, bundle=bundle)
         course = rollout(saved)
         course.check()
         return course.run()

@@ -167,5 +167,5 @@ class Journal:
 
 
 def whole(count: float) -> int | None:
-    """A count as a ledger entry has it: None where it is not known."""
-    return round(count) if math.isfinite(count) else None
+    """A count as a ledger entry has it: None where it is not known, as where a Prometheus has lost what it had."""
+    return round(count) if math.isfinite(count) and count >= 0 else None

@@ -222,13 +222,16 @@ class World:
         self.states = FileStates(folder / "live")
         self.promoted, self.looks = [], []
 
-    def run(self, gateway, version=2, *, metrics=METRICS, cause=None, ask=None, paused=None, going_on=False, **rollout):
+    def run(
+        self, gateway, version=2, *, bundles="/bundles", metrics=METRICS, cause=None, ask=None, paused=None,
+        going_on=False, **rollout,
+    ):  # fmt: skip
         spec = {"steps": [5, 25, 50], "bake": "30s", "timeout": "5m", "analysis": metrics} | rollout
         return controller.run(
             Target(gateway, self.states, "a stand-in"),
             Loop.model_validate(DECLARED | {"rollout": spec}),
             version,
-            f"/bundles/{version}",
+            f"{bundles}/{version}",
             f"digest {version}",
             self.ledger,
             self.settings,

@@ -179,6 +179,18 @@ def test_a_rollout_that_is_killed_goes_on_where_it_was(world, after):
     assert world.ledger.causes(outcome.entry)[0].kind == "rollout"
 
 
+def test_going_on_in_another_pod_it_takes_the_bundle_that_is_there(world):
+    plane, taken = gateway(), []
+    add = plane.add
+    plane.add = lambda version, bundle, digest: (taken.append(bundle), add(version, bundle, digest))
+    plane.events[1020.0] = InMemoryGateway.kill
+    with pytest.raises(Killed):
+        world.run(plane, bundles="/tmp/of-the-first-pod")
+    plane.dead = False
+    assert world.run(plane, bundles="/tmp/of-the-second").promoted
+    assert taken == ["/tmp/of-the-first-pod/2", "/tmp/of-the-second/2"]
+
+
 @pytest.mark.parametrize("method", ["shift", "promote"])
 def test_a_rollout_killed_between_doing_and_writing_does_it_once_more_and_writes_it_once(world, method):
     plane = gateway()
