@@ -5,6 +5,7 @@ By default everything lives in `.loopwright/` beside loop.yaml. On a cluster the
 
 import os
 import re
+import socket
 import tempfile
 import time
 from collections.abc import Mapping
@@ -69,6 +70,10 @@ class Settings:
     engine: str = "local"
     """Where pipelines run: `local`, `argo` (Argo Workflows) or `kfp` (Kubeflow Pipelines). `LOOPWRIGHT_ENGINE`."""
 
+    machine: str = field(default_factory=socket.gethostname)
+    """What this machine is called where others share its ledger; by default its host name, which a pod's successor does
+    not keep. `LOOPWRIGHT_MACHINE`."""
+
     rollout_template: str = "loopwright-rollout"
     """The WorkflowTemplate that rollouts are submitted by (`rollout --workflow`). `LOOPWRIGHT_ROLLOUT_TEMPLATE`."""
 
@@ -112,6 +117,7 @@ class Settings:
             f"{PREFIX}WORKFLOWS": "true" if self.workflows else "",
             f"{PREFIX}PUSHGATEWAY_URL": self.pushgateway_url,
             f"{PREFIX}ENGINE": self.engine,
+            f"{PREFIX}MACHINE": self.machine,
             f"{PREFIX}ROLLOUT_TEMPLATE": self.rollout_template,
             f"{PREFIX}TRAINING_TEMPLATE": self.training_template,
         }
@@ -135,6 +141,7 @@ def read(loop: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         workflows=_flag(environ, "WORKFLOWS"),
         pushgateway_url=environ.get(f"{PREFIX}PUSHGATEWAY_URL", "").rstrip("/"),
         engine=_one_of(environ, "ENGINE", ENGINES),
+        machine=environ.get(f"{PREFIX}MACHINE") or socket.gethostname(),
         rollout_template=environ.get(f"{PREFIX}ROLLOUT_TEMPLATE") or Settings.rollout_template,
         training_template=environ.get(f"{PREFIX}TRAINING_TEMPLATE") or Settings.training_template,
     )

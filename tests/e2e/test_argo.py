@@ -19,8 +19,8 @@ import pytest
 
 from loopwright import cluster as clusters
 from loopwright import declaration
-from loopwright.cluster.api import POD
 from loopwright.cluster.argo import OF_WORKFLOW, WORKFLOW
+from loopwright.cluster.objects import POD
 from loopwright.engines.argo import ArgoEngine
 from loopwright.engines.protocol import RunRequest, RunStatus
 from loopwright.ledger import Ledger

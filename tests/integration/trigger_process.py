@@ -86,7 +86,7 @@ trigger = Trigger(
     rollout=roll_out,
     new_rows=lambda: 0,
     ask=ask,
-    engine="a stand-in",
+    where={"engine": "a stand-in"},
     poll_seconds=0.05,
 )
 uvicorn.run(make_app(trigger), host="127.0.0.1", port=PORT, log_level="warning", access_log=False)

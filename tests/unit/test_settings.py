@@ -41,6 +41,7 @@ def test_every_setting_is_an_environment_variable(tmp_path):
             "LOOPWRIGHT_WORKFLOWS": "true",
             "LOOPWRIGHT_PUSHGATEWAY_URL": "http://pushgateway:9091/",
             "LOOPWRIGHT_ENGINE": "argo",
+            "LOOPWRIGHT_MACHINE": "models/loopwright",
             "LOOPWRIGHT_TRAINING_TEMPLATE": "prices-training",
         },
     )
@@ -58,6 +59,7 @@ def test_every_setting_is_an_environment_variable(tmp_path):
         workflows=True,
         pushgateway_url="http://pushgateway:9091",
         engine="argo",
+        machine="models/loopwright",
         training_template="prices-training",
     )
 
@@ -70,7 +72,7 @@ def test_a_childs_environment_gives_the_same_settings(tmp_path):
         for name in (
             *("STATE", "LEDGER_URL", "REGISTRY_URI", "TOKEN", "EVENTS_PASSWORD", "SPEED", "ORIGIN"),
             *("GATEWAY", "NAMESPACE", "PROMETHEUS_URL", "MODELS", "WORKFLOWS", "PUSHGATEWAY_URL"),
-            *("ENGINE", "ROLLOUT_TEMPLATE", "TRAINING_TEMPLATE"),
+            *("ENGINE", "MACHINE", "ROLLOUT_TEMPLATE", "TRAINING_TEMPLATE"),
         )
     }
 

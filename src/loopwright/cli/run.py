@@ -5,21 +5,19 @@ import secrets
 import signal
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from loopwright.cli import engines, features, push, versioned
+from loopwright.cli import engines, features, open_runs, push, versioned
 from loopwright.cli.context import Context, on_loop
+from loopwright.cli.open_runs import end, outcome
 from loopwright.errors import DataError, EngineAway, GateError, LoopwrightError, RunError
 from loopwright.settings import ENGINES
 
 if TYPE_CHECKING:
     from loopwright.engines.protocol import Engine, RunRequest, RunStatus
-    from loopwright.ledger import Entry
 
 Progress = Callable[["RunStatus"], None]
 
@@ -27,8 +25,9 @@ Progress = Callable[["RunStatus"], None]
 @click.command(epilog="Example: loopwright run churn --reason 'new features'")
 @click.option("--reason", default="asked for on the command line", show_default=True, help="Why; written as the cause.")
 @click.option("--engine", type=click.Choice(ENGINES), help="Where it runs; by default LOOPWRIGHT_ENGINE, else here.")
+@click.option("--abandon", metavar="RUN", default="", help="Close an open run that cannot be asked after, as lost.")
 @on_loop
-def run(context: Context, reason: str, engine: str | None) -> int:
+def run(context: Context, reason: str, engine: str | None, abandon: str) -> int:
     """Run the pipeline once: snapshot, validate, split, train, evaluate, register.
 
     Exit codes: 0 registered, 2 the declaration or the feature code is wrong, 3 the data cannot be used, 4 a gate was
@@ -43,12 +42,8 @@ def run(context: Context, reason: str, engine: str | None) -> int:
     context = replace(context, settings=replace(context.settings, engine=engine or context.settings.engine))
     runs_on = engines.opened(context.settings)
     if busy := [status.run for status in runs_on.runs(context.loop.name) if status.state not in ENDED]:
-        raise RunError(
-            f"the run {busy[-1]} of {context.loop.name} is under way",
-            expected="one run of a loop at a time",
-            do="wait until it has ended; `loopwright status` says how it is",
-        )
-    _close_interrupted(context, runs_on)
+        raise open_runs.busy(context, busy[-1])
+    open_runs.settle(context, runs_on, abandon)
     with _Live(context) as live:
         status = _start(context, runs_on, code, reason, live.show)
     if status.state == "cancelled" or status.error is not None:
@@ -71,44 +66,14 @@ def run(context: Context, reason: str, engine: str | None) -> int:
     return 0
 
 
-def _close_interrupted(context: Context, engine: "Engine") -> None:
-    """Write the end of runs whose command was killed before it could: an open run stands in the way of every alarm."""
-    from loopwright.engines.protocol import ENDED
-    from loopwright.ledger import DuplicateEntry
-    from loopwright.trigger.execute import UNKNOWN_SECONDS
-    from loopwright.trigger.records import runs
-
-    name = context.loop.name
-    known = {status.run: status for status in engine.runs(name)}
-    for run in runs(context.ledger.entries(name)):
-        status = known.get(run.name)
-        young = (datetime.now(UTC) - run.entry.at).total_seconds() < UNKNOWN_SECONDS
-        # Whoever has just claimed it may not have submitted it yet.
-        if status is None and young and context.settings.engine != "local":
-            continue
-        # Another engine's runs are not this one's to close.
-        if run.entry.facts.get("engine", "local") != context.settings.engine:
-            continue
-        if run.ended or (status is not None and status.state not in ENDED):
-            continue
-        facts = {"run": run.name, "state": "failed", "seconds": 0.0, "version": None, "error": "interrupted"}
-        if status is not None:
-            facts |= {"state": outcome(status), "seconds": round(status.seconds, 3), "version": status.version}
-            # Only a local run goes down with its command.
-            if context.settings.engine != "local" or status.error is None:
-                facts["error"] = engine.status(run.name).error
-        with suppress(DuplicateEntry):
-            key = f"{name}/run_ended/{run.entry.number}"
-            context.ledger.append(name, "run_ended", facts, cause=run.entry.number, key=key)
-
-
 def _start(context: Context, engine: "Engine", code: str, reason: str, progress: Progress) -> "RunStatus":
     """Run the pipeline because a person asked, and write what came of it; Ctrl-C cancels the run."""
 
     ledger, name = context.ledger, context.loop.name
     asked = ledger.append(name, "request", {"reason": reason, "by": getpass.getuser()})
     run = f"{name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
-    facts: dict[str, Any] = {"run": run, "engine": context.settings.engine, "by": getpass.getuser()}
+    where = {"engine": context.settings.engine, "place": engine.place}
+    facts: dict[str, Any] = {"run": run, **where, "by": getpass.getuser()}
     entry = ledger.append(name, "run", facts, cause=asked.number)
     versioned.record_code(context, entry.number)
     # Whatever ends this command ends the run with it, in order.
@@ -119,30 +84,15 @@ def _start(context: Context, engine: "Engine", code: str, reason: str, progress:
             engine.submit(request(context, code, run, entry.number))
         except LoopwrightError as error:
             if not isinstance(error, EngineAway):
-                _ended(context, entry, run, {"state": "failed", "seconds": 0.0, "version": None, "error": str(error)})
+                end(context, entry, {"state": "failed", "seconds": 0.0, "version": None, "error": str(error)})
             raise
         status = engine.follow(run, progress)
     except KeyboardInterrupt:
         status = engine.cancel(run)
     seconds = round(status.seconds, 3)
-    end = {"state": outcome(status), "seconds": seconds, "version": status.version, "error": status.error}
-    _ended(context, entry, run, end)
+    facts = {"state": outcome(status), "seconds": seconds, "version": status.version, "error": status.error}
+    end(context, entry, facts)
     return status
-
-
-def _ended(context: Context, entry: "Entry", run: str, end: dict[str, Any]) -> None:
-    """Write the end of a run: once, by whoever is first, as a trigger closes one whose command seems gone."""
-    from loopwright.ledger import DuplicateEntry
-
-    name = context.loop.name
-    with suppress(DuplicateEntry):
-        key = f"{name}/run_ended/{entry.number}"
-        context.ledger.append(name, "run_ended", {"run": run, **end}, cause=entry.number, key=key)
-
-
-def outcome(status: "RunStatus") -> str:
-    """An ended run's state in the ledger: a run whose model did not pass its gates went through, and is `rejected`."""
-    return "rejected" if status.state == "succeeded" and status.version is None else status.state
 
 
 def request(context: Context, code: str, run: str, cause: int) -> "RunRequest":

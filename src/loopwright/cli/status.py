@@ -2,17 +2,14 @@
 
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from loopwright.cli import engines
+from loopwright.cli import open_runs
 from loopwright.cli.context import Context, on_loop
-from loopwright.errors import LoopwrightError, RunError
+from loopwright.errors import LoopwrightError
 from loopwright.ledger import Entry
-
-if TYPE_CHECKING:
-    from loopwright.engines.protocol import RunStatus
 
 
 @click.command(epilog="Example: loopwright status churn --json")
@@ -27,6 +24,7 @@ def status(context: Context) -> None:
 def gather(context: Context) -> dict[str, Any]:
     """The loop's state as a program reads it."""
     from loopwright.rollout.state import running
+    from loopwright.trigger.records import runs
 
     name, settings = context.loop.name, context.settings
     live = running(settings.live)
@@ -34,7 +32,6 @@ def gather(context: Context) -> dict[str, Any]:
     aliases = {alias: version.number for version in versions for alias in version.aliases}
     entries = context.ledger.entries(name) if settings.state.is_dir() else []
     newest = {entry.kind: entry for entry in entries}
-    runs = _runs(context)
     return {
         "loop": name,
         "up": live is not None,
@@ -54,15 +51,7 @@ def gather(context: Context) -> dict[str, Any]:
         "problems": dict(live.problems) if live else {},
         "rollout": _rollout(context),
         "drift": _drift(live.endpoints["monitor"]) if live else None,
-        "last_run": None
-        if not runs
-        else {
-            "run": runs[-1].run,
-            "state": runs[-1].state,
-            "seconds": round(runs[-1].seconds, 1),
-            "version": runs[-1].version,
-            "error": runs[-1].error,
-        },
+        "last_run": open_runs.newest(context, runs(entries)),
         "last_alarm": _entry(newest.get("alarm")),
         "last_decision": _entry(newest.get("decision")),
         "last_rollout": _entry(
@@ -110,17 +99,12 @@ def show(context: Context, found: dict[str, Any]) -> None:
     run = found["last_run"]
     if run:
         came = f", version {run['version']}" if run["version"] else f": {run['error']}" if run["error"] else ""
-        console.print(f"  last run     {run['run']} {run['state']} after {run['seconds']} s{came}", markup=False)
+        where = f" on the {run['engine']} engine" if run["engine"] != context.settings.engine else ""
+        text = f"{run['run']} {run['state']}{where} after {run['seconds']:.1f} s{came}"
+        console.print(f"  last run     {text}", markup=False)
     for label, key in (("last alarm", "last_alarm"), ("decision", "last_decision"), ("last rollout", "last_rollout")):
         if found[key]:
             console.print(f"  {label:<13}{found[key]['text']} ({_ago(found[key]['at'])})", markup=False)
-
-
-def _runs(context: Context) -> "list[RunStatus]":
-    # A cluster that is away hides its runs, and nothing else.
-    with suppress(RunError):
-        return engines.opened(context.settings).runs(context.loop.name)
-    return []
 
 
 def _rollout(context: Context) -> dict[str, Any] | None:

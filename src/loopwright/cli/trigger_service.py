@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from loopwright import http
-from loopwright.cli import engines, features, versioned
+from loopwright.cli import engines, features, open_runs, versioned
 from loopwright.cli.context import Context
 from loopwright.engines import protocol
 from loopwright.errors import EngineAway, LoopwrightError, RolledBack, ServingError
@@ -25,7 +25,7 @@ log = logging.getLogger("loopwright.trigger")
 
 def build(context: Context) -> Trigger:
     """The trigger of a loop, with the engine and the gateway that its settings name."""
-    from loopwright.cli.run import outcome, request
+    from loopwright.cli.run import request
     from loopwright.engines.local import RESULT
 
     engine = engines.opened(context.settings)
@@ -33,7 +33,7 @@ def build(context: Context) -> Trigger:
     def result(status: protocol.RunStatus) -> RunResult:
         if status.state not in protocol.ENDED:
             return RunResult("running")
-        match outcome(status):
+        match open_runs.outcome(status):
             case "succeeded" | "rejected" | "cancelled" as state:
                 return RunResult(state, status.version, status.error)
         return RunResult("failed", error=status.error)
@@ -57,14 +57,12 @@ def build(context: Context) -> Trigger:
             return RunResult("running")
 
     def ask(intent: Entry) -> RunResult | None:
-        where = str(intent.facts.get("engine", "local"))
-        asked = engine if where == context.settings.engine else engines.opened(context.settings, where)
-        known = {status.run: status for status in asked.runs(context.loop.name)}
-        status = known.get(intent.facts["run"])
+        status = open_runs.status(context, intent, engine)
         if status is None:
             return None
         # Nobody followed it when it ended: it went down with its command or with the machine.
-        return RunResult("failed", error=INTERRUPTED) if where == "local" and was_killed(status) else result(status)
+        local = intent.facts.get("engine", "local") == "local"
+        return RunResult("failed", error=INTERRUPTED) if local and was_killed(status) else result(status)
 
     def roll_out(version: int, *, cause: int) -> None:
         from loopwright.cli.going_live import submitted, take_live
@@ -95,7 +93,7 @@ def build(context: Context) -> Trigger:
         rollout=roll_out,
         new_rows=lambda: new_rows(context),
         ask=ask,
-        engine=context.settings.engine,
+        where={"engine": context.settings.engine, "place": engine.place},
         poll_seconds=0.5,
         report=reporter.offer,
     )

@@ -1,68 +1,24 @@
-"""The Kubernetes API as this package needs it: a few verbs on objects of one namespace, and errors one can act on.
+"""The Kubernetes API as this package needs it: a few verbs on objects of one namespace.
 
-A thin layer over the official client's transport, which is passed in. Objects are plain dictionaries, as custom
-resources have no classes there.
+A thin layer over the official client's transport, which is passed in.
 """
 
+import hashlib
 import json
-from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from loopwright.errors import GatewayLost, RolloutError
+from loopwright.cluster.objects import POD, Kind, Object
+from loopwright.cluster.refusals import Conflict, absent, away, forbidden, message_of, refusal
+from loopwright.errors import GatewayLost
 
 if TYPE_CHECKING:
     from kubernetes.client import ApiClient
 
-Object = dict[str, Any]
 MANAGER = "loopwright"
 """The field manager of what is applied and patched."""
 TIMEOUT = 15.0
 """Seconds for one request to the API server."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of objects and where the API has it."""
-
-    api: str
-    """`v1`, or group/version."""
-    plural: str
-    name: str
-    scoped: bool = True
-    """Whether its objects are in a namespace."""
-
-    @property
-    def group(self) -> str:
-        """The API group; empty for the core's."""
-        return self.api.rpartition("/")[0]
-
-    def path(self, namespace: str, name: str = "", sub: str = "") -> str:
-        """The URL's path of one object, or of all."""
-        root = f"/apis/{self.api}" if "/" in self.api else f"/api/{self.api}"
-        scope = f"{root}/namespaces/{namespace}/{self.plural}" if namespace else f"{root}/{self.plural}"
-        return "/".join(part for part in (scope, name, sub) if part)
-
-
-CONFIG = Kind("v1", "configmaps", "ConfigMap")
-SECRET = Kind("v1", "secrets", "Secret")
-POD = Kind("v1", "pods", "Pod")
-EVENT = Kind("v1", "events", "Event")
-DEPLOYMENT = Kind("apps/v1", "deployments", "Deployment")
-LEASE = Kind("coordination.k8s.io/v1", "leases", "Lease")
-BUDGET = Kind("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget")
-CRD = Kind("apiextensions.k8s.io/v1", "customresourcedefinitions", "CustomResourceDefinition", scoped=False)
-
-
-class Conflict(RolloutError):
-    """The object has changed since it was read, or another manager owns a field of it."""
-
-
-class Invalid(RolloutError):
-    """The API server, or a webhook of it, does not take the object."""
-
-
-class Forbidden(RolloutError):
-    """The caller may not do this; the message has the rule that is missing."""
 
 
 class Cluster:
@@ -70,6 +26,16 @@ class Cluster:
 
     def __init__(self, client: "ApiClient", namespace: str) -> None:
         self._client, self.namespace = client, namespace
+
+    @property
+    def place(self) -> str:
+        """The namespace, and the cluster by its certificate authority, which is the same from inside and outside."""
+        authority = self._client.configuration.ssl_ca_cert
+        try:
+            content = Path(authority).read_bytes().strip() if authority else b""
+        except OSError:
+            content = b""
+        return f"{self.namespace}@{hashlib.sha256(content).hexdigest()[:12]}" if content else self.namespace
 
     def get(self, kind: Kind, name: str, *, namespace: str | None = None) -> Object | None:
         """An object, or nothing where there is none."""
@@ -97,16 +63,16 @@ class Cluster:
                 _request_timeout=TIMEOUT,
             )
         except ApiException as error:
-            raise self._error(error, "get", Kind("v1", "version", "version", scoped=False), "", "") from error
+            raise refusal(error, "get", Kind("v1", "version", "version", scoped=False), "", "", "") from error
         except (HTTPError, OSError) as error:
-            raise _away(error) from error
+            raise away(error) from error
         return str(json.loads(answer.data)["gitVersion"]), str(answer.headers.get("Date", ""))
 
     def create(self, kind: Kind, content: Object) -> Object:
         """Make an object. Raises Conflict when there is one of this name."""
         made = self._call("POST", "create", kind, body=content)
         if made is None:
-            raise _absent(kind)
+            raise absent(kind)
         return made
 
     def replace(self, kind: Kind, content: Object) -> Object:
@@ -131,7 +97,7 @@ class Cluster:
         media = "application/apply-patch+yaml"
         applied = self._call("PATCH", "patch", kind, name, body=content, query=query, media=media)
         if applied is None:
-            raise _absent(kind)
+            raise absent(kind)
         return applied
 
     def delete(self, kind: Kind, name: str) -> None:
@@ -154,8 +120,8 @@ class Cluster:
             return self._text(where, query)
         except Exception as error:
             if getattr(error, "status", 0) in (401, 403):
-                raise self._forbidden("get", Kind("v1", "pods/proxy", "Pod"), "", error) from error
-            raise GatewayLost(f"pod {pod} does not answer: {_message(error)}") from error
+                raise forbidden("get", Kind("v1", "pods/proxy", "Pod"), "", error, self.namespace) from error
+            raise GatewayLost(f"pod {pod} does not answer: {message_of(error)}") from error
 
     def _text(self, path: str, query: Any) -> str:
         answer = self._client.call_api(
@@ -202,58 +168,7 @@ class Cluster:
         except ApiException as error:
             if error.status == 404:
                 return None
-            raise self._error(error, verb, kind, name, sub) from error
+            raise refusal(error, verb, kind, name, sub, self.namespace) from error
         except (HTTPError, OSError) as error:
-            raise _away(error) from error
+            raise away(error) from error
         return cast(Object, json.loads(answer.data))
-
-    def _error(self, error: Any, verb: str, kind: Kind, name: str, sub: str) -> RolloutError:
-        message = _message(error)
-        if error.status in (401, 403):
-            shown = replace(kind, plural=f"{kind.plural}/{sub}") if sub else kind
-            if error.status == 403 and "admission webhook" in message:
-                return Invalid(f"{kind.name} {name} was refused: {message}")
-            return self._forbidden(verb, shown, name, error)
-        if error.status == 409:
-            return Conflict(f"{kind.name} {name}: {message}")
-        if error.status in (400, 422):
-            return Invalid(f"{kind.name} {name} was refused: {message}")
-        return GatewayLost(
-            f"the Kubernetes API server answers {error.status} to {verb} {kind.plural}/{name}: {message}",
-            do="run this again when it is well; a rollout goes on where it was",
-        )
-
-    def _forbidden(self, verb: str, kind: Kind, name: str, error: Any) -> Forbidden:
-        if error.status == 401:
-            return Forbidden("the Kubernetes API server does not know you (401)", do="log in, or see your kubeconfig")
-        inside = self.namespace if kind.scoped else ""
-        where = f" in the namespace {inside}" if inside else ""
-        rule = json.dumps({"apiGroups": [kind.group], "resources": [kind.plural], "verbs": [verb]})
-        return Forbidden(
-            f"no permission to {verb} {kind.plural}{f' {name}' if name else ''}{where}: {_message(error)}",
-            expected=f"a {'Role' if inside else 'ClusterRole'} with this rule: {rule}",
-            do="ask who looks after the cluster to add it; docs/kserve.md has all that is needed",
-        )
-
-
-def _away(error: Exception) -> GatewayLost:
-    return GatewayLost(
-        f"the Kubernetes API server cannot be reached: {error}",
-        do="see that `kubectl get namespaces` answers, and run this again; a rollout goes on where it was",
-    )
-
-
-def _absent(kind: Kind) -> RolloutError:
-    return RolloutError(
-        f"the cluster does not know the kind {kind.name} ({kind.api}), or the namespace is not there",
-        expected="what has it (KServe, the Gateway API, Argo Workflows) to be installed, and the namespace to exist",
-        do=f"see `kubectl api-resources --api-group={kind.group}` and `kubectl get namespaces`",
-    )
-
-
-def _message(error: Any) -> str:
-    """What the API server says, without the transport's headers."""
-    try:
-        return str(json.loads(error.body)["message"])
-    except (AttributeError, TypeError, ValueError, KeyError):
-        return str(getattr(error, "reason", None) or error)

@@ -7,7 +7,7 @@ namespaces that enforce the `restricted` pod security standard.
 import json
 from typing import cast
 
-from loopwright.cluster.api import Kind, Object
+from loopwright.cluster.objects import Kind, Object
 
 API = "argoproj.io/v1alpha1"
 WORKFLOW = Kind(API, "workflows", "Workflow")

@@ -12,8 +12,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TypeVar
 
-from loopwright.cluster.api import POD, Cluster, Conflict, Forbidden, Object
+from loopwright.cluster.api import Cluster
 from loopwright.cluster.argo import LOOP_LABEL, OF_WORKFLOW, TEMPLATE, WORKFLOW
+from loopwright.cluster.objects import POD, Object
+from loopwright.cluster.refusals import Conflict, Forbidden
 from loopwright.engines import argo_objects, argo_status
 from loopwright.engines.protocol import CANCELLED, ENDED, FAILED, PENDING, RunRequest, RunStatus, StepStatus
 from loopwright.errors import EngineAway, GatewayLost, RolloutError, RunError
@@ -43,6 +45,11 @@ class ArgoEngine:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cluster, self._template, self._pause, self._clock = cluster, template, pause, clock
+
+    @property
+    def place(self) -> str:
+        """The namespace and its cluster."""
+        return self._cluster.place
 
     def submit(self, request: RunRequest) -> RunStatus:
         """Make the run's Workflow. A second submission of the same run id starts nothing."""

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from loopwright.cluster.api import Object
 from loopwright.cluster.argo import API, CONFINED, EXECUTOR, LOOP_LABEL, POD_SECURITY, checked, secret
+from loopwright.cluster.objects import Object
 from loopwright.engines.protocol import RunRequest
 from loopwright.errors import RunError
 from loopwright.loop import Loop

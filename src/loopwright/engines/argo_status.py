@@ -11,8 +11,8 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from loopwright.cluster.api import Object
 from loopwright.cluster.argo import LOOP_LABEL
+from loopwright.cluster.objects import Object
 from loopwright.engines.argo_objects import PODS
 from loopwright.engines.protocol import (
     CANCELLED,

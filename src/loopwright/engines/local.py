@@ -52,6 +52,11 @@ class LocalEngine:
     def __init__(self, settings: Settings, runner: Sequence[str] = RUNNER) -> None:
         self._settings, self._runner = settings, runner
 
+    @property
+    def place(self) -> str:
+        """The machine and the state folder."""
+        return f"{self._settings.machine}:{self._settings.state}"
+
     def submit(self, request: RunRequest) -> RunStatus:
         """Start a run in a process of its own. A second submission of the same run id starts nothing."""
         folder = self._settings.runs / request.run

@@ -58,7 +58,12 @@ class RunStatus:
 
 
 class Engine(Protocol):
-    """A place where pipelines run."""
+    """Where pipelines run."""
+
+    @property
+    def place(self) -> str:
+        """Which one of its kind it is: an engine knows the runs of its own place and no others."""
+        ...
 
     def submit(self, request: RunRequest) -> RunStatus:
         """Start a run. A second submission of the same run id starts nothing."""

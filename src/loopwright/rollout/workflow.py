@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from loopwright.cluster.api import Object
 from loopwright.cluster.argo import API, CONFINED, EXECUTOR, LOOP_LABEL, POD_SECURITY, checked, secret
+from loopwright.cluster.objects import Object
 from loopwright.loop import Loop
 from loopwright.rollout.evidence import plan
 from loopwright.settings import Settings

@@ -16,6 +16,7 @@ from loopwright import settings
 from loopwright.errors import LoopwrightError
 from loopwright.ledger import DuplicateEntry, Ledger
 from loopwright.loop import Loop
+from loopwright.steps import scheduled
 
 # The file to which steps add a line when they start, end and fail, for whoever follows the run on this machine.
 PROGRESS = "LOOPWRIGHT_PROGRESS"
@@ -37,6 +38,7 @@ KINDS = {
     "evaluate": "judged",
     "register": "registered",
 }
+LAST = "register"
 
 
 class Step:
@@ -59,7 +61,8 @@ class Step:
         """The number of the `run` entry of a run that nobody claimed, written once however often the step is tried."""
         ledger, name = Ledger(self.settings.ledger_url), self.loop.name
         by = "Kubeflow Pipelines"
-        facts = {"run": run, "engine": "kfp", "by": by}
+        # Its pods do not know KFP's address: where KFP does not know it, it is another KFP's, and none that is gone.
+        facts = {"run": run, "engine": "kfp", "place": "the schedule's KFP", "by": by}
         if (known := self._entry(ledger, run)) is not None:
             return known
         asked = {"reason": f"the schedule {self.loop.retrain.schedule}", "by": by}
@@ -106,6 +109,10 @@ def step(
             ledger, facts = Ledger(under_way.settings.ledger_url), {**under_way.facts, "run": under_way.run}
             number = ledger.append(under_way.loop.name, KINDS[name], facts, cause=under_way.cause or None).number
             under_way.number = number
+        if name == LAST and not run and KFP_RUN in os.environ:
+            # Nobody follows what KFP's schedule began. Of a run that failed the end is written by whoever looks next: a
+            # step does not know whether KFP tries it again.
+            scheduled.end(loop, under_way.run, "Succeeded")
     except BaseException as error:
         failure = {
             "error": str(error) if isinstance(error, LoopwrightError) else f"{type(error).__name__}: {error}",

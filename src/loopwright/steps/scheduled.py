@@ -1,8 +1,9 @@
-"""The beginning and the end of a run that no trigger and no person asked for: a CronWorkflow's.
+"""The beginning and the end of a run that no trigger and no person asked for: a CronWorkflow's, or KFP's schedule's.
 
 Other runs are in the ledger before they are submitted, and whoever submitted them writes how they ended. Of these the
 first pod writes that the run begins, and the exit handler's pod how it ended, so that history, cool-downs and gates
-know them as they know any other.
+know them as they know any other. On Kubeflow Pipelines the last step writes the end of a run that went through
+(recording.py).
 """
 
 from contextlib import suppress
@@ -14,12 +15,15 @@ from loopwright import settings
 from loopwright.ledger import DuplicateEntry, Entry, Ledger
 from loopwright.loop import Loop
 
+PLACE = "the schedule's namespace"
+"""Its pods do not know their cluster; another place's engine, which knows no such run, is not to take it for gone."""
+
 
 def begin(loop: str, run: str, reason: str) -> int:
     """Write that the run begins, unless an earlier attempt of its pod has; returns the number of its entry."""
     name, ledger = _open(loop)
     asked = _once(ledger, name, "request", {"reason": reason, "by": "schedule"}, None, f"{name}/scheduled_run/{run}")
-    facts = {"run": run, "engine": "argo", "by": "schedule"}
+    facts = {"run": run, "engine": "argo", "place": PLACE, "by": "schedule"}
     return _once(ledger, name, "run", facts, asked, f"{name}/run/{asked}")
 
 

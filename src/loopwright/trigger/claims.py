@@ -9,7 +9,7 @@ else is to wait for it. What was decided meanwhile is seen, as the decision is m
 
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -58,12 +58,12 @@ class Claims:
         in_hand: Callable[[Entry], str],
         take: Callable[[Entry], None],
         clock: Callable[[], datetime],
-        engine: str,
+        where: Mapping[str, str],
     ) -> None:
         self._loop, self._settings, self._history, self._waiting = loop, settings, history, waiting
         self._wake, self._stopping, self._counting = wake, stopping, threading.Lock()
         self._new_rows, self._in_hand, self._take = new_rows, in_hand, take
-        self._clock, self._engine = clock, engine
+        self._clock, self._where = clock, where
 
     def check(self) -> None:
         """Raise StateError when the trigger is stopping: a run that it claimed now would have nobody to run it."""
@@ -133,7 +133,7 @@ class Claims:
         made = Decision("start", decision.facts["rule"], decision.facts["reason"])
         attempt = [one.number for one in attempts(entries, cause.number)].index(decision.number) + 1
         name = f"{self._loop.name}-{self._clock():%Y%m%d%H%M%S}-{cause.number}{f'-{attempt}' if attempt > 1 else ''}"
-        facts = {"run": name, "engine": self._engine, "by": cause.facts.get("by") or cause.facts["source"]}
+        facts = {"run": name, **self._where, "by": cause.facts.get("by") or cause.facts["source"]}
         if wanted := rules.rows(self._loop.retrain, cause):
             facts["rows"] = wanted
         try:

@@ -15,13 +15,17 @@ from loopwright.errors import GateError, LoopwrightError, StateError
 from loopwright.ledger import DuplicateEntry, Entry
 from loopwright.loop import Loop
 from loopwright.trigger.history import History
-from loopwright.trigger.records import INTERRUPTED, runs
+from loopwright.trigger.records import INTERRUPTED, LOST, runs
 from loopwright.trigger.rollouts import Rollouts, is_claimed
 
 log = logging.getLogger("loopwright.trigger")
 
 # Real seconds after which a run that the engine does not know is taken never to have been started.
 UNKNOWN_SECONDS = 60.0
+
+# Real seconds after which an open run that cannot be asked after is closed, so that it blocks its loop no longer. Every
+# engine ends a run after six hours, and whoever has it in hand then writes its end.
+LOST_SECONDS = 7 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,10 @@ class StartRun(Protocol):
 
 
 AskEngine = Callable[[Entry], RunResult | None]
-"""What the engine says of the run of a `run` entry; None when it knows no such run, or the run's process is gone."""
+"""What the engine says of the run of a `run` entry; None when it knows no such run, or the run's process is gone.
+
+Raises a LoopwrightError where it cannot say: it is out of reach, or the run is of another place.
+"""
 
 
 class Executor:
@@ -60,6 +67,7 @@ class Executor:
         poll_seconds: float,
     ) -> None:
         self.busy = ""
+        self._unsaid_of: dict[int, str] = {}
         self._loop, self._history = loop, history
         self._run, self._rollouts, self._ask = run, rollouts, ask
         self._clock, self._stopping, self._poll_seconds = clock, stopping, poll_seconds
@@ -90,14 +98,23 @@ class Executor:
         self._finish(intent, result or RunResult("failed", error=INTERRUPTED))
 
     def ask(self, intent: Entry) -> RunResult | None:
-        """What the engine says of a run; one that cannot be asked after is taken to be under way."""
+        """What the engine says of a run; one that cannot be asked after is taken to be under way, then lost."""
         try:
             return self._ask(intent)
         except LoopwrightError as error:
-            log.warning("the engine does not say what became of the run %s: %s", intent.facts["run"], error)
-        except Exception:
-            log.exception("the engine does not say what became of the run %s", intent.facts["run"])
+            self._unsaid(intent, str(error), with_trace=False)
+        except Exception as error:
+            self._unsaid(intent, f"{type(error).__name__}: {error}", with_trace=True)
+        if (self._clock() - intent.at).total_seconds() >= LOST_SECONDS:
+            return RunResult("failed", error=LOST)
         return RunResult("running")
+
+    def _unsaid(self, intent: Entry, why: str, *, with_trace: bool) -> None:
+        """Log once a reason that a run cannot be asked after: it is asked after every few seconds, for hours."""
+        if self._unsaid_of.get(intent.number) != why:
+            self._unsaid_of[intent.number] = why
+            text = "the engine does not say what became of the run %s: %s"
+            log.warning(text, intent.facts["run"], why, exc_info=with_trace)
 
     def close(self, intent: Entry, result: RunResult) -> None:
         """Close a `run` entry that another process left open."""

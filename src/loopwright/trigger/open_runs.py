@@ -1,8 +1,9 @@
 """The open runs of other processes: a command that was killed, or another trigger, left them or has them under way.
 
 An open run stands in the way of every alarm, so each is asked after until it is closed. Whoever has it under way
-writes its end itself: it is closed for them only when the engine has said for a while that it is over. Triggers on one
-ledger share an engine, so a run that the engine does not know for long was never started.
+writes its end itself: it is closed for them only when the engine has said for a while that it is over. A run of this
+place that the engine does not know for long was never started. One of another place, or on an engine that is out of
+reach, cannot be asked after: it is closed as lost when no run could still go on (execute.LOST_SECONDS).
 """
 
 from collections.abc import Callable, Sequence

@@ -14,6 +14,9 @@ ALARM, EVENT, REQUEST = "alarm", "event", "request"
 INTERRUPTED = "interrupted"
 """The error of a run that was cut off with its process: it says nothing about the data or the code."""
 
+LOST = "lost: within seven hours nobody said how it ended, and it could not be asked after"
+"""The error of a run that is elsewhere, or on an engine that is out of reach: closed, so that it blocks nothing."""
+
 FINAL: frozenset[str] = frozenset({"source", "superseded", "dry_run"})
 """The rules whose `no` time does not change: a cause that meets one is not kept."""
 
@@ -34,8 +37,10 @@ class Run:
 
     @property
     def interrupted(self) -> bool:
-        """Whether its process was killed."""
-        return self.ended is not None and self.state == "failed" and self.ended.facts.get("error") == INTERRUPTED
+        """Whether its process was killed, or nobody knows what became of it."""
+        if self.ended is None or self.state != "failed":
+            return False
+        return self.ended.facts.get("error") in (INTERRUPTED, LOST)
 
     @property
     def cut_off(self) -> bool:

@@ -15,10 +15,11 @@ those that wait are found in the ledger.
 import hashlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from types import MappingProxyType
 
 from loopwright.errors import DataError
 from loopwright.ledger import DuplicateEntry, Entry, Ledger
@@ -44,7 +45,8 @@ __all__ = ["Outcome", "Trigger"]
 class Trigger:
     """Decides and runs for one loop. `start` begins the worker thread, `stop` ends it; calls come from any thread.
 
-    `report` is handed each alarm once, by whoever wrote it; it must return at once.
+    `report` is handed each alarm once, by whoever wrote it; it must return at once. `where` are the facts of a `run`
+    entry that say where the run is: its engine, and which one of that kind.
     """
 
     def __init__(
@@ -57,7 +59,7 @@ class Trigger:
         rollout: Rollout,
         new_rows: Callable[[], int],
         ask: AskEngine,
-        engine: str = "local",
+        where: Mapping[str, str] = MappingProxyType({"engine": "local"}),
         report: Callable[[Entry], None] = lambda _alarm: None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         poll_seconds: float = 2.0,
@@ -93,7 +95,7 @@ class Trigger:
             in_hand=self._in_hand,
             take=partial(self._take, work=self._executor.execute),
             clock=clock,
-            engine=engine,
+            where=where,
         )
 
     def start(self) -> None:

@@ -8,7 +8,7 @@ import yaml
 from click.testing import CliRunner
 
 from loopwright import cluster, declaration
-from loopwright.cli import engines, run, trigger_service
+from loopwright.cli import engines, open_runs, run, trigger_service
 from loopwright.cli.context import Context
 from loopwright.cli.render import render
 from loopwright.engines.protocol import RunStatus
@@ -18,8 +18,13 @@ from loopwright.errors import RolloutError, RunError
 class Runs:
     """An engine whose runs are a list: a stand-in for Argo's."""
 
+    place = "models"
+
     def __init__(self):
         self.known = []
+
+    def status(self, name):
+        return next(status for status in self.known if status.run == name)
 
     def runs(self, loop):
         return self.known
@@ -64,7 +69,9 @@ def test_without_a_cluster_a_run_on_argo_fails_and_says_what_is_needed(small_fol
 
 def test_a_command_closes_no_run_of_another_engine(context, argo):
     entry = context.ledger.append("small", "run", {"run": "small-1", "engine": "argo", "by": "Ada"})
-    run._close_interrupted(context, engines.opened(context.settings))
+    argo.known = [RunStatus("small-1", "small", "running")]
+    with pytest.raises(RunError, match="the run small-1 of small is under way"):
+        open_runs.settle(context, engines.opened(context.settings))
     assert [one.number for one in context.ledger.entries("small")] == [entry.number]
 
 

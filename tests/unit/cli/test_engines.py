@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from click.testing import CliRunner
 
-from loopwright.cli import engines, run, trigger_service
+from loopwright.cli import engines, open_runs, run, trigger_service
 from loopwright.cli.context import Context
 from loopwright.cli.schedule import schedule
 from loopwright.engines.kfp import KfpEngine, LedgerOutcomes
@@ -23,6 +23,8 @@ def context(small_folder):
 
 class Known:
     """An engine that knows what it is told."""
+
+    place = "here"
 
     def __init__(self, *known: RunStatus) -> None:
         self.known = list(known)
@@ -69,11 +71,26 @@ def test_versions_and_failures_are_read_from_the_ledger(context):
     assert outcomes.failure(name, "one") is None
 
 
-def test_a_command_closes_no_open_run_of_another_engine(context):
+def test_a_step_that_went_through_when_it_was_tried_again_is_not_why_a_run_failed(context):
+    ledger, name = context.ledger, context.loop.name
+    outcomes = LedgerOutcomes(ledger)
+    ledger.append(name, FAILED, {"run": "one", "step": "snapshot", "error": "no answer", "exit_code": 8})
+    assert outcomes.failure(name, "one") == ("snapshot", "no answer", 8)
+    ledger.append(name, "snapshot", {"run": "two", "id": "abc"})
+    assert outcomes.failure(name, "one") == ("snapshot", "no answer", 8), "that was another run's"
+    ledger.append(name, "snapshot", {"run": "one", "id": "abc"})
+    assert outcomes.failure(name, "one") is None, "its next step was killed, which writes nothing"
+    ledger.append(name, FAILED, {"run": "one", "step": "train", "error": "one class", "exit_code": 3})
+    assert outcomes.failure(name, "one") == ("train", "one class", 3)
+
+
+def test_a_command_closes_no_open_run_of_another_engine(context, monkeypatch):
     """The local engine does not know the runs on a cluster, which are no less under way for it."""
-    entry(context, "on-a-cluster", "kfp")
     mine = entry(context, "on-this-machine", "local")
-    run._close_interrupted(context, Known())
+    entry(context, "on-a-cluster", "kfp")
+    monkeypatch.setenv("LOOPWRIGHT_KFP_HOST", "http://127.0.0.1:9")
+    with pytest.raises(RunError, match=r"the run on-a-cluster of small may be under way: .* does not answer"):
+        open_runs.settle(context, Known())
     ended = context.ledger.entries(context.loop.name, kind="run_ended")
     assert [(one.cause, one.facts["error"]) for one in ended] == [(mine.number, "interrupted")]
 
@@ -95,7 +112,7 @@ def test_a_run_that_ended_on_a_cluster_is_closed_with_what_it_failed_of(context,
     """An `interrupted` one would count for nothing, however often it fails."""
     context = replace(context, settings=replace(context.settings, engine="kfp"))
     one = entry(context, "scheduled", "kfp")
-    run._close_interrupted(context, Known(RunStatus("scheduled", "small", "failed", error="age is missing")))
+    open_runs.settle(context, Known(RunStatus("scheduled", "small", "failed", error="age is missing")))
     (end,) = context.ledger.entries(context.loop.name, kind="run_ended")
     assert (end.cause, end.facts["state"], end.facts["error"]) == (one.number, "failed", "age is missing")
 
@@ -103,7 +120,7 @@ def test_a_run_that_ended_on_a_cluster_is_closed_with_what_it_failed_of(context,
 def test_a_run_that_was_just_claimed_on_a_cluster_is_left_to_whoever_submits_it(context):
     context = replace(context, settings=replace(context.settings, engine="kfp"))
     entry(context, "claimed", "kfp")
-    run._close_interrupted(context, Known())
+    open_runs.settle(context, Known())
     assert context.ledger.entries(context.loop.name, kind="run_ended") == []
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from loopwright.cluster.api import POD, Conflict
 from loopwright.cluster.argo import TEMPLATE, WORKFLOW
+from loopwright.cluster.objects import POD
+from loopwright.cluster.refusals import Conflict, Forbidden
 from loopwright.engines import argo_objects, argo_status
 from loopwright.engines.argo import LOST, STUCK, ArgoEngine
 from loopwright.engines.protocol import RunRequest
-from loopwright.errors import GatewayLost, RunError
+from loopwright.errors import EngineAway, GatewayLost, RunError
 from loopwright.steps import __main__ as process
 
 RUN = "small-20261121-120000-abc123"
@@ -262,7 +263,10 @@ def test_a_pod_that_cannot_start_fails_its_run_after_a_while_and_says_why(cluste
 
     def tick():
         ended = "shutdown" in cluster.found[WORKFLOW.name, RUN]["spec"]
-        why = ("ErrImagePull: not found", "ImagePullBackOff: Back-off pulling image")[int(cluster.seconds) % 2]
+        image = 'image "registry/component-python:9"'
+        why = (f"ErrImagePull: {image} not found", f"ImagePullBackOff: Back-off pulling {image}")[
+            int(cluster.seconds) % 2
+        ]
         cluster.status("Failed" if ended else "Running", prepare={"phase": "Pending", "message": why})
 
     tick()
@@ -270,7 +274,39 @@ def test_a_pod_that_cannot_start_fails_its_run_after_a_while_and_says_why(cluste
     status = engine.follow(RUN, lambda _: None)
     assert status.state == "failed"
     assert "the pod prepare does not start: " in status.error
+    assert "registry/component-python:9" in status.error
     assert cluster.seconds > STUCK
+
+
+def test_a_secret_that_is_missing_fails_its_run_by_name(cluster, engine, request_):
+    engine.submit(request_)
+    why = 'CreateContainerConfigError: secret "loopwright" not found'
+
+    def tick():
+        ended = "shutdown" in cluster.found[WORKFLOW.name, RUN]["spec"]
+        cluster.status("Failed" if ended else "Running", prepare={"phase": "Pending", "message": why})
+
+    tick()
+    cluster.tick = tick
+    assert engine.follow(RUN, lambda _: None).error == f"the pod prepare does not start: {why}"
+
+
+def test_a_token_that_expires_while_a_run_is_followed_leaves_the_run_open(cluster, engine, request_):
+    """Whoever followed it says that it cannot be asked after, and not that it failed; a new token finds it."""
+    engine.submit(request_)
+    cluster.status("Running")
+
+    def expired(_kind, _name):
+        raise Forbidden("the Kubernetes API server does not know you (401)", do="log in, or see your kubeconfig")
+
+    reads, cluster.get = cluster.get, expired
+    with pytest.raises(EngineAway, match=r"does not know you \(401\)"):
+        engine.follow(RUN, lambda _: None)
+    with pytest.raises(EngineAway):
+        engine.submit(request_)
+    cluster.get = reads
+    assert engine.status(RUN).state == "running"
+    assert "shutdown" not in cluster.found[WORKFLOW.name, RUN]["spec"]
 
 
 def test_an_api_server_that_is_away_is_waited_for_but_not_for_ever(cluster, engine, request_):

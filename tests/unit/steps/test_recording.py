@@ -60,6 +60,33 @@ def test_the_first_step_of_a_scheduled_run_writes_what_led_to_it_once(loop, ledg
     assert [entry.kind for entry in entries] == ["request", "run", "snapshot", "snapshot"]
     request, run, *snapshots = entries
     assert run.cause == request.number
-    assert run.facts == {"run": f"{loop.name}-180098a4", "engine": "kfp", "by": "Kubeflow Pipelines"}
+    assert run.facts == {
+        "run": f"{loop.name}-180098a4",
+        "engine": "kfp",
+        "place": "the schedule's KFP",
+        "by": "Kubeflow Pipelines",
+    }
     assert {snapshot.cause for snapshot in snapshots} == {run.number}
     assert {snapshot.facts["run"] for snapshot in snapshots} == {run.facts["run"]}
+
+
+@pytest.mark.parametrize(("registered", "state"), [({"version": 3}, "succeeded"), (None, "rejected")])
+def test_the_last_step_of_a_scheduled_run_writes_its_end_once(loop, ledger, monkeypatch, registered, state):
+    monkeypatch.setenv(recording.KFP_RUN, "180098a4")
+    with recording.step("snapshot", loop.to_json(), "", recording.SCHEDULED) as step:
+        step.facts = {"id": "abc"}
+    assert ledger.entries(loop.name, kind="run_ended") == []
+    for _ in range(2):
+        with recording.step("register", loop.to_json(), "", step.number) as last:
+            last.facts = registered
+    (end,) = ledger.entries(loop.name, kind="run_ended")
+    (run,) = ledger.entries(loop.name, kind="run")
+    assert (end.cause, end.facts["state"], end.facts["version"]) == (run.number, state, 3 if registered else None)
+
+
+def test_the_end_of_a_run_that_somebody_submitted_is_left_to_them(loop, ledger, monkeypatch):
+    monkeypatch.setenv(recording.KFP_RUN, "180098a4")
+    entry = ledger.append(loop.name, "run", {"run": "a-run", "engine": "kfp", "by": "Ada"})
+    with recording.step("register", loop.to_json(), "a-run", entry.number) as step:
+        step.facts = {"version": 3}
+    assert ledger.entries(loop.name, kind="run_ended") == []

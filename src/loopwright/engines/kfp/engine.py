@@ -27,6 +27,7 @@ from loopwright.engines.kfp.outcomes import Outcomes
 from loopwright.engines.local_runner import pipeline
 from loopwright.engines.protocol import CANCELLED, ENDED, FAILED, RunRequest, RunStatus, StepStatus
 from loopwright.errors import RunError
+from loopwright.settings import redacted
 
 # Real seconds between two looks at a run; a step takes about ten in KFP.
 POLL = 2.0
@@ -55,6 +56,11 @@ class KfpEngine:
         self.api = Api(options, client)
         self._compiled = compiled or pipeline("training")
         self._poll, self._clock = poll, clock
+
+    @property
+    def place(self) -> str:
+        """The API and the profile's namespace."""
+        return redacted(f"{self.options.host}/{self.options.namespace}".rstrip("/"))
 
     def submit(self, request: RunRequest) -> RunStatus:
         """Start a run. A second submission of the same run id starts nothing."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from loopwright.ledger import Ledger
-from loopwright.steps.recording import FAILED
+from loopwright.steps.recording import FAILED, KINDS
 
 
 class Outcomes(Protocol):
@@ -15,7 +15,7 @@ class Outcomes(Protocol):
         ...
 
     def failure(self, loop: str, run: str) -> tuple[str, str, int] | None:
-        """The step of the run that failed last, its message and its exit code; None where nothing is known."""
+        """The step of the run that failed, its message and its exit code; None where nothing is known."""
         ...
 
 
@@ -31,7 +31,19 @@ class LedgerOutcomes:
         return {entry.facts["run"]: int(entry.facts["version"]) for entry in entries}
 
     def failure(self, loop: str, run: str) -> tuple[str, str, int] | None:
-        """The step of the run that failed last, its message and its exit code; None where none was written."""
-        entries = self._ledger.entries(loop, kind=FAILED)
-        found = next((entry.facts for entry in reversed(entries) if entry.facts["run"] == run), None)
-        return None if found is None else (str(found["step"]), str(found["error"]), int(found["exit_code"]))
+        """The step of the run that failed last, its message and its exit code; None where none was written.
+
+        A step that went through when it was tried again is not why the run failed.
+        """
+        failed: dict[str, tuple[str, str, int]] = {}
+        steps = {kind: step for step, kind in KINDS.items()}
+        for entry in self._ledger.entries(loop):
+            if entry.facts.get("run") != run:
+                continue
+            if entry.kind == FAILED:
+                step = str(entry.facts["step"])
+                failed.pop(step, None)
+                failed[step] = (step, str(entry.facts["error"]), int(entry.facts["exit_code"]))
+            elif entry.kind in steps:
+                failed.pop(steps[entry.kind], None)
+        return next(reversed(failed.values()), None)

@@ -1,21 +1,8 @@
 """The kinds of objects that a rollout on KServe reads and writes, and the API that it does so by."""
 
-from loopwright.cluster.api import (
-    BUDGET,
-    CONFIG,
-    CRD,
-    DEPLOYMENT,
-    EVENT,
-    LEASE,
-    POD,
-    SECRET,
-    Cluster,
-    Conflict,
-    Forbidden,
-    Invalid,
-    Kind,
-    Object,
-)
+from loopwright.cluster.api import Cluster
+from loopwright.cluster.objects import BUDGET, CONFIG, CRD, DEPLOYMENT, EVENT, LEASE, POD, SECRET, Kind, Object
+from loopwright.cluster.refusals import Conflict, Forbidden, Invalid
 
 __all__ = [
     "BUDGET",
