@@ -11,6 +11,7 @@ import click
 from loopwright.cli.context import json_option, loop_argument
 
 if TYPE_CHECKING:
+    from loopwright.cluster.api import Cluster
     from loopwright.doctor import Finding
     from loopwright.loop import Loop
     from loopwright.settings import Settings
@@ -93,6 +94,8 @@ def _findings(folder: str | None, places: str | None, namespace: str, port: int,
         yield from collect([] if loop is None else _stores(known, loop, in_pod))
     if trigger:
         yield from _trigger(trigger, known)
+    if known.engine == "kfp" and places != "machine":
+        yield from collect([("kubeflow pipelines", lambda: _kubeflow(known))])
     if places != "machine":
         yield from _cluster(known, loop, namespace, wanted=places == "cluster", in_pod=in_pod)
 
@@ -104,6 +107,13 @@ def _trigger(url: str, settings: "Settings") -> "Iterator[Finding]":
 
     with httpx.Client(timeout=10, trust_env=False) as client:
         yield from service.trigger(url, settings.token, client)
+
+
+def _kubeflow(settings: "Settings") -> "Iterator[Finding]":
+    from loopwright.cli import engines
+    from loopwright.doctor import engine
+
+    yield from engine.kfp(engines.kubeflow(settings))
 
 
 def _machine(settings: "Settings", port: int) -> Checks:
@@ -168,12 +178,26 @@ def _cluster(
         ("argo workflows", lambda: parts.argo(cluster)),
         ("prometheus operator", lambda: parts.operator(cluster)),
         *asked,
+        *_engine(settings, cluster),
         ("secret", lambda: objects.secret(cluster, loop)),
         ("pods", lambda: objects.pods(cluster, loop)),
     ]
     yield from collect(checks)
     with httpx.Client(timeout=10, trust_env=False) as client:
         yield from collect([("prometheus", lambda: objects.prometheus(settings, client, loop))])
+
+
+def _engine(settings: "Settings", cluster: "Cluster") -> Checks:
+    """What the engine of LOOPWRIGHT_ENGINE needs of the cluster."""
+    from loopwright.cli import engines
+    from loopwright.doctor import engine
+
+    if settings.engine == "argo":
+        return [("engine argo", lambda: engine.argo(cluster, settings.training_template))]
+    if settings.engine == "kfp":
+        kfp = engines.kubeflow(settings)
+        return [(f"secret {kfp.options.secret}", lambda: engine.kfp_secret(cluster, kfp))] if kfp.options.secret else []
+    return []
 
 
 def _now() -> datetime:

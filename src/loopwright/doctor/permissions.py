@@ -57,6 +57,15 @@ TRIGGER: tuple[Rule, ...] = (
     ("", ("pods/log",), ("get",)),
 )
 """A trigger that hands rollouts to Workflows."""
+SUBMIT: tuple[Rule, ...] = (
+    ("argoproj.io", ("workflowtemplates",), ("get",)),
+    ("argoproj.io", ("workflows",), ("get", "list", "create", "patch")),
+    ("", ("pods",), ("list",)),
+    ("", ("pods/log",), ("get",)),
+)
+"""Whoever runs pipelines on Argo Workflows: docs/argo.md."""
+TRAINING: tuple[Rule, ...] = (("argoproj.io", ("workflowtaskresults",), ("create", "patch")),)
+"""The pods of such a run."""
 
 
 def own(cluster: Cluster, purpose: str, rules: tuple[Rule, ...]) -> Iterator[Finding]:
@@ -66,11 +75,12 @@ def own(cluster: Cluster, purpose: str, rules: tuple[Rule, ...]) -> Iterator[Fin
 
 def accounts(cluster: Cluster) -> Iterator[Finding]:
     """Whether the service accounts of an installation may do what their parts need."""
-    for component, rules in (("rollout", ROLLOUT), ("trigger", TRIGGER)):
+    for component, fixed in (("rollout", ROLLOUT), ("trigger", ()), ("training", TRAINING)):
         selector = f"app.kubernetes.io/part-of=loopwright,app.kubernetes.io/component={component}"
         for account in cluster.list(ACCOUNT, selector):
             name = account["metadata"]["name"]
-            if component == "trigger" and not _hands_over(cluster, account):
+            rules = fixed or _of_trigger(cluster, account)
+            if not rules:
                 continue
             user = f"system:serviceaccount:{cluster.namespace}:{name}"
             check = f"service account {name}"
@@ -83,11 +93,14 @@ def accounts(cluster: Cluster) -> Iterator[Finding]:
             yield _told(check, "it may", rules, lacking, cluster.namespace)
 
 
-def _hands_over(cluster: Cluster, account: Object) -> bool:
-    """Whether the trigger's release has rollouts: a rollout's service account of the same instance."""
+def _of_trigger(cluster: Cluster, account: Object) -> tuple[Rule, ...]:
+    """What a trigger submits by the cluster's API is told by the service accounts of the same instance."""
     instance = account["metadata"].get("labels", {}).get("app.kubernetes.io/instance", "")
-    selector = f"app.kubernetes.io/instance={instance},app.kubernetes.io/component=rollout"
-    return bool(cluster.list(ACCOUNT, selector))
+    rules: tuple[Rule, ...] = ()
+    for component, needed in (("rollout", TRIGGER), ("training", SUBMIT)):
+        if cluster.list(ACCOUNT, f"app.kubernetes.io/instance={instance},app.kubernetes.io/component={component}"):
+            rules += needed
+    return rules
 
 
 def _lacking(cluster: Cluster, rules: tuple[Rule, ...], user: str | None) -> list[Rule]:
