@@ -65,7 +65,11 @@ def test_an_existing_secret_and_config_map_are_used_and_not_made(helm: Any) -> N
     objects = helm.template("--set", "existingSecret=mine", "--set", "loop.existingConfigMap=ours")
     assert not [kind for kind, _ in objects if kind in ("Secret", "ConfigMap")]
     container = pod(objects)["containers"][0]
-    names = {one["valueFrom"]["secretKeyRef"]["name"] for one in container["env"] if "valueFrom" in one}
+    names = {
+        one["valueFrom"]["secretKeyRef"]["name"]
+        for one in container["env"]
+        if "secretKeyRef" in one.get("valueFrom", {})
+    }
     assert names == {"mine"}
     assert pod(objects)["volumes"][0]["configMap"]["name"] == "ours"
 
@@ -212,6 +216,17 @@ def test_two_releases_in_one_namespace_select_different_pods(helm: Any) -> None:
             selector = service["spec"]["selector"].items()
             pods = [other["spec"]["template"] for (kind, _), other in two.items() if kind == "Deployment"]
             assert not [pod for pod in pods if selector <= pod["metadata"]["labels"].items()], name
+
+
+def test_one_release_in_two_namespaces_is_two_installations(helm: Any) -> None:
+    """All of it is in its namespace, and a ledger that both share tells their runs apart."""
+    one, two = (helm.template("--set", "existingSecret=shared", "--namespace", name) for name in ("one", "two"))
+    assert set(one) == set(two)
+    for objects, namespace in ((one, "one"), (two, "two")):
+        assert {each["metadata"]["namespace"] for each in objects.values()} == {namespace}
+        env = {each["name"]: each for each in pod(objects)["containers"][0]["env"]}
+        assert env["LOOPWRIGHT_MACHINE"]["value"] == "$(POD_NAMESPACE)/loopwright"
+        assert env["POD_NAMESPACE"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.namespace"
 
 
 def test_nothing_is_outside_of_the_namespace(helm: Any) -> None:

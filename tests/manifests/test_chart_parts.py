@@ -1,6 +1,7 @@
 """The chart's parts beside the trigger: built-in services, jobs, monitors, a loop from Git, `helm test`."""
 
 import base64
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,9 @@ def test_one_value_brings_postgresql_mlflow_and_a_store_and_the_trigger_uses_the
     urls = decoded(objects["Secret", "loopwright-postgresql"])
     assert len(urls["password"]) == 40
     assert urls["ledger-url"] == (
-        f"postgresql+pg8000://loopwright:{urls['password']}@loopwright-postgresql:5432/loopwright"
+        f"postgresql+pg8000://loopwright:{urls['password']}@loopwright-postgresql.somewhere.svc:5432/loopwright"
     )
-    assert urls["registry-uri"] == "http://loopwright-mlflow:5000"
+    assert urls["registry-uri"] == "http://loopwright-mlflow.somewhere.svc:5000"
     trigger, _ = containers(objects)["loopwright-trigger/trigger"]
     env = variables(trigger)
     for name in ("LEDGER_URL", "REGISTRY_URI"):
@@ -104,7 +105,7 @@ def test_what_is_kept_is_kept_with_its_passwords_unless_told(helm: Any) -> None:
 def test_every_container_is_restricted_read_only_and_bounded(helm: Any) -> None:
     values = EVERYTHING.replace("builtin.enabled=true", "builtin.enabled=true,loop.git.repository=https://x/y")
     found = containers(helm.template("--set", values))
-    assert len(found) == 10
+    assert len(found) == 13
     for name, (container, pod) in found.items():
         assert pod["securityContext"]["runAsNonRoot"] is True, name
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -191,11 +192,40 @@ def test_a_loop_from_git_is_checked_out_before_the_trigger_starts(helm: Any) -> 
     objects = helm.template("--set", f"{values},loop.git.existingSecret=git")
     assert ("ConfigMap", "loopwright-loop") not in objects
     trigger, pod = containers(objects)["loopwright-trigger/trigger"]
-    assert trigger["args"][0] == "/git/loop/prices"
-    (checkout,) = pod["initContainers"]
+    assert trigger["args"][0] == "/loop"
+    checkout, copy = pod["initContainers"]
     assert {"--repo=https://git.example/loops", "--ref=v3", "--one-time"} <= set(checkout["args"])
     assert variables(checkout)["GITSYNC_PASSWORD"]["valueFrom"]["secretKeyRef"] == {"name": "git", "key": "password"}
-    assert {"name": "git", "mountPath": "/git", "readOnly": True} in trigger["volumeMounts"]
+    assert copy["args"] == ["/git/loop/prices", "/loop"]
+    assert {"name": "loop", "mountPath": "/loop"} in trigger["volumeMounts"]
+
+
+def test_rows_on_a_claim_lie_where_a_relative_source_of_a_loop_from_git_looks(helm: Any) -> None:
+    objects = helm.template("--set", "loop.git.repository=https://git.example/loops,data.existingClaim=rows")
+    trigger, pod = containers(objects)["loopwright-trigger/trigger"]
+    mounts = {mount["mountPath"]: mount["name"] for mount in trigger["volumeMounts"]}
+    assert (mounts["/loop"], mounts["/loop/data"]) == ("loop", "data")
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    assert volumes["loop"] == {"name": "loop", "emptyDir": {}}
+    assert volumes["data"]["persistentVolumeClaim"]["claimName"] == "rows"
+    assert not mounts.get("/git"), "nothing can be mounted in a checkout, to which a link leads"
+
+
+@pytest.mark.parametrize("path", [".", "prices"])
+def test_the_copy_of_a_checkout_is_the_loop_s_folder(helm: Any, tmp_path: Path, path: str) -> None:
+    """The command of the chart, by this machine's cp: git-sync's link leads to the checkout."""
+    objects = helm.template("--set", f"loop.git.repository=https://git.example/loops,loop.git.path={path}")
+    _, pod = containers(objects)["loopwright-trigger/trigger"]
+    copy = pod["initContainers"][1]
+    checkout = tmp_path / "git" / ".worktrees" / "abc" / ("" if path == "." else path)
+    checkout.mkdir(parents=True)
+    (checkout / "loop.yaml").write_text("kind: Loop\n")
+    (tmp_path / "git" / "loop").symlink_to(".worktrees/abc")
+    (tmp_path / "loop").mkdir()
+    command = [*copy["command"], *(f"{tmp_path}{argument}" for argument in copy["args"])]
+    subprocess.run(command, check=True, timeout=60)
+    assert (tmp_path / "loop" / "loop.yaml").read_text() == "kind: Loop\n"
+    assert not (tmp_path / "loop" / "loop.yaml").is_symlink()
 
 
 @pytest.mark.parametrize("values", ["", EVERYTHING])

@@ -118,7 +118,7 @@ def test_only_current_fields_are_used(path: Any) -> None:
 
 # For people who have Grafana's sidecar or Prometheus' operator, or want the jobs, or runs in pods of their own, or have
 # no services of their own.
-OPTIONAL = {"dashboards", "prometheus-rules", "prometheus-operator", "jobs", "builtin", "training-argo"}
+OPTIONAL = {"dashboards", "prometheus-rules", "prometheus-operator", "jobs", "builtin", "training-argo", "training-kfp"}
 
 
 def test_every_component_is_used_by_an_overlay_or_is_for_who_has_more() -> None:
@@ -145,6 +145,7 @@ def test_chart_and_component_have_the_dashboards_for_grafana_s_sidecar(helm: Any
 COMBINATIONS = {
     "engine=argo,persistence.enabled=true,data.existingClaim=loopwright-data": ["persistence", "data", "training-argo"],
     "networkPolicy.enabled=true": ["network-policy"],
+    "engine=kfp,kfp.secret=loopwright-steps,existingSecret=loopwright": ["training-kfp"],
     "serviceMonitor.enabled=true,podMonitor.enabled=true": ["prometheus-operator"],
     "persistence.enabled=true,jobs.report.enabled=true,jobs.labels.enabled=true,"
     "jobs.labels.source=data/outcomes.parquet": ["persistence", "jobs"],
@@ -152,7 +153,24 @@ COMBINATIONS = {
     "jobs.labels.enabled=true,jobs.labels.source=data/outcomes.parquet": [
         *("persistence", "jobs", "network-policy", "builtin")
     ],
+    "engine=argo,persistence.enabled=true,data.existingClaim=loopwright-data,builtin.enabled=true,"
+    "networkPolicy.enabled=true": [*("persistence", "data", "training-argo", "network-policy", "builtin")],
 }
+
+
+def together(kubectl: str, folder: Path, components: list[str]) -> dict[tuple[str, str], Any]:
+    """The objects of the base with these components, in their order."""
+    to = {name: os.path.relpath(ROOT / "manifests" / name, folder) for name in ("base", "components")}
+    own = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [to["base"]],
+        "components": [f"{to['components']}/{name}" for name in components],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(own))
+    answer = subprocess.run([kubectl, "kustomize", str(folder)], capture_output=True, text=True, timeout=60)
+    assert answer.returncode == 0, answer.stderr
+    return {(one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all(answer.stdout)}
 
 
 @pytest.mark.parametrize("values", COMBINATIONS)
@@ -160,22 +178,31 @@ def test_chart_and_components_together_make_the_same_objects(
     helm: Any, kubectl: str, tmp_path: Path, values: str
 ) -> None:
     chart = normal(helm.template("--set", values))
-    del chart["Secret", "loopwright"]
-    to = {name: os.path.relpath(ROOT / "manifests" / name, tmp_path) for name in ("base", "components")}
-    listed = [f"{to['components']}/{name}" for name in COMBINATIONS[values]]
-    own = {
-        "apiVersion": "kustomize.config.k8s.io/v1beta1",
-        "kind": "Kustomization",
-        "resources": [to["base"]],
-        "components": listed,
-    }
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(own))
-    answer = subprocess.run([kubectl, "kustomize", str(tmp_path)], capture_output=True, text=True, timeout=60)
-    assert answer.returncode == 0, answer.stderr
-    made = normal({(one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all(answer.stdout)})
+    chart.pop(("Secret", "loopwright"), None)
+    made = normal(together(kubectl, tmp_path, COMBINATIONS[values]))
     assert set(chart) == set(made)
     for key, one in chart.items():
         assert made[key] == one, key
+
+
+def test_pods_of_rollouts_and_runs_have_the_built_in_stores_in_chart_and_components(
+    helm: Any, kubectl: str, tmp_path: Path
+) -> None:
+    values = (
+        "engine=argo,persistence.enabled=true,builtin.enabled=true,rollouts.enabled=true,networkPolicy.enabled=true"
+    )
+    components = ["persistence", "training-argo", "rollouts", "network-policy", "builtin"]
+    chart, made = helm.template("--set", values), together(kubectl, tmp_path, components)
+    for name in ("loopwright-training", "loopwright-rollout"):
+        env = [
+            {one["name"]: one["container"]["env"] for one in objects["spec"]["templates"] if "container" in one}
+            for objects in (chart["WorkflowTemplate", name], made["WorkflowTemplate", name])
+        ]
+        assert env[0] == env[1]
+        for listed in env[1].values():
+            of = {one["name"]: one for one in listed}
+            assert of["LOOPWRIGHT_LEDGER_URL"]["valueFrom"]["secretKeyRef"]["name"] == "loopwright-postgresql"
+            assert of["AWS_ENDPOINT_URL"]["value"] == "http://loopwright-object-store:9000"
 
 
 def test_chart_and_component_have_the_same_rules(helm: Any, kubectl: str, tmp_path: Path) -> None:

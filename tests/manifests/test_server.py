@@ -70,6 +70,9 @@ JOBS = "persistence.enabled=true,jobs.report.enabled=true,jobs.labels.enabled=tr
         "existingSecret=mine,loop.existingConfigMap=ours,serviceAccount.create=false,priorityClassName=high",
         "engine=argo,persistence.enabled=true,data.existingClaim=rows",
         "engine=argo,training.artifacts=s3://bucket/runs,existingSecret=mine,rollouts.enabled=true",
+        f"engine=kfp,kfp.secret=steps,{BUILTIN},networkPolicy.enabled=true,rollouts.enabled=true",
+        "engine=kfp,kfp.secret=steps,existingSecret=mine,jobs.more[0].name=nightly,jobs.more[0].schedule=0 2 * * *,"
+        "jobs.more[0].args={run,/loop}",
     ],
 )
 def test_it_accepts_the_chart(server: str, namespace: str, helm: Any, values: str) -> None:
@@ -118,7 +121,15 @@ def test_a_secret_that_is_not_there_yet_is_told_at_installation(server: str, nam
     assert f"there is no Secret mine in {namespace} yet" in answer.stdout
 
 
-@pytest.mark.parametrize("components", ["persistence jobs network-policy builtin", "data dashboards rollouts"])
+@pytest.mark.parametrize(
+    "components",
+    [
+        "persistence jobs network-policy builtin",
+        "data dashboards rollouts",
+        "persistence data training-argo rollouts network-policy builtin",
+        "training-kfp network-policy",
+    ],
+)
 def test_it_accepts_components_of_one_s_own_choice(
     server: str, namespace: str, kustomize: Any, tmp_path: Path, components: str
 ) -> None:

@@ -143,9 +143,26 @@ volumeMounts:
   {{- end }}
 {{- end -}}
 
+{{/* Where KFP runs the steps: the profile's namespace, else that of its API, else that of a standalone installation. */}}
+{{- define "loopwright.kfpNamespace" -}}
+{{- $service := regexReplaceAll "^https?://[^./:]+[.]([^./:]+)([.]svc([.][^/:]*)?)?(:[0-9]+)?/?$" .Values.kfp.host "${1}" -}}
+{{- .Values.kfp.namespace | default (ternary "kubeflow" $service (contains "://" $service)) -}}
+{{- end -}}
+
+{{/* What KFP's API knows a pod by; the kubelet renews it. */}}
+{{- define "loopwright.kfpToken" -}}
+- name: kfp-token
+  projected:
+    sources:
+      - serviceAccountToken: {audience: pipelines.kubeflow.org, expirationSeconds: 7200, path: token}
+{{- end -}}
+
 {{/* Where pipelines run, if that is not the trigger's pod: what loopwright.engines.kfp.options reads. */}}
-{{- define "loopwright.kfpEnv" -}}
-{{- if eq .Values.engine "kfp" -}}
+{{- define "loopwright.engineEnv" -}}
+{{- if eq .Values.engine "argo" -}}
+- {name: LOOPWRIGHT_ENGINE, value: argo}
+- {name: LOOPWRIGHT_TRAINING_TEMPLATE, value: {{ include "loopwright.training" . }}}
+{{- else if eq .Values.engine "kfp" -}}
 {{- if not (or .Values.existingSecret .Values.builtin.enabled (and .Values.ledgerUrl .Values.registryUri)) -}}
 {{- fail "engine: kfp: the steps run in pods of their own, so that ledger and registry have to be servers: set ledgerUrl and registryUri, or existingSecret with the keys ledger-url and registry-uri" -}}
 {{- end -}}

@@ -54,6 +54,12 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- define "loopwright.env" -}}
 - name: LOOPWRIGHT_STATE
   value: /state
+# What the ledger calls this release, which keeps its name when a pod takes the place of another.
+- name: POD_NAMESPACE
+  valueFrom:
+    fieldRef: {fieldPath: metadata.namespace}
+- name: LOOPWRIGHT_MACHINE
+  value: $(POD_NAMESPACE)/{{ include "loopwright.fullname" . }}
 - name: LOOPWRIGHT_TOKEN
   valueFrom:
     secretKeyRef: {name: {{ include "loopwright.secret" . }}, key: token}
@@ -99,18 +105,12 @@ tolerations: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
-{{/* The loop's folder in a pod: the ConfigMap's files at /loop, or a checkout. */}}
-{{- define "loopwright.folder" -}}
-{{- if .Values.loop.git.repository -}}
-{{- printf "/git/loop/%s" .Values.loop.git.path | trimSuffix "/" -}}
-{{- else -}}
-/loop
-{{- end -}}
-{{- end -}}
+{{/* The loop's folder in a pod: the ConfigMap's files, or a copy of a checkout. A relative source is relative to it. */}}
+{{- define "loopwright.folder" -}}/loop{{- end -}}
 
 {{- define "loopwright.loopMounts" -}}
 {{- if .Values.loop.git.repository }}
-- {name: git, mountPath: /git, readOnly: true}
+- {name: loop, mountPath: /loop}
 {{- else }}
 - {name: loop, mountPath: /loop/loop.yaml, subPath: loop.yaml, readOnly: true}
 {{- if include "loopwright.features" . }}
@@ -122,6 +122,8 @@ tolerations: {{- toYaml . | nindent 2 }}
 {{- define "loopwright.loopVolume" -}}
 {{- if .Values.loop.git.repository }}
 - name: git
+  emptyDir: {}
+- name: loop
   emptyDir: {}
 {{- else }}
 - name: loop
@@ -159,6 +161,19 @@ tolerations: {{- toYaml . | nindent 2 }}
   volumeMounts:
     - {name: git, mountPath: /git}
     - {name: tmp, mountPath: /tmp}
+# A link leads to the checkout, in which nothing can be mounted: the rows' claim is, in this copy.
+- name: copy
+  image: {{ include "loopwright.image" . }}
+  imagePullPolicy: {{ .Values.image.pullPolicy }}
+  command: [cp, --recursive, --dereference, --no-target-directory]
+  args: [{{ printf "/git/loop/%s" .Values.loop.git.path | quote }}, /loop]
+  resources:
+    requests: {cpu: 50m, memory: 64Mi}
+    limits: {memory: 256Mi}
+  securityContext: {{- include "loopwright.containerSecurity" . | nindent 4 }}
+  volumeMounts:
+    - {name: git, mountPath: /git, readOnly: true}
+    - {name: loop, mountPath: /loop}
 {{- end -}}
 
 {{- define "loopwright.stateVolume" -}}
