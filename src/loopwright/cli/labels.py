@@ -1,6 +1,5 @@
 """labels: what came true, sent to the running monitor or joined with predictions in one go."""
 
-from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,8 @@ from loopwright.errors import DataError, ServingError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from loopwright.performance.join import Joined
 
 A_MESSAGE = 5_000
 """Labels in one message, about 250 kB: a monitor goes on counting between two of them."""
@@ -33,21 +34,52 @@ def _from(function: Any) -> Any:
     return function
 
 
+def _joined(function: Any) -> Any:
+    """The options that say which predictions labels belong to, and by what."""
+    for option in (
+        click.option("--within", default="1h", show_default=True, callback=_duration, help="With entity: at most."),
+        click.option("--time-column", default="predicted_at", show_default=True, help="With entity: when predicted."),
+        click.option("--ids", help="With entity: a file of whose each archived prediction was; default its id."),
+        click.option("--predictions", help="A file or folder of predictions; by default the archived events."),
+        click.option("--id-column", default="prediction_id", show_default=True, help="The labels' prediction ids."),
+        click.option("--by", type=click.Choice(["id", "entity"]), default="id", show_default=True),
+    ):
+        function = option(function)
+    return function
+
+
 @labels.command(epilog="Example: loopwright labels send churn --labels outcomes.csv --to http://127.0.0.1:9100")
 @_from
-@click.option("--id-column", default="prediction_id", show_default=True, help="The column of the prediction's id.")
+@_joined
 @click.option("--to", "urls", multiple=True, required=True, help="A monitor's address; once for each replica.")
+@_window
 @on_loop
 def send(
-    context: Context, source: str, query: str, label_column: str | None, id_column: str, urls: tuple[str, ...]
+    context: Context,
+    source: str,
+    query: str,
+    label_column: str | None,
+    by: str,
+    id_column: str,
+    urls: tuple[str, ...],
+    **of: Any,
 ) -> None:
-    """Send labels by prediction id to a monitor, with the token of LOOPWRIGHT_TOKEN. Sent again, they count once."""
+    """Send labels to a monitor, with the token of LOOPWRIGHT_TOKEN. Sent again, they count once.
+
+    A monitor knows predictions by their ids. With `--by entity` these are looked up first, in the archived events of
+    the window or in `--predictions`: each label goes to the predictions of its entity that it is nearest to.
+    """
     import httpx
 
     from loopwright.http import bearer
 
     name = label_column or context.loop.data.label.column
-    frame = _read(context, source, query, [id_column, name]).dropna()
+    if by == "entity":
+        found = _by_entity(context, source, query, name, ["prediction_id"], of)
+        frame, id_column, name = found.rows[["prediction_id", "label"]], "prediction_id", "label"
+        context.console.print(f"{len(frame):,} predictions found; {found.unknown:,} labels without one")
+    else:
+        frame = _read(context, source, query, [id_column, name]).dropna()
     if context.loop.model.task == "regression":
         frame = _numbers(frame, name)
     told = {"joined": 0, "unknown": 0, "repeated": 0, "contradicting": 0}
@@ -66,11 +98,7 @@ def send(
     epilog="Example: loopwright labels join churn --labels outcomes.parquet --by entity --predictions served/"
 )
 @_from
-@click.option("--by", type=click.Choice(["id", "entity"]), default="id", show_default=True, help="How they are joined.")
-@click.option("--id-column", default="prediction_id", show_default=True, help="The labels' column of prediction ids.")
-@click.option("--predictions", help="A file or folder of predictions; by default the archived events.")
-@click.option("--time-column", default="predicted_at", show_default=True, help="With entity: when it was predicted.")
-@click.option("--within", default="1h", show_default=True, callback=_duration, help="With entity: the most between.")
+@_joined
 @click.option(
     "--to", type=click.Path(dir_okay=False, path_type=Path), help="Write the joined rows to this Parquet file."
 )
@@ -83,11 +111,8 @@ def join(
     label_column: str | None,
     by: str,
     id_column: str,
-    predictions: str | None,
-    time_column: str,
-    within: timedelta,
     to: Path | None,
-    **window: Any,
+    **of: Any,
 ) -> None:
     """Join labels with predictions, and say how good each version was, with 95 % intervals."""
     from loopwright.performance import join as joins
@@ -95,14 +120,9 @@ def join(
 
     loop, name = context.loop, label_column or context.loop.data.label.column
     if by == "entity":
-        entity, seen = loop.data.entity, loop.data.timestamp
-        if entity is None or seen is None:
-            raise DataError("a join by entity needs `data.entity` and `data.timestamp` in loop.yaml")
-        asked = _predictions(context, predictions, [entity, time_column, joins.PREDICTION], window)
-        given = _read(context, source, query, [entity, seen, name])
-        found = joins.by_entity(asked, given, entity=entity, at=time_column, seen=seen, label=name, within=within)
+        found = _by_entity(context, source, query, name, [], of)
     else:
-        asked = _predictions(context, predictions, ["prediction_id", joins.PREDICTION], window)
+        asked = _predictions(context, ["prediction_id", joins.PREDICTION], of)
         found = joins.by_id(asked, _read(context, source, query, [id_column, name]), id=id_column, label=name)
     measured = measure.versions(loop, found.rows, loop.monitor.performance.slices)
     if to is not None:
@@ -127,6 +147,21 @@ def _read(context: Context, source: str, query: str, columns: list[str]) -> "pd.
     return sources.read(source, context.folder, columns, query)
 
 
+def _by_entity(
+    context: Context, source: str, query: str, label: str, needed: list[str], of: dict[str, Any]
+) -> "Joined":
+    """Labels joined with predictions of their entity; these have to have the columns `needed`, too."""
+    from loopwright.performance import join as joins
+
+    entity, seen = context.loop.data.entity, context.loop.data.timestamp
+    if entity is None or seen is None:
+        raise DataError("a join by entity needs `data.entity` and `data.timestamp` in loop.yaml")
+    at, within = of["time_column"], of["within"]
+    asked = _predictions(context, [*needed, entity, at, joins.PREDICTION], of, entity)
+    given = _read(context, source, query, [entity, seen, label])
+    return joins.by_entity(asked, given, entity=entity, at=at, seen=seen, label=label, within=within)
+
+
 def _numbers(frame: "pd.DataFrame", name: str) -> "pd.DataFrame":
     import pandas as pd
 
@@ -136,10 +171,11 @@ def _numbers(frame: "pd.DataFrame", name: str) -> "pd.DataFrame":
     return frame.assign(**{name: values})
 
 
-def _predictions(context: Context, source: str | None, needed: list[str], window: dict[str, Any]) -> "pd.DataFrame":
-    """The predictions of a file, or the archived events of the window."""
+def _predictions(context: Context, needed: list[str], of: dict[str, Any], entity: str = "") -> "pd.DataFrame":
+    """The predictions of a file, or the archived events of the window, with the column of their `entity`."""
     import pandas as pd
 
+    source: str | None = of["predictions"]
     if source is not None:
         from loopwright.data import sources
 
@@ -147,16 +183,20 @@ def _predictions(context: Context, source: str | None, needed: list[str], window
     else:
         from loopwright.archive import read
         from loopwright.archive.store import resolve
+        from loopwright.performance.served import of_entities
 
-        url, (start, end) = resolve(_declared(context).url, context.settings.state), _bounds(context, window)
-        batches = read(url, loop=context.loop.name, version=window["version"], start=start, end=end)
+        url, (start, end) = resolve(_declared(context).url, context.settings.state), _bounds(context, of)
+        batches = read(url, loop=context.loop.name, version=of["version"], start=start, end=end)
         frames = [batch.to_pandas() for batch in batches]
-        frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=needed)
+        frame = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*needed, "prediction_id"])
+        if entity:
+            known = None if of["ids"] is None else _read(context, of["ids"], "", ["prediction_id", entity])
+            frame = of_entities(frame, entity, known)
     if missing := [name for name in needed if name not in frame.columns]:
         raise DataError(
             f"the predictions have no column {', '.join(missing)}",
             expected=f"columns {', '.join(needed)}",
-            do="archived events have no entity: give your own with --predictions" if source is None else "name them so",
+            do="name another --time-column" if source is None else "name them so",
         )
     values = pd.to_numeric(frame["prediction"], errors="coerce")
     return frame.assign(prediction=values)

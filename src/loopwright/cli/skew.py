@@ -102,7 +102,7 @@ def _online(
     """What was asked, with the column of the entity."""
     from loopwright.archive.store import resolve
     from loopwright.performance import sources
-    from loopwright.performance.served import served
+    from loopwright.performance.served import of_entities, served
 
     entity = str(context.loop.data.entity)
     moment = [time_column] if context.loop.data.timestamp is not None else []
@@ -110,11 +110,8 @@ def _online(
         return sources.read(source, context.folder, [entity, *moment], others=True)
     url, (start, end) = resolve(_declared(context).url, context.settings.state), _bounds(context, window)
     frame = served(url, context.loop.name, window["version"], start, end)
-    if ids is None:
-        return frame.assign(**{entity: frame["prediction_id"]})
-    known = sources.read(ids, context.folder, ["prediction_id", entity])
-    known = known.assign(prediction_id=known["prediction_id"].astype(str)).drop_duplicates("prediction_id", keep="last")
-    return frame.merge(known[["prediction_id", entity]], on="prediction_id", how="left")
+    known = None if ids is None else sources.read(ids, context.folder, ["prediction_id", entity])
+    return of_entities(frame, entity, known)
 
 
 def _told(found: "Compared") -> dict[str, Any]:

@@ -20,6 +20,18 @@ MOST_ROWS = 100_000
 SEED = 7
 
 
+def of_entities(frame: "pd.DataFrame", entity: str, known: "pd.DataFrame | None") -> "pd.DataFrame":
+    """Archived events with the column `entity`, which they do not hold themselves.
+
+    `known` has `prediction_id` and `entity`, as the caller knows them, and a prediction that is not among them has
+    none; without `known` the id itself is the entity (`X-Request-Id: C-1042`).
+    """
+    if known is None:
+        return frame.assign(**{entity: frame[ID]})
+    known = known.assign(**{ID: known[ID].astype(str)}).drop_duplicates(ID, keep="last")
+    return frame.merge(known[[ID, entity]], on=ID, how="left")
+
+
 def served(
     url: str,
     loop: str,

@@ -104,21 +104,78 @@ def test_a_join_by_entity_needs_one(folder, capsys):
         answer(capsys, "join", folder, "--labels", "outcomes.csv", "--by", "entity", "--predictions", "served.parquet")
 
 
-def test_labels_are_sent_in_messages_with_the_token(folder, capsys, monkeypatch):
+@pytest.fixture
+def heard(monkeypatch):
+    """What a monitor that knows all predictions but one is sent: paths, tokens and labels."""
     import httpx
 
-    from loopwright.cli import labels as module
-
-    heard = []
+    sent = []
 
     def monitor(request):
-        heard.append((request.url.path, request.headers["Authorization"], json.loads(request.content)["labels"]))
-        number = len(heard[-1][2])
+        sent.append((request.url.path, request.headers["Authorization"], json.loads(request.content)["labels"]))
+        number = len(sent[-1][2])
         return httpx.Response(200, json={"joined": number - 1, "unknown": 1, "repeated": 0, "contradicting": 0})
 
     client = httpx.Client
     monkeypatch.setattr(httpx, "Client", lambda **options: client(transport=httpx.MockTransport(monitor), **options))
     monkeypatch.setenv("LOOPWRIGHT_TOKEN", "t")
+    return sent
+
+
+@pytest.fixture
+def by_entity(folder):
+    """The same loop with entities, of which archived events say nothing, but requests.csv does."""
+    declared = (folder / "loop.yaml").read_text().replace("\ndata:", "\ndata:\n  entity: customer\n  timestamp: seen")
+    (folder / "loop.yaml").write_text(declared + "monitor: {archive: {url: kept}}")
+    first = datetime(2025, 11, 20, 9, tzinfo=UTC)
+    served = pd.read_parquet(folder / "served.parquet")
+    predicted = [first + timedelta(seconds=number) for number in range(200)]
+    moment = pa.timestamp("us", tz="UTC")
+    table = pa.table(
+        {
+            "prediction_id": pa.array(served["prediction_id"]),
+            "received_at": pa.array(predicted, moment),
+            "predicted_at": pa.array(predicted, moment),
+            "prediction": pa.array(served["prediction"]),
+        }
+    )
+    path = folder / ".loopwright" / "kept" / Key.new("churn", "3", first, 200).path
+    path.parent.mkdir(parents=True)
+    pq.write_table(table, path)
+    customers = [f"C-{number}" for number in range(200)]
+    requests = pd.DataFrame({"prediction_id": served["prediction_id"], "customer": customers})
+    # Of the last ten nobody knows whose they were.
+    requests.iloc[:190].to_csv(folder / "requests.csv", index=False)
+    truth = pd.read_csv(folder / "outcomes.csv")["churned"].iloc[:200]
+    seen = [f"{one + timedelta(minutes=5):%Y-%m-%dT%H:%M:%SZ}" for one in predicted]
+    pd.DataFrame({"customer": customers, "seen": seen, "churned": truth}).to_csv(folder / "truth.csv", index=False)
+    return folder
+
+
+def test_labels_by_entity_are_joined_with_archived_predictions_whose_entity_the_caller_knows(by_entity, capsys):
+    common = ("join", by_entity, "--labels", "truth.csv", "--by", "entity", "--json")
+    found = json.loads(answer(capsys, *common, "--ids", "requests.csv"))
+    assert (found["joined"], found["unknown"], found["unlabelled"]) == (190, 10, 10)
+    by_id = json.loads(answer(capsys, "join", by_entity, "--labels", "outcomes.csv", "--json"))
+    area = found["versions"]["3"]["metrics"]["roc_auc"]["value"]
+    assert area == pytest.approx(by_id["versions"]["3"]["metrics"]["roc_auc"]["value"], abs=0.05)
+    assert json.loads(answer(capsys, *common, "--ids", "requests.csv", "--within", "1m"))["joined"] == 0
+    # Without a word of whose they were, the id is the entity: here it is not.
+    assert json.loads(answer(capsys, *common))["joined"] == 0
+
+
+def test_labels_by_entity_are_sent_under_the_ids_that_a_monitor_knows(by_entity, capsys, heard):
+    common = ("send", by_entity, "--labels", "truth.csv", "--by", "entity", "--ids", "requests.csv")
+    found = json.loads(answer(capsys, *common, "--to", "http://m:1", "--json"))
+    assert (found["labels"], found["joined"]) == (190, 189)
+    ((_, _, sent),) = heard
+    outcomes = pd.read_csv(by_entity / "outcomes.csv").set_index("prediction_id")["churned"]
+    assert {one["id"]: str(one["label"]) for one in sent} == outcomes.iloc[:190].map(str).to_dict()
+
+
+def test_labels_are_sent_in_messages_with_the_token(folder, capsys, monkeypatch, heard):
+    from loopwright.cli import labels as module
+
     monkeypatch.setattr(module, "A_MESSAGE", 150)
     found = json.loads(answer(capsys, "send", folder, "--labels", "outcomes.csv", "--to", "http://m:1/", "--json"))
     assert found == {"labels": 201, "joined": 199, "unknown": 2, "repeated": 0, "contradicting": 0}
