@@ -49,6 +49,16 @@ class ModelVersion:
         """Whether the version may be rolled out."""
         return self.tags.get(f"{TAG}approval") == "approved"
 
+    @property
+    def waiting(self) -> bool:
+        """Whether the version waits for a person, by the registry."""
+        return self.tags.get(f"{TAG}approval") == "waiting"
+
+    @property
+    def archived(self) -> bool:
+        """Whether the version is only kept for the record."""
+        return f"{TAG}archived" in self.tags
+
 
 @dataclass(frozen=True)
 class Submission:
@@ -183,6 +193,15 @@ class Registry:
             if self._aliases(client, loop).get("challenger") == str(number):
                 client.delete_registered_model_alias(loop, "challenger")
 
+    def unalias(self, loop: str, alias: str, instead: int | None = None) -> None:
+        """Take an alias from its version, or give it to the version `instead`, which was `previous`."""
+        with self._connected() as client:
+            if instead is None:
+                client.delete_registered_model_alias(loop, alias)
+            else:
+                client.set_registered_model_alias(loop, alias, str(instead))
+                client.delete_registered_model_alias(loop, "previous")
+
     def tag(self, loop: str, number: int, key: str, value: str) -> None:
         """Set the tag `loopwright.<key>` of a version."""
         with self._connected() as client:
@@ -235,6 +254,7 @@ class Registry:
     def _connected(self) -> Iterator["MlflowClient"]:
         os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         # A model is its bundle; the lock file of wherever a run happens to be is no part of it.
         os.environ.setdefault("MLFLOW_LOG_UV_FILES", "false")
         # Bars are for terminals, and stand a line a step in the log of a pod.

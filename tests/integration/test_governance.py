@@ -5,7 +5,10 @@ The steps run in this process, as a pod runs them, in a git repository; the comm
 
 import json
 import os
+import sqlite3
 import subprocess
+import sys
+import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,3 +185,133 @@ def test_one_changed_byte_of_a_snapshot_or_a_model_is_found_wherever_it_is_used(
     assert "model.txt has SHA-256" in story("lineage", f"{story.folder}@1", "--json").json["model"]["problem"]
     undo()
     assert story("audit", "verify", str(story.folder), "--json").json["models"] == 1
+
+
+def declared(story: Story, gates: str) -> None:
+    path = story.folder / "loop.yaml"
+    text = path.read_text().split("  approval:")[0].rstrip("\n")
+    path.write_text(f"{text}\n  approval: required\n{gates}")
+
+
+def test_a_version_waits_until_enough_of_those_who_may_have_approved_it(
+    story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = str(story.folder)
+    refused = story("approve", folder, "1", "--reason", "why not")
+    assert (refused.code, "waits for nobody" in refused.error) == (8, True)
+    declared(story, "  approvers: [ada, ben, cleo]\n  approvals: 2\n  self_approval: false\n")
+    version = story.run("small-2", by="ada")
+    waiting = story("rollout", folder, "--version", str(version))
+    assert (waiting.code, f"version {version} of small is not approved" in waiting.error) == (10, True)
+    # Whoever may write to MLflow sets its tag, and the ledger is asked.
+    story.context.registry.tag("small", version, "approval", "approved")
+    assert story("rollout", folder, "--version", str(version)).code == 10
+    story.context.registry.tag("small", version, "approval", "waiting")
+
+    def said(by: str, what: str = "approve") -> Answer:
+        monkeypatch.setenv("LOGNAME", by)
+        return story(what, f"{folder}@{version}", "--reason", f"{by} looked at it")
+
+    assert "dora is none of the approvers of small" in said("dora").error
+    assert "`gates.self_approval` is false" in said("ada").error
+    assert f"version {version} waits for 1 more" in said("ben").out
+    assert "waits for 1 more" in said("ben").out, "said twice is said once"
+    assert "not approved: 1 of 2 did" in story("promote", folder, str(version), "--reason", "r").error
+    assert f"approved version {version}" in said("cleo").out
+    again = said("cleo")
+    assert (again.code, "was approved already, by cleo: cleo looked at it" in again.error) == (8, True)
+    kinds = [entry.facts["by"] for entry in story.context.ledger.entries("small", kind="approved")]
+    assert kinds == ["ben", "cleo"]
+    assert story.context.registry.get("small", version).approved
+
+
+def test_a_rejected_version_goes_nowhere(story: Story, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = str(story.folder)
+    declared(story, "")
+    version = str(story.run("small-3"))
+    assert story("reject", folder, version, "--reason", "worse for new customers").code == 0
+    for arguments in (("promote", folder, version, "--reason", "r"), ("approve", folder, version, "--reason", "r")):
+        found = story(*arguments)
+        assert (found.code, "was rejected" in found.error) == (8, True)
+    assert story("rollout", folder, "--version", version).code == 10
+    assert story.context.registry.get("small", int(version)).aliases == ()
+    assert story("status", folder, "--json").json["waiting_for_approval"] == []
+
+
+def test_aliases_move_by_hand_where_nothing_is_served_with_a_reason_in_the_ledger(story: Story) -> None:
+    folder = str(story.folder)
+
+    def held() -> dict[str, int]:
+        return {alias: one.number for one in story.context.registry.versions("small") for alias in one.aliases}
+
+    assert story("promote", folder, "1", "--reason", "the first").code == 0
+    assert story("promote", folder, "2", "--reason", "better").code == 0
+    assert (held()["champion"], held()["previous"]) == (2, 1)
+    assert story("archive", folder, "2", "--reason", "r").code == 8
+    assert story("demote", folder, "champion", "--reason", "broken export").code == 0
+    assert held() == {"champion": 1}
+    assert story("demote", folder, "2", "--reason", "again").code == 8
+    assert story("archive", folder, "2", "--reason", "for the record").code == 0
+    gone = story("rollout", folder, "--version", "2")
+    assert (gone.code, "version 2 of small is archived" in gone.error) == (10, True)
+    told = story("lineage", folder, "2").out
+    assert "version 2 lost champion by" in told
+    assert "version 2 was archived by" in told
+    assert story.context.ledger.verify() > 20
+
+
+def test_the_dossier_holds_what_was_recorded_and_says_what_a_person_has_to_write(story: Story, tmp_path: Path) -> None:
+    path = story.folder / "loop.yaml"
+    path.write_text(path.read_text() + "card: {owner: Retention team, limits: [Not for <new> customers.]}\n")
+    folder = str(story.folder)
+    found = story("card", f"{folder}@1", "--to", str(tmp_path / "card"), "--json").json
+    assert "card.intended_use" in found["missing"]
+    assert "card.owner" not in found["missing"]
+    page = (tmp_path / "card" / "model-card.html").read_text()
+    assert "Not for &lt;new&gt; customers." in page
+    assert {one.stem for one in (tmp_path / "card" / "pictures").iterdir()} == {
+        *("roc", "precision_recall", "calibration", "importance")
+    }
+    sheet = (tmp_path / "card" / "data-sheet.md").read_text()
+    assert "| `customer` | entity | 0 | 800 |  |" in sheet, "no row's name is shown"
+    assert "| `plan` | string | 0 | 2 | " in sheet
+
+    made = story("dossier", f"{folder}@1", "--to", str(tmp_path / "small.zip"), "--json").json
+    with zipfile.ZipFile(tmp_path / "small.zip") as archive:
+        archive.extractall(tmp_path)
+    top = tmp_path / "small-1-dossier"
+    checked = subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=top, capture_output=True)
+    assert checked.returncode == 0, checked.stdout
+    assert subprocess.run([sys.executable, "-I", "verify_ledger.py"], cwd=top).returncode == 0
+    index = (top / "dossier.md").read_text()
+    headings = [line for line in index.splitlines() if line.startswith("## ")]
+    assert [line[3:5] for line in headings[1:]] == [
+        "1.",
+        "2.",
+        "2 ",
+        "2 ",
+        "2 ",
+        "3.",
+        "4.",
+        "5.",
+        "6.",
+        "7.",
+        "8.",
+        "9.",
+    ]
+    assert any("EU declaration of conformity" in one["section"] for one in made["to_be_written"])
+    assert (top / "features.py").read_text() == FEATURES
+    assert "lightgbm==" in (top / "environment" / "requirements.txt").read_text()
+    assert "+    return {**columns" in (top / "code.patch").read_text()
+    assert story("dossier", f"{folder}@1", "--to", str(tmp_path / "no" / "where.zip")).code == 7
+
+
+def test_one_changed_row_of_the_ledger_is_found_by_audit_and_dossier(story: Story, tmp_path: Path) -> None:
+    database = story.context.settings.state / "ledger.db"
+    content = database.read_bytes()
+    with sqlite3.connect(database) as connection:
+        connection.execute("UPDATE loopwright_ledger SET facts = replace(facts, 'ada', 'eve') WHERE number = 2")
+    for words in (("audit", "verify"), ("dossier",)):
+        found = story(*words, str(story.folder))
+        assert (found.code, "entry 2 (run) was changed after it was written" in found.error) == (5, True)
+    database.write_bytes(content)

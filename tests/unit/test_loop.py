@@ -54,7 +54,7 @@ DEFAULTS = {
     },
     "gates": {
         "minimum": {}, "maximum": {}, "champion": {}, "monotone": {}, "serving": {"latency_p99": None, "size": None},
-        "slices": [], "approval": "auto",
+        "slices": [], "approval": "auto", "approvers": [], "approvals": 1, "self_approval": True,
     },
     "rollout": {
         "strategy": "canary",
@@ -147,6 +147,12 @@ DEFAULTS = {
             "pull_policy": "IfNotPresent",
         },
         "scrape": "annotations",
+    },
+    "card": {
+        **dict.fromkeys(("owner", "contact", "intended_use", "users", "out_of_scope"), ""),
+        "limits": [],
+        "risks": [],
+        **dict.fromkeys(("oversight", "collection", "labelling", "personal_data"), ""),
     },
 }  # fmt: skip
 

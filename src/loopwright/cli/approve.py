@@ -1,39 +1,84 @@
-"""approve: a person's yes to a version that waits for one."""
+"""approve and reject: what a person says of a version that waits for one."""
 
 import getpass
 from contextlib import suppress
 
 import click
 
-from loopwright.cli.context import Context, on_loop
+from loopwright.cli.context import Context
+from loopwright.cli.versioned import on_version, resolve
 from loopwright.errors import RegistryError, RolloutError
 from loopwright.ledger import DuplicateEntry
 
 
-@click.command(epilog='Example: loopwright approve churn --version 7 --reason "checked the slices"')
-@click.option("--version", type=int, required=True, help="The version that waits.")
+@click.command(epilog='Example: loopwright approve churn 7 --reason "checked the slices"')
 @click.option("--reason", required=True, help="Why; written to the ledger.")
 @click.option("--workflow", is_flag=True, help="Say it to the version's Argo Workflow, which waits for it.")
-@on_loop
-def approve(context: Context, version: int, reason: str, workflow: bool) -> None:
-    """Approve a version that waits (`gates.approval: required`), so that it can be rolled out."""
-    name, by = context.loop.name, getpass.getuser()
+@on_version
+def approve(context: Context, version: str, reason: str, workflow: bool) -> None:
+    """Approve a version that waits (`gates.approval: required`), so that it can be rolled out.
+
+    Exit code 8 when it does not wait, or when you may not approve it (`gates.approvers`, `gates.self_approval`).
+    """
+    from loopwright.governance import approvals
+
+    by = getpass.getuser()
     if workflow:
-        return _tell_workflow(context, version, by, reason)
-    found = context.registry.get(name, version)
-    if found.approved:
-        raise RegistryError(f"version {version} of {name} is approved already", expected="a version that waits")
-    registered = [
-        entry for entry in context.ledger.entries(name, kind="registered") if entry.facts["version"] == version
-    ]
+        return _tell_workflow(context, _number(version), by, reason)
+    name, found = context.loop.name, resolve(context, version)
+    approvals.check(context.loop, context.ledger.entries(name), found, by)
+    needed = context.loop.gates.approvals
+    _say(context, "approved", found.number, {"by": by, "reason": reason, **({"of": needed} if needed > 1 else {})})
+    # The ledger's order decides, should somebody have spoken at the same moment.
+    said = approvals.decision(context.ledger.entries(name), found.number)
+    if said.state == approvals.REJECTED:
+        raise RegistryError(f"version {found.number} of {name} was rejected meanwhile", expected="a version that waits")
+    if said.state == approvals.APPROVED:
+        context.registry.tag(name, found.number, "approval", "approved")
+    context.answer({"version": found.number, "approved_by": by, "state": said.state})
+    if said.state == approvals.APPROVED:
+        context.console.print(f"[green]approved[/] version {found.number}; next: `loopwright rollout {context.shown}`")
+    else:
+        missing = needed - len(said.approved_by)
+        context.console.print(f"[green]noted[/]: version {found.number} waits for {missing} more")
+    return None
+
+
+@click.command(epilog='Example: loopwright reject churn 7 --reason "worse for new customers"')
+@click.option("--reason", required=True, help="Why; written to the ledger.")
+@on_version
+def reject(context: Context, version: str, reason: str) -> None:
+    """Reject a version that waits (`gates.approval: required`): it cannot be rolled out any more.
+
+    Exit code 8 when it does not wait, or when you are none of `gates.approvers`.
+    """
+    from loopwright.governance import approvals
+
+    by, name, found = getpass.getuser(), context.loop.name, resolve(context, version)
+    approvals.check(context.loop, context.ledger.entries(name), found, by, rejects=True)
+    _say(context, "rejected", found.number, {"by": by, "reason": reason})
+    if approvals.decision(context.ledger.entries(name), found.number).state != approvals.REJECTED:
+        raise RegistryError(f"version {found.number} of {name} was approved meanwhile", expected="a version that waits")
+    context.registry.tag(name, found.number, "approval", "rejected")
+    context.registry.demote(name, found.number)
+    context.answer({"version": found.number, "rejected_by": by, "state": "rejected"})
+    context.console.print(f"[red]rejected[/] version {found.number}")
+
+
+def _say(context: Context, kind: str, version: int, facts: dict[str, object]) -> None:
+    """Write it before it has an effect; said again after a failure in between, it is written once."""
+    name = context.loop.name
+    registered = [one for one in context.ledger.entries(name, kind="registered") if one.facts["version"] == version]
     cause = registered[-1].number if registered else None
-    facts = {"version": version, "by": by, "reason": reason}
-    # Who said yes is written before it has an effect; said again after a failure in between, it is written once.
     with suppress(DuplicateEntry):
-        context.ledger.append(name, "approved", facts, cause=cause, key=f"{name}/approved/{version}")
-    context.registry.tag(name, version, "approval", "approved")
-    context.answer({"version": version, "approved_by": by})
-    context.console.print(f"[green]approved[/] version {version}; next: `loopwright rollout {context.shown}`")
+        key = f"{name}/{kind}/{version}/{facts['by']}"
+        context.ledger.append(name, kind, {"version": version, **facts}, cause=cause, key=key)
+
+
+def _number(version: str) -> int:
+    if not version.isdecimal():
+        raise RegistryError(f"{version or 'nothing'!r} is no version's number", expected="one, as `approve churn 7`")
+    return int(version)
 
 
 def _tell_workflow(context: Context, version: int, by: str, reason: str) -> None:

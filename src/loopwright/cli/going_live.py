@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loopwright.cli.context import Context
-from loopwright.errors import RegistryError, RolledBack, RolloutError
+from loopwright.errors import RegistryError, RolledBack
 
 if TYPE_CHECKING:
     from loopwright.rollout.controller import Look, Outcome
@@ -50,17 +50,13 @@ def take_live(
     `cause` is the ledger entry that led to it; by default the version's registration. Raises RolloutError when it may
     not start or go on, and RolledBack when the version was taken back.
     """
+    from loopwright.governance import approvals
     from loopwright.rollout.planes import open_target
     from loopwright.rollout.resume import Paused
 
     loop, registry = context.loop, context.registry
     version = registry.get(loop.name, number)
-    if not version.approved:
-        raise RolloutError(
-            f"version {number} of {loop.name} is not approved",
-            expected="an approved version, as `gates.approval` is `required`",
-            do=f'approve it with `loopwright approve {context.shown} --version {number} --reason "..."`',
-        )
+    approvals.require(loop, context.ledger.entries(loop.name), version, context.shown)
     bundle = str(registry.fetch(loop.name, version))
     cause = cause if cause is not None else registered(context, number)
     waits = Paused(getpass.getuser(), "started with --paused", time.time()) if paused else None

@@ -164,17 +164,12 @@ def deploy(context: Context, version: int | None, namespace: str, timeout: int, 
     the API server or a rollout under way does not let it.
     """
     from loopwright.cli.going_live import adopt
-    from loopwright.errors import RolloutError
+    from loopwright.governance import approvals
     from loopwright.rollout import kserve
     from loopwright.rollout.kserve.deploy import deploy as apply
 
     served, _ = _pair(context, version, False)
-    if not served.approved:
-        raise RolloutError(
-            f"version {served.number} of {context.loop.name} is not approved",
-            expected="an approved version, as `gates.approval` is `required`",
-            do=f'approve it with `loopwright approve {context.shown} --version {served.number} --reason "..."`',
-        )
+    approvals.require(context.loop, context.ledger.entries(context.loop.name), served, context.shown)
     cluster = kserve.connect(namespace)
     say = context.console.print
     if not _published(context, served):

@@ -146,7 +146,7 @@ def _show(context: Context, status: "RunStatus", judged: dict[str, Any]) -> None
         words = escape(f"{gate['gate']} {gate['metric']}: {gate['detail']}")
         context.console.print(f"gate {mark} {words}")
     if status.version is not None:
-        approve = f"`loopwright approve {context.shown} --version {status.version} --reason ...`"
+        approve = f"`loopwright approve {context.shown} {status.version} --reason ...`"
         live = f"`loopwright up {context.shown}` or `loopwright rollout {context.shown}`"
         context.console.print(
             f"[bold green]registered[/] {context.loop.name} version {status.version} in {status.seconds:.0f} s; "

@@ -40,7 +40,7 @@ def gather(context: Context) -> dict[str, Any]:
         "challenger": aliases.get("challenger"),
         "previous": aliases.get("previous"),
         "versions": [version.number for version in versions],
-        "waiting_for_approval": [version.number for version in versions if not version.approved],
+        "waiting_for_approval": [version.number for version in versions if version.waiting],
         "weights": {str(version): weight for version, weight in live.weights.items()} if live else {},
         "predictors": {
             str(version): {"state": one.state, "pid": one.pid, "restarts": one.restarts}

@@ -10,6 +10,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from loopwright.loop.archive import RESERVED
+from loopwright.loop.card import Card
 from loopwright.loop.data import Column, Data
 from loopwright.loop.fields import Declared, Scalar
 from loopwright.loop.gates import ChampionRule, Gates, Limit, Served
@@ -63,6 +64,7 @@ class Loop(Declared):
     monitor: Monitor = Monitor()
     retrain: Retrain = Retrain()
     serving: Serving = Serving()
+    card: Card = Card()
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

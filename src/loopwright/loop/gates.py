@@ -85,3 +85,14 @@ class Gates(Declared):
         (), description="Columns of the contract whose values get metrics of their own; numbers by their quartiles."
     )
     approval: Literal["auto", "required"] = Field("auto", description="Whether a person must approve the version.")
+    approvers: tuple[str, ...] = Field((), description="Who may approve or reject, by user name; empty is anybody.")
+    approvals: int = Field(1, ge=1, description="How many different people must approve a version.")
+    self_approval: bool = Field(True, description="Whether who asked for a run may approve what came of it.")
+
+    @model_validator(mode="after")
+    def _approvable(self) -> Self:
+        if self.approval == "auto" and (self.approvers or self.approvals > 1 or not self.self_approval):
+            raise ValueError("approvers, approvals and self_approval need `approval: required`")
+        if self.approvers and self.approvals > len(set(self.approvers)):
+            raise ValueError(f"approvals is {self.approvals}, and there are {len(set(self.approvers))} approvers")
+        return self
