@@ -311,7 +311,7 @@ def test_one_changed_row_of_the_ledger_is_found_by_audit_and_dossier(story: Stor
     content = database.read_bytes()
     with sqlite3.connect(database) as connection:
         connection.execute("UPDATE loopwright_ledger SET facts = replace(facts, 'ada', 'eve') WHERE number = 2")
-    for words in (("audit", "verify"), ("dossier",)):
-        found = story(*words, str(story.folder))
+    for arguments in (("audit", "verify"), ("dossier",)):
+        found = story(*arguments, str(story.folder))
         assert (found.code, "entry 2 (run) was changed after it was written" in found.error) == (5, True)
     database.write_bytes(content)
