@@ -22,6 +22,7 @@ def snapshot(loop: str, root: str, run: str, cause: int, rows: Output[Dataset]) 
             Path(rows.path),
             step.settings.clock.now(),
             step.of_run("rows"),
+            step.before(),
         )
         rows.metadata.update({"snapshot": step.facts["id"], "rows": step.facts["rows"]})
     return step.number

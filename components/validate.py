@@ -23,5 +23,6 @@ def validate(
     from loopwright.steps.validate import validate as run_step
 
     with recording.step("validate", loop, run, cause) as step:
-        step.facts = run_step(step.loop, Path(rows.path), Path(valid.path), Path(set_aside.path), Path(report.path))
+        paths = Path(rows.path), Path(valid.path), Path(set_aside.path), Path(report.path)
+        step.facts = run_step(step.loop, *paths, step.settings.clock.now(), step.before("validated"))
     return step.number

@@ -38,6 +38,11 @@ class Server:
     def stop(self) -> None:
         self._call("pg_ctl", "-D", self._data, "-m", "immediate", "-w", "stop")
 
+    def ask_for_passwords(self) -> None:
+        """From now on whoever connects needs a password, which nobody has."""
+        Path(self._data, "pg_hba.conf").write_text("host all all 127.0.0.1/32 scram-sha-256\n")
+        self._call("pg_ctl", "-D", self._data, "reload")
+
     def _call(self, *command: str) -> None:
         program = str(self._programs / command[0])
         result = subprocess.run([program, *command[1:]], user=self._user, capture_output=True, cwd=self.folder)

@@ -25,6 +25,7 @@ model:
   task: classification
 """
 
+RULES = {"pattern": None, "shift": None, "policy": "quarantine"}
 DEFAULTS = {
     "apiVersion": "loopwright/v1",
     "kind": "Loop",
@@ -38,12 +39,21 @@ DEFAULTS = {
         "set_aside": 0.05,
         "holdout": {"share": 0.2, "by": "random"},
         "contract": {
-            "age": {"type": "integer", "values": None, "min": 18.0, "max": None, "missing": 0.0, "unique": False},
+            "age": {
+                "type": "integer", "values": None, "min": 18.0, "max": None, "missing": 0.0, "unique": False,
+                **RULES,
+            },
             "plan": {
                 "type": None, "values": ["basic", "premium"], "min": None, "max": None, "missing": 0.0, "unique": False,
+                **RULES,
             },
-            "churned": {"type": "boolean", "values": None, "min": None, "max": None, "missing": 0.0, "unique": False},
+            "churned": {
+                "type": "boolean", "values": None, "min": None, "max": None, "missing": 0.0, "unique": False, **RULES
+            },
         },
+        "rules": [],
+        "rows": None,
+        "freshness": None,
     },
     "model": {
         "task": "classification",
@@ -469,3 +479,41 @@ def test_a_message_names_the_file_that_it_is_about(tmp_path):
     with pytest.raises(DeclarationError) as refused:
         load(tmp_path)
     assert str(refused.value).startswith(f"{tmp_path}/loop.yaml:1: kind: missing")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "source: churn.csv",
+            "source: postgresql://u:s3cret@h/db",
+            r"data: source: postgresql:// is no URL of files. A database is declared as \{sql: SELECT",
+        ),
+        ("source: churn.csv", "source: s3://key:s3cret@bucket/x", "data: source: a URL has no user and password"),
+        ("source: churn.csv", "source: {sql: SELECT 1}", "data.source: sql and url_env go together"),
+        ("source: churn.csv", "source: {python: rows}", "data.source.python: found 'rows'; expected text that matches"),
+        ("source: churn.csv", "source: {sqll: SELECT 1}", "data.source.sqll: unknown key `sqll`; did you mean `sql`"),
+        ("source: churn.csv", "source: 7", "data.source: found '7'; expected a valid string"),
+        ("min: 18", "min: 18, pattern: x", "data.contract.age: a pattern is for text, and the column is integer"),
+        (
+            "[basic, premium]",
+            "[basic], pattern: 'a['",
+            r"data.contract.plan: pattern 'a\[' is no regular expression: unterminated character set",
+        ),
+        (
+            "source: churn.csv",
+            "source: churn.csv\n  rules: [{expression: 'age >'}]",
+            r"data.rules.0.expression: found 'age >'; 'age >' is no expression: invalid syntax",
+        ),
+        (
+            "source: churn.csv",
+            "source: churn.csv\n  rules: [{expression: 'agee > 3'}]",
+            "data: rules: 'agee > 3' is about 'agee', which the contract does not have",
+        ),
+        ("source: churn.csv", "source: churn.csv\n  freshness: {max_age: 1d}", "data: freshness needs `timestamp`"),
+    ],
+)
+def test_what_data_may_not_say_is_told_without_a_password(old: str, new: str, message: str) -> None:
+    with pytest.raises(DeclarationError, match=message) as caught:
+        parse(changed(old, new))
+    assert "s3cret" not in str(caught.value)

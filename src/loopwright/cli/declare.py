@@ -61,7 +61,8 @@ def check(context: Context) -> int:
     loop = context.loop
     code = features.read(context)
     frame = sources.read(loop.data.source, context.folder)
-    checked = contract.check(snapshots.current(frame, loop, context.settings.clock.now()), loop)
+    now = context.settings.clock.now()
+    checked = contract.check(snapshots.current(frame, loop, now), loop, now)
     problem: DataError | None = None
     try:
         checked.require(loop)
@@ -79,7 +80,7 @@ def check(context: Context) -> int:
     for note in checked.notes:
         console.print(f"  [cyan]note[/]   {escape(note)}")
     for violation in checked.violations:
-        mark = "[red]stops[/]" if violation.fatal else "[yellow]aside[/]"
+        mark = {"fail": "[red]stops[/]", "warn": "[cyan]warns[/]"}.get(violation.policy, "[yellow]aside[/]")
         samples = f", such as {', '.join(map(repr, violation.samples))}" if violation.samples else ""
         console.print(f"  {mark}  {escape(str(violation) + samples)}")
     if problem is None:

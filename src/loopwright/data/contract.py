@@ -1,23 +1,30 @@
 """Holding rows against the contract: what breaks it is named, counted and set aside, with the reason a row.
 
-A rule about the whole column (gone, of another type, too many missing) stops the data; a rule about a value sets its
-row aside. Data with more than `data.set_aside` of its rows set aside is stopped too.
+    batches -> rules on each -> rows that may be used | rows set aside -> at the end: what was broken, and how often
+
+A rule has a policy: `quarantine` sets its rows aside, `warn` only tells, `fail` stops the data. A rule about all rows
+(a column is gone, of another type, has too many missing) stops the data, or warns. Data with more than `data.set_aside`
+of its rows set aside is stopped too. Memory is for one batch, and 8 bytes a row for a column declared unique.
 """
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from loopwright.data import snapshots
-from loopwright.data.typed import blank, numbers, strings
+from loopwright.data import rules
+from loopwright.durations import format_duration
 from loopwright.errors import ContractError, DataError
-from loopwright.loop import Column, Loop
+from loopwright.loop import Loop
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # A column of which more than this share cannot be read as its type is of another type, not merely dirty.
 RETYPED = 0.5
+SAMPLES = 3
+REASONS = "loopwright_reasons"
 
 
 @dataclass(frozen=True)
@@ -32,28 +39,29 @@ class Violation:
     fatal: bool
     samples: tuple[str, ...] = ()
     """A few of the values. They may be personal, so they are shown to who asks and kept out of messages."""
+    policy: str = "quarantine"
+    """What becomes of it: fail, quarantine or warn."""
 
     def __str__(self) -> str:
         return f"{self.column}: {self.found}; expected {self.expected}"
 
 
 @dataclass(frozen=True)
-class Checked:
-    """The data after the check: what may be used, what was set aside and why, and what was noticed."""
+class Outcome:
+    """What a check of all rows came to."""
 
-    valid: "pd.DataFrame"
-    set_aside: "pd.DataFrame"
-    """The raw rows that break a rule, with the reasons in a column `loopwright_reasons`."""
     violations: tuple[Violation, ...]
     notes: tuple[str, ...]
     rows: int
+    aside: int
+    newest: datetime | None
 
     def report(self) -> dict[str, Any]:
         """The outcome as JSON: rows, kept, set aside, violations, notes."""
         return {
             "rows": self.rows,
-            "kept": len(self.valid),
-            "set_aside": len(self.set_aside),
+            "kept": self.rows - self.aside,
+            "set_aside": self.aside,
             "violations": [asdict(violation) for violation in self.violations],
             "notes": list(self.notes),
         }
@@ -67,184 +75,186 @@ class Checked:
                 do="correct the source, or what `data.contract` in loop.yaml accepts; "
                 "`loopwright check` shows every finding",
             )
-        share = len(self.set_aside) / self.rows
-        if share > loop.data.set_aside or self.valid.empty:
+        share = self.aside / self.rows
+        if share > loop.data.set_aside or self.aside == self.rows:
             worst = sorted(self.violations, key=lambda violation: -violation.rows)[:3]
             raise ContractError(
-                f"{len(self.set_aside):,} of {self.rows:,} rows ({share:.1%}) break the contract: "
-                + "; ".join(map(str, worst)),
+                f"{self.aside:,} of {self.rows:,} rows ({share:.1%}) break the contract: " + "; ".join(map(str, worst)),
                 expected=f"at most {loop.data.set_aside:.1%} (`data.set_aside`)",
                 do="correct the source or the contract; `loopwright check` shows every finding",
             )
 
 
-class _Findings:
-    """Collects violations and the reasons of each row while the columns are gone through."""
+@dataclass(frozen=True)
+class Checked(Outcome):
+    """The outcome together with the rows: those that may be used, typed, and the raw ones that were set aside."""
 
-    def __init__(self, frame: "pd.DataFrame") -> None:
+    valid: "pd.DataFrame"
+    set_aside: "pd.DataFrame"
+    """The raw rows that break a rule, with the reasons in a column `loopwright_reasons`."""
+
+
+@dataclass
+class _Tally:
+    """How often a rule was broken so far."""
+
+    policy: str
+    expected: str
+    rows: int = 0
+    samples: tuple[str, ...] = ()
+
+    def add(self, one: rules.Broken) -> None:
+        self.rows += int(one.mask.sum())
+        if one.values is not None and len(self.samples) < SAMPLES:
+            some = map(str, one.values[one.mask].drop_duplicates().head(SAMPLES).tolist())
+            self.samples = tuple(dict.fromkeys([*self.samples, *some]))[:SAMPLES]
+
+
+class Check:
+    """A check under way: rows are given to it frame by frame, and at the end it says what was found."""
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self._rows = self._aside = 0
+        self._broken: dict[tuple[str, str], _Tally] = {}
+        self._missing: dict[str, int] = {}
+        self._seen: dict[str, rules.Seen] = {}
+        self._names: list[str] = []
+        self._newest: datetime | None = None
+
+    def add(self, frame: "pd.DataFrame") -> tuple["pd.DataFrame", "pd.DataFrame"]:
+        """The rows of a raw frame that may be used, with the contract's types, and those set aside, with the reasons.
+
+        Numbers become float64 (missing: NaN), strings and categories objects (missing: None), the timestamp UTC
+        moments. A classification's label becomes a string. Blank cells count as missing. Raises DataError when nothing
+        can be checked because the label column is gone.
+        """
         import pandas as pd
 
-        self.index = frame.index
-        self.bad = pd.Series(False, index=frame.index)
-        self.reasons = pd.Series("", index=frame.index)
-        self.violations: list[Violation] = []
-        self.notes: list[str] = []
+        self._names = list(map(str, frame.columns))
+        self._require_label()
+        found = rules.hold(frame, self._loop, self._seen)
+        self._rows += len(frame)
+        for name, count in found.missing.items():
+            self._missing[name] = self._missing.get(name, 0) + count
+        bad, reasons = pd.Series(False, index=frame.index), pd.Series("", index=frame.index)
+        for one in found.broken:
+            self._broken.setdefault((one.column, one.rule), _Tally(one.policy, one.expected)).add(one)
+            if one.policy != "warn":
+                bad |= one.mask
+                reasons[one.mask] += f"{one.column}: {one.rule} ({one.expected}); "
+        self._aside += int(bad.sum())
+        self._date(found.columns)
+        aside = frame[bad].assign(**{REASONS: reasons[bad].str.rstrip("; ")})
+        typed = pd.DataFrame(found.columns, index=frame.index)[~bad]
+        return typed.reset_index(drop=True), aside.reset_index(drop=True)
 
-    def rows(self, column: str, rule: str, mask: "pd.Series[bool]", values: "pd.Series[Any]", expected: str) -> None:
-        """Set the rows in `mask` aside for breaking `rule`, naming up to three of the values."""
-        count = int(mask.sum())
-        if not count:
-            return
-        samples = () if rule == "missing" else _samples(values[mask])
-        words = {"missing": "have none", "unique": "repeat a value"}.get(rule, f"break `{rule}`")
-        found = f"{count:,} of {len(mask):,} rows {words}"
-        self.violations.append(Violation(column, rule, count, found, expected, fatal=False, samples=samples))
-        self.bad |= mask
-        self.reasons[mask] += f"{column}: {rule} ({expected}); "
+    def _require_label(self) -> None:
+        name = self._loop.data.label.column
+        if name not in self._names:
+            close = difflib.get_close_matches(name, self._names, n=1)
+            raise DataError(
+                f"the data has no label column {name!r}" + (f" (it has {close[0]!r})" if close else ""),
+                expected="the column that `data.label.column` names",
+                do="correct loop.yaml, or the source",
+            )
 
-    def whole(
-        self, column: str, rule: str, rows: int, found: str, expected: str, samples: tuple[str, ...] = ()
-    ) -> None:
-        """Note a broken rule about the whole column, which stops the data."""
-        self.violations.append(Violation(column, rule, rows, found, expected, fatal=True, samples=samples))
+    def _date(self, columns: "dict[str, pd.Series[Any]]") -> None:
+        timestamp = self._loop.data.timestamp
+        latest = columns[timestamp].max() if timestamp in columns else None
+        if latest is not None and latest == latest:
+            moment: datetime = latest.to_pydatetime()
+            self._newest = moment if self._newest is None else max(self._newest, moment)
 
+    def end(self, now: datetime | None = None) -> Outcome:
+        """What all rows came to. `now` is the loop's time, by which freshness is judged; without it, it is not."""
+        violations, notes = [*self._gone(), *self._blank()], self._notes()
+        # In the order in which they are declared, whichever rows came first.
+        order = [*self._loop.data.contract, *(rule.title for rule in self._loop.data.rules)]
+        for (column, rule), tally in sorted(self._broken.items(), key=lambda item: _place(order, *item[0])):
+            retyped = rule == "type" and tally.rows > RETYPED * self._rows
+            words = {"missing": "have none", "unique": "repeat a value", "rule": "break it"}
+            found = f"{tally.rows:,} of {self._rows:,} rows {words.get(rule, f'break `{rule}`')}"
+            if retyped:
+                found = f"{tally.rows:,} of {self._rows:,} values are something else"
+            policy = "fail" if retyped else tally.policy
+            violations.append(
+                Violation(column, rule, tally.rows, found, tally.expected, policy == "fail", tally.samples, policy)
+            )
+        violations += self._whole(now)
+        return Outcome(tuple(violations), tuple(notes), self._rows, self._aside, self._newest)
 
-def check(frame: "pd.DataFrame", loop: Loop) -> Checked:
-    """Hold raw rows against the loop's contract and give them its types.
+    def _gone(self) -> list[Violation]:
+        data, found = self._loop.data, []
+        for name in dict.fromkeys([*data.contract, *(one for one in (data.entity, data.timestamp) if one)]):
+            if name not in self._names:
+                close = difflib.get_close_matches(name, self._names, n=1)
+                hint = f"the data has {close[0]!r}" if close else f"the data has {', '.join(self._names[:6])}, ..."
+                text = f"the column is gone ({hint})"
+                found.append(Violation(name, "column", self._rows, text, "the column to be there", True, (), "fail"))
+        return found
 
-    Numbers become float64 (missing: NaN), strings and categories objects (missing: None), the timestamp UTC moments.
-    A classification's label becomes a string. Blank cells count as missing. Raises DataError when nothing can be
-    checked because the label column is gone.
-    """
-    import pandas as pd
+    def _blank(self) -> list[Violation]:
+        found = []
+        for name, count in self._missing.items():
+            column, share = self._loop.data.contract[name], count / max(self._rows, 1)
+            if share > column.missing:
+                text = f"{count:,} of {self._rows:,} values ({share:.2%}) are blank or missing"
+                expected = f"at most {column.missing:.2%} (`missing: {column.missing:g}`)"
+                found.append(whole(name, "missing", count, text, expected, column.policy))
+        return found
 
-    findings = _Findings(frame)
-    columns: dict[str, Any] = {}
-    for name, column in loop.data.contract.items():
-        if name not in frame.columns:
-            _gone(findings, frame, name)
-        else:
-            columns[name] = _column(findings, name, column, frame[name])
-    _label(findings, columns, frame, loop)
-    _identity(findings, columns, frame, loop)
-    extra = [name for name in frame.columns if name not in columns]
-    if extra:
-        findings.notes.append(f"not in the contract, and not used: {', '.join(map(str, extra[:8]))}")
-    typed = pd.DataFrame(columns, index=frame.index)
-    aside = frame[findings.bad].assign(loopwright_reasons=findings.reasons[findings.bad].str.rstrip("; "))
-    return Checked(
-        typed[~findings.bad].reset_index(drop=True),
-        aside.reset_index(drop=True),
-        tuple(findings.violations),
-        tuple(findings.notes),
-        len(frame),
-    )
+    def _notes(self) -> list[str]:
+        contract, notes = self._loop.data.contract, []
+        for name, count in self._missing.items():
+            share = count / max(self._rows, 1)
+            if 0 < share <= contract[name].missing:
+                notes.append(
+                    f"{name}: {count:,} of {self._rows:,} values ({share:.2%}) are blank and read as missing; "
+                    f"the contract allows {contract[name].missing:.2%}"
+                )
+        special = {self._loop.data.label.column, self._loop.data.entity, self._loop.data.timestamp}
+        if extra := [name for name in self._names if name not in contract and name not in special]:
+            notes.append(f"not in the contract, and not used: {', '.join(extra[:8])}")
+        return notes
 
-
-def _gone(findings: _Findings, frame: "pd.DataFrame", name: str) -> None:
-    close = difflib.get_close_matches(name, map(str, frame.columns), n=1)
-    hint = (
-        f"the data has {close[0]!r}" if close else f"the data has {', '.join(map(str, list(frame.columns)[:6]))}, ..."
-    )
-    findings.whole(name, "column", len(frame), f"the column is gone ({hint})", "the column to be there")
-
-
-def _column(findings: _Findings, name: str, column: Column, raw: "pd.Series[Any]") -> "pd.Series[Any]":
-    """Check one column's values and give them its type."""
-    missing = blank(raw)
-    count, share = int(missing.sum()), float(missing.mean())
-    if share > column.missing:
-        findings.whole(
-            name,
-            "missing",
-            count,
-            f"{count:,} of {len(raw):,} values ({share:.2%}) are blank or missing",
-            f"at most {column.missing:.2%} (`missing: {column.missing:g}`)",
-        )
-    elif count:
-        findings.notes.append(
-            f"{name}: {count:,} of {len(raw):,} values ({share:.2%}) are blank and read as missing; "
-            f"the contract allows {column.missing:.2%}"
-        )
-    values = _numbers(findings, name, column, raw, missing) if column.numeric else strings(raw)
-    if column.values is not None:
-        allowed = [float(value) for value in column.values] if column.numeric else [str(v) for v in column.values]
-        findings.rows(name, "values", ~missing & ~values.isin(allowed), raw, f"one of {_list(column.values)}")
-    if column.min is not None:
-        findings.rows(name, "min", values < column.min, raw, f"at least {column.min:g}")
-    if column.max is not None:
-        findings.rows(name, "max", values > column.max, raw, f"at most {column.max:g}")
-    if column.unique:
-        findings.rows(name, "unique", ~missing & values.duplicated(keep="first"), raw, "each value once")
-    return values
-
-
-def _numbers(
-    findings: _Findings, name: str, column: Column, raw: "pd.Series[Any]", missing: "pd.Series[bool]"
-) -> "pd.Series[Any]":
-    """The values as float64; what cannot be read as the column's type is set aside, or stops the data."""
-    import numpy as np
-
-    values = numbers(column, raw)
-    wrong = (values.isna() & ~missing) | np.isinf(values)
-    if column.kind == "integer":
-        wrong |= values.notna() & (values % 1 != 0)
-    if column.kind == "boolean":
-        wrong |= values.notna() & ~values.isin([0.0, 1.0])
-    kind = {"integer": "whole numbers", "number": "numbers", "boolean": "true or false"}[column.kind]
-    if len(raw) and wrong.mean() > RETYPED:
-        found = f"{int(wrong.sum()):,} of {len(raw):,} values are something else"
-        findings.whole(name, "type", int(wrong.sum()), found, f"{kind} (`type: {column.kind}`)", _samples(raw[wrong]))
-    else:
-        findings.rows(name, "type", wrong, raw, kind)
-    return values.mask(wrong | missing)
+    def _whole(self, now: datetime | None) -> list[Violation]:
+        """The rules about all rows: how many there are, and how old the newest is."""
+        data, found = self._loop.data, []
+        if data.rows is not None:
+            low, high = data.rows.min, data.rows.max
+            if self._rows < low or (high is not None and self._rows > high):
+                expected = f"at least {low:,}" + (f" and at most {high:,}" if high is not None else "")
+                found.append(whole("the data", "rows", self._rows, f"{self._rows:,} rows", expected, data.rows.policy))
+        if data.freshness is not None and now is not None:
+            age = None if self._newest is None else now - data.label.delay - self._newest
+            if age is None or age > data.freshness.max_age:
+                text = (
+                    "no row has a time"
+                    if self._newest is None
+                    else f"the newest row is of {self._newest:%Y-%m-%d %H:%M}"
+                )
+                expected = f"one of the last {format_duration(data.freshness.max_age)}" + (
+                    f" before `data.label.delay` ({format_duration(data.label.delay)})" if data.label.delay else ""
+                )
+                found.append(whole("the data", "freshness", self._rows, text, expected, data.freshness.policy))
+        return found
 
 
-def _label(findings: _Findings, columns: dict[str, Any], frame: "pd.DataFrame", loop: Loop) -> None:
-    """Check the label: there, never missing, and of the task's type."""
-    import pandas as pd
-
-    name = loop.data.label.column
-    if name not in frame.columns:
-        close = difflib.get_close_matches(name, map(str, frame.columns), n=1)
-        raise DataError(
-            f"the data has no label column {name!r}" + (f" (it has {close[0]!r})" if close else ""),
-            expected="the column that `data.label.column` names",
-            do="correct loop.yaml, or the source",
-        )
-    raw = frame[name]
-    missing = blank(raw)
-    findings.rows(name, "missing", missing, raw, "a label in every row")
-    if loop.model.task == "regression":
-        columns[name] = pd.to_numeric(raw, errors="coerce").astype("float64")
-        wrong = columns[name].isna() & ~missing
-        findings.rows(name, "type", wrong, raw, "a number")
-    else:
-        columns[name] = strings(raw)
+def _place(order: Sequence[str], column: str, rule: str) -> tuple[int, str, int]:
+    rules_in_order = ("missing", "type", "time", "values", "min", "max", "pattern", "unique", "rule")
+    return (order.index(column) if column in order else len(order), column, rules_in_order.index(rule))
 
 
-def _identity(findings: _Findings, columns: dict[str, Any], frame: "pd.DataFrame", loop: Loop) -> None:
-    """Check entity and timestamp, where they are declared."""
-    entity, timestamp = loop.data.entity, loop.data.timestamp
-    if entity is not None and entity not in columns:
-        if entity not in frame.columns:
-            _gone(findings, frame, entity)
-        else:
-            missing = blank(frame[entity])
-            findings.rows(entity, "missing", missing, frame[entity], "an entity in every row")
-            columns[entity] = strings(frame[entity])
-    if timestamp is not None:
-        if timestamp not in frame.columns:
-            _gone(findings, frame, timestamp)
-        else:
-            columns[timestamp] = snapshots.times(frame, timestamp)
-            findings.rows(timestamp, "time", columns[timestamp].isna(), frame[timestamp], "a date or time")
+def whole(column: str, rule: str, rows: int, found: str, expected: str, policy: str) -> Violation:
+    """A broken rule about all rows, which stops the data unless its policy is to warn."""
+    policy = "warn" if policy == "warn" else "fail"
+    return Violation(column, rule, rows, found, expected, policy == "fail", (), policy)
 
 
-def _samples(values: "pd.Series[Any]") -> tuple[str, ...]:
-    return tuple(str(value) for value in values.drop_duplicates().head(3).tolist())
-
-
-def _list(values: tuple[Any, ...]) -> str:
-    shown = ", ".join(map(str, values[:8]))
-    return shown + (", ..." if len(values) > 8 else "")
+def check(frame: "pd.DataFrame", loop: Loop, now: datetime | None = None) -> Checked:
+    """Hold a whole raw frame against the loop's contract and give it its types; see `Check`."""
+    under_way = Check(loop)
+    valid, aside = under_way.add(frame)
+    found = under_way.end(now)
+    return Checked(found.violations, found.notes, found.rows, found.aside, found.newest, valid, aside)

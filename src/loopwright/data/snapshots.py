@@ -1,75 +1,106 @@
-"""Immutable copies of data sets, each named by the SHA-256 of its content.
+"""Which rows of a source a run may use, and the immutable copy that is made of them.
 
-The order of rows and of columns, and how a source was cut into files, do not change the name: the same data has one
-snapshot. A snapshot is written once and never changed; `verify` reads it again and compares.
+    batches -> those whose label is known -> kept by their hashes -> history, newer rows -> store
+
+Rows are gone through batch by batch; what is held does not grow with their number.
 """
 
-import hashlib
-import json
-import os
-from contextlib import suppress
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from loopwright.data.spool import Spool
+from loopwright.data.store import Snapshot, identify, put, unwritable, verify, write
 from loopwright.durations import format_duration
 from loopwright.errors import DataError
 from loopwright.loop import Loop
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
+
+__all__ = [
+    "Snapshot", "Taken", "current", "identify", "newest", "recent", "take", "times", "usable", "verify", "write"
+]  # fmt: skip
 
 
-def identify(frame: "pd.DataFrame") -> tuple[str, "pd.DataFrame"]:
-    """The SHA-256 of the frame's content, and the frame in its canonical order of columns and rows."""
-    columns = sorted(map(str, frame.columns))
-    frame = frame.rename(columns=str)[columns]
-    text = frame.astype("string").fillna("\0")
-    canonical = text.sort_values(columns, kind="stable")
-    digest = hashlib.sha256()
-    for column in columns:
-        digest.update(repr(column).encode() + b"\n")
-        # JSON says where a value ends, whatever is in it.
-        digest.update(json.dumps(canonical[column].tolist()).encode() + b"\n")
-    return digest.hexdigest(), frame.loc[canonical.index].reset_index(drop=True)
+@dataclass(frozen=True)
+class Taken:
+    """What of a source went into a snapshot."""
+
+    snapshot: Snapshot
+    read: int
+    """The source's rows, used or not."""
+    newest: datetime | None
+    """When the newest row was observed."""
+    newer: int | None = None
+    """With a moment asked for: how many rows were observed since then."""
+    only_newer: bool = False
+    """Whether the snapshot has those alone."""
 
 
-def write(frame: "pd.DataFrame", store: Path) -> tuple[str, Path]:
-    """Write a snapshot into the folder `store` unless it is there; return its id and file.
+def take(
+    batches: "Iterable[pa.Table]",
+    loop: Loop,
+    store: Path,
+    now: datetime,
+    since: datetime | None = None,
+    least: int = 0,
+) -> Taken:
+    """Write the usable rows of a source as a snapshot, with memory for a batch or two and not for all of them.
 
-    The file appears whole or not at all. Raises DataError when it cannot be written.
+    With `since` only rows observed then or later, unless there are fewer than `least`. Raises DataError when no row
+    may be used or the snapshot cannot be written; then there is nothing of it in the store.
     """
-    identity, canonical = identify(frame)
-    path = store / f"{identity}.parquet"
-    if path.exists():
-        return identity, path
-    part = path.with_name(f".{identity}.{os.getpid()}.part")
+    data = loop.data
+    read, newest_row = 0, None
     try:
-        store.mkdir(parents=True, exist_ok=True)
-        canonical.to_parquet(part, index=False)
-        part.replace(path)
+        with Spool(store) as kept:
+            for table in batches:
+                read += len(table)
+                found, moments = _known(table, loop, now)
+                kept.add(found, moments)
+                top = None if moments is None or not len(moments) else _latest(moments)
+                newest_row = max(filter(None, (newest_row, top)), default=None)
+            if not kept.rows:
+                raise _none(read, loop, now)
+            oldest = newest_row - data.history if data.history is not None and newest_row is not None else None
+            if since is None:
+                return Taken(put(kept.parts(oldest), kept.schema, store), read, newest_row)
+            from_then = max(since, oldest) if oldest else since
+            newer = kept.count(from_then)
+            if newer == least == 0:
+                raise DataError(
+                    f"no labelled row came since {since:%Y-%m-%d %H:%M}", do="wait for labels, or use older rows"
+                )
+            only = newer >= least
+            parts = kept.parts(from_then, unknown=False) if only else kept.parts(oldest)
+            return Taken(put(parts, kept.schema, store), read, newest_row, newer, only)
     except OSError as error:
-        with suppress(OSError):
-            part.unlink()
-        raise DataError(
-            f"the snapshot {path} cannot be written: {error.strerror or error}",
-            expected="free space in a folder that this user may write",
-            do="free space, or name another state folder with LOOPWRIGHT_STATE",
-        ) from error
-    return identity, path
+        raise unwritable(store, error) from error
 
 
-def verify(path: Path) -> None:
-    """Raise DataError when a snapshot's content is not what its name says."""
-    import pandas as pd
+def _known(table: "pa.Table", loop: Loop, now: datetime) -> tuple["pa.Table", "pa.Array | None"]:
+    """The rows whose label is known by `now`, and when each was observed."""
+    import pyarrow as pa
 
-    found, _ = identify(pd.read_parquet(path))
-    if found != path.name.removesuffix(".parquet"):
-        raise DataError(
-            f"the snapshot {path} was changed: its content has the id {found[:12]}",
-            expected=path.stem[:12],
-            do="restore it from a backup, or run the pipeline again on a new snapshot",
-        )
+    timestamp = loop.data.timestamp
+    if timestamp is None:
+        return table, None
+    moments = times(table.select([timestamp] if timestamp in table.column_names else []).to_pandas(), timestamp)
+    known = (moments.isna() | (moments <= now - loop.data.label.delay)).to_numpy()
+    kept = pa.array(moments[known].dt.as_unit("us"), pa.timestamp("us", "UTC"), from_pandas=True)
+    return table.filter(pa.array(known)), kept
+
+
+def _latest(moments: "pa.Array") -> datetime | None:
+    """The latest of them."""
+    import pyarrow.compute as pc
+
+    latest: datetime | None = pc.max(moments).as_py()
+    return latest
 
 
 def recent(frame: "pd.DataFrame", timestamp: str, history: timedelta) -> "pd.DataFrame":
@@ -103,13 +134,17 @@ def current(frame: "pd.DataFrame", loop: Loop, now: datetime) -> "pd.DataFrame":
     """The usable rows. Raises DataError when there is none."""
     found = usable(frame, loop, now)
     if found.empty:
-        until, delay = now - loop.data.label.delay, format_duration(loop.data.label.delay)
-        raise DataError(
-            f"none of the {len(frame):,} rows may be used: all are dated after {until:%Y-%m-%d %H:%M}",
-            expected=f"rows whose label is known (`data.label.delay` is {delay})",
-            do="wait for labels, or correct the dates or the delay",
-        )
+        raise _none(len(frame), loop, now)
     return found
+
+
+def _none(read: int, loop: Loop, now: datetime) -> DataError:
+    until, delay = now - loop.data.label.delay, format_duration(loop.data.label.delay)
+    return DataError(
+        f"none of the {read:,} rows may be used: all are dated after {until:%Y-%m-%d %H:%M}",
+        expected=f"rows whose label is known (`data.label.delay` is {delay})",
+        do="wait for labels, or correct the dates or the delay",
+    )
 
 
 def times(frame: "pd.DataFrame", timestamp: str) -> "pd.Series[Any]":

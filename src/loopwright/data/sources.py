@@ -1,111 +1,66 @@
-"""Reading rows from where a team keeps them: CSV and Parquet, as a file, a folder of files or a glob.
+"""Reading rows from where a team keeps them: files and buckets, a database, or a function.
 
-CSV is read as text: what a value means is the contract's business, and guessing types per file would make one
-column a number in January and a string in February. Parquet keeps the types that it carries.
+    loop.yaml -> files | sql | callables -> batches of plain tables -> snapshot, contract
+                                                                    -> read: all of them as one frame
+
+Batches are of bounded size, so that who goes through them needs no memory for all rows.
 """
 
-import glob
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loopwright.data import callables, files, sql, tables
 from loopwright.errors import DataError
+from loopwright.loop.source import Source, refused
 
 if TYPE_CHECKING:
     import pandas as pd
-
-CSV_ENDINGS = (".csv", ".csv.gz")
-PARQUET_ENDINGS = (".parquet", ".pq")
+    import pyarrow as pa
 
 
-def files(source: str, root: Path) -> list[Path]:
-    """The data files that a source names, sorted. Raises DataError when there is none."""
-    path = Path(source) if Path(source).is_absolute() else root / source
-    if path.is_dir():
-        found = [file for file in path.rglob("*") if file.is_file() and _kind(file) is not None]
-    elif glob.has_magic(source):
-        found = [Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file()]
-    else:
-        found = [path] if path.is_file() else []
-    # A writer's temporary file must not be taken for data.
-    found = [file for file in found if not file.name.startswith((".", "_"))]
-    if not found:
-        what = f"{path} is a folder without data files" if path.is_dir() else f"there is no data at {path}"
-        raise DataError(
-            what,
-            expected="a .csv or .parquet file, a folder of them, or a glob",
-            do="correct `data.source` in loop.yaml, or put the data there",
-        )
-    return sorted(found)
+def batches(source: str | Source, root: Path, columns: Sequence[str] | None = None) -> Iterator["pa.Table"]:
+    """All rows of a source, as plain tables one after the other; `columns` limits what is read.
 
-
-def read(source: str, root: Path, columns: Sequence[str] | None = None) -> "pd.DataFrame":
-    """All rows of a source, in the files' order; `columns` limits what is read.
-
-    Raises DataError when the source is absent, empty, neither CSV nor Parquet, or its files differ in columns.
+    A relative path is relative to `root`. Raises DataError when the source is absent, cannot be read, differs in
+    columns from one part to the next, or has no rows.
     """
-    import pandas as pd
-
-    frames: list[pd.DataFrame] = []
-    for file in files(source, root):
-        frame = _read_file(file, columns)
-        if frames and set(frame.columns) != set(frames[0].columns):
-            odd = sorted(set(frame.columns) ^ set(frames[0].columns))
-            raise DataError(
-                f"{file} differs from the files before it in the columns {', '.join(map(str, odd[:5]))}",
-                expected="files with the same columns",
-                do="move the odd file away, or complete its columns",
-            )
-        frames.append(frame)
-    frame = frames[0] if len(frames) == 1 else pd.concat(frames, ignore_index=True)
-    if frame.empty:
+    empty = True
+    names: list[str] | None = None
+    for table in _parts(source, root, columns):
+        names = names or table.column_names
+        if odd := sorted(set(names) ^ set(table.column_names)):
+            raise DataError(f"{source} changes its columns on the way: {', '.join(odd[:5])}", do="give each the same")
+        if len(table):
+            empty = False
+            yield table.select(names)
+    if empty:
         raise DataError(f"{source} has no rows", expected="at least one row below the header", do="check the export")
-    return frame
 
 
-def _kind(file: Path) -> str | None:
-    name = file.name.lower()
-    if name.endswith(CSV_ENDINGS):
-        return "csv"
-    return "parquet" if name.endswith(PARQUET_ENDINGS) else None
+def _parts(source: str | Source, root: Path, columns: Sequence[str] | None) -> Iterator["pa.Table"]:
+    if isinstance(source, str):
+        # A path may also come from an option of the command line.
+        if why := refused(source):
+            raise DataError(why.removeprefix("source: "))
+        return files.batches(source, root, columns)
+    if source.python is not None:
+        return callables.batches(source.python, root, columns)
+    assert source.sql is not None
+    assert source.url_env is not None
+    return sql.batches(source.sql, source.url_env, columns)
 
 
-def _read_file(file: Path, columns: Sequence[str] | None) -> "pd.DataFrame":
+def read(source: str | Source, root: Path, columns: Sequence[str] | None = None) -> "pd.DataFrame":
+    """All rows of a source as one frame; see `batches`."""
     import pandas as pd
     import pyarrow as pa
 
-    try:
-        if file.stat().st_size == 0:
-            raise DataError(f"{file} is empty", expected="a header and rows", do="check the export that wrote it")
-        with file.open("rb") as stream:
-            parquet = stream.read(4) == b"PAR1"
-        if parquet:
-            return pd.read_parquet(file, columns=list(columns) if columns else None)
-        if _kind(file) == "parquet":
-            raise _unreadable(file, "it does not begin as Parquet does")
-        # Only an empty cell is missing here: `NA` may be a country and `None` a plan.
-        return pd.read_csv(
-            file,
-            dtype=str,
-            keep_default_na=False,
-            na_values=[""],
-            usecols=list(columns) if columns else None,
-            encoding_errors="strict",
-        )
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError, pa.ArrowInvalid) as error:
-        raise _unreadable(file, str(error).strip().splitlines()[0]) from error
-    except ValueError as error:
-        # pandas says so when `columns` names one that the file does not have.
-        raise DataError(
-            f"{file}: {str(error).splitlines()[0]}", expected="the columns that loop.yaml names", do="check the header"
-        ) from error
-    except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror or error}", do="check its permissions") from error
-
-
-def _unreadable(file: Path, why: str) -> DataError:
-    return DataError(
-        f"{file} is neither CSV nor Parquet: {why}",
-        expected="CSV in UTF-8 with a header line, or Parquet",
-        do="convert the file, or name another in `data.source`",
-    )
+    parts = list(batches(source, root, columns))
+    schema = parts[0].schema
+    for part in parts[1:]:
+        schema = tables.unified(schema, part.schema)
+    whole = pa.concat_tables([tables.fitted(part, schema) for part in parts])
+    # Whole numbers stay whole where some are missing: an id 7 is not 7.0.
+    frame: pd.DataFrame = whole.to_pandas(integer_object_nulls=True)
+    return frame[list(columns)] if columns else frame

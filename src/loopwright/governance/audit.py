@@ -4,12 +4,11 @@ The ledger's chain says that its entries are as they were written (`Ledger.verif
 rest, so what is checked here is held against the ledger and not against a name or a tag that somebody may change.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from loopwright.errors import BundleError, DataError, LoopwrightError, RegistryError
+from loopwright.errors import BundleError, RegistryError
 from loopwright.ledger import Entry
 from loopwright.registry import Registry
 
@@ -24,6 +23,8 @@ class Checked:
 
 def snapshots(entries: Sequence[Entry], store: Path) -> Checked:
     """Hold the snapshots in the folder `store` against the ledger. Raises DataError for the first that was changed."""
+    from loopwright.data.snapshots import verify
+
     named: dict[str, set[str]] = {}
     for entry in entries:
         if entry.kind == "snapshot":
@@ -32,35 +33,9 @@ def snapshots(entries: Sequence[Entry], store: Path) -> Checked:
     for identity, known in named.items():
         path = store / f"{identity}.parquet"
         if path.exists():
-            snapshot(path, known)
+            verify(path, known)
             there += 1
     return Checked(there, len(named))
-
-
-def snapshot(path: Path, known: set[str]) -> None:
-    """Raise DataError when a snapshot is not the file that the ledger has, nor its content what its name says.
-
-    `known` are the SHA-256 that the ledger has of the file; an older release recorded none.
-    """
-    from loopwright.data import snapshots as store
-
-    try:
-        with path.open("rb") as stream:
-            found = hashlib.file_digest(stream, "sha256").hexdigest()
-        if known and found not in known:
-            raise DataError(
-                f"the snapshot {path} was changed: the file has the SHA-256 {found[:12]}",
-                expected=", ".join(sorted(one[:12] for one in known)),
-                do="restore it from a backup, or run the pipeline again on a new snapshot",
-            )
-        store.verify(path)
-    except LoopwrightError:
-        raise
-    except Exception as error:
-        # Whatever pyarrow finds wrong with the bytes, they are not those that were written.
-        raise DataError(
-            f"the snapshot {path} cannot be read: {str(error).splitlines()[0]}", do="restore it from a backup"
-        ) from error
 
 
 def models(loop: str, entries: Sequence[Entry], registry: Registry) -> Checked:

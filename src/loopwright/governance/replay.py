@@ -17,7 +17,6 @@ import numpy as np
 
 from loopwright import environment
 from loopwright.errors import BundleError, DataError, RegistryError
-from loopwright.governance import audit
 from loopwright.governance.lineage import Lineage
 from loopwright.loop import Loop
 from loopwright.registry import Registry
@@ -58,11 +57,12 @@ def replay(found: Lineage, snapshot: Path, registry: Registry, keep: Path | None
     Raises RegistryError where the version's record does not suffice, BundleError where the registered bundle is not
     what was registered, and DataError where the snapshot is not what its name says.
     """
+    from loopwright.data import snapshots
     from loopwright.models import bundle as bundles
 
     declared = _declared(found)
     assert found.origin is not None
-    audit.snapshot(snapshot, set(filter(None, [found.facts("snapshot").get("file_sha256")])))
+    snapshots.verify(snapshot, set(filter(None, [found.facts("snapshot").get("file_sha256")])))
     before = bundles.read(registry.fetch(found.loop, found.version), found.version.digest)
     with tempfile.TemporaryDirectory(prefix="loopwright-replay-") as name:
         folder = Path(name)

@@ -1,12 +1,28 @@
 """The declared data: where rows come from, what they must satisfy, and which of them judge."""
 
+import re
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from loopwright.durations import Duration
+from loopwright.loop import expressions
 from loopwright.loop.fields import Declared, Scalar, Share
+from loopwright.loop.source import AnySource, refused
+
+Policy = Literal["quarantine", "warn", "fail"]
+POLICY = (
+    "What becomes of rows that break a rule: quarantine sets them aside with the reason, warn keeps them and tells, "
+    "fail stops the run. What is about all rows stops the run, or warns."
+)
+
+
+def _compiled(pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"pattern {pattern!r} is no regular expression: {error}") from error
 
 
 class Column(Declared):
@@ -20,13 +36,26 @@ class Column(Declared):
     max: float | None = Field(None, description="The greatest value, included.")
     missing: Share = Field(0.0, description="The share of missing values that is accepted, 0 to 1.")
     unique: bool = Field(False, description="No value may occur twice.")
+    pattern: str | None = Field(
+        None, min_length=1, description="A regular expression (Python's) that the whole text of a value fits."
+    )
+    shift: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        None,
+        description="How far the column may be from the last accepted data: a Jensen-Shannon distance, 0 to 1. Beyond "
+        "it the data is stopped, or with `policy: warn` it is told.",
+    )
+    policy: Policy = Field("quarantine", description=POLICY)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if self.type is None and self.values is None and self.min is None and self.max is None:
+        if all(one is None for one in (self.type, self.values, self.min, self.max, self.pattern)):
             raise ValueError("a column needs a type, values, or a range")
         if self.min is not None and self.max is not None and self.min > self.max:
             raise ValueError(f"min {self.min:g} is above max {self.max:g}")
+        if self.pattern is not None:
+            _compiled(self.pattern)
+            if self.kind != "string":
+                raise ValueError(f"a pattern is for text, and the column is {self.kind}")
         if self.kind in ("string", "boolean") and (self.min is not None or self.max is not None):
             raise ValueError(f"a {self.kind} column has no min and max")
         return self
@@ -36,6 +65,8 @@ class Column(Declared):
         """The type, inferred from `values` and the range where it is not given."""
         if self.type is not None:
             return self.type
+        if self.values is None and self.pattern is not None:
+            return "string"
         if self.values is not None:
             if all(isinstance(value, bool) for value in self.values):
                 return "boolean"
@@ -50,6 +81,49 @@ class Column(Declared):
     def numeric(self) -> bool:
         """Whether the model sees the column as a number; a boolean is seen as 0 and 1."""
         return self.kind in ("integer", "number", "boolean")
+
+
+class Rule(Declared):
+    """What must hold for every row, over its columns."""
+
+    expression: str = Field(
+        description="Such as `ended >= started and discount <= price * 0.5`: columns, constants, + - * / %, "
+        "comparisons, and, or, not, in [..], is_missing(column), abs(..). What cannot be told because a value is "
+        "missing breaks no rule."
+    )
+    name: str | None = Field(None, min_length=1, description="What messages call it; by default the expression.")
+    policy: Policy = Field("quarantine", description=POLICY)
+
+    @field_validator("expression")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        expressions.parsed(value)
+        return value
+
+    @property
+    def title(self) -> str:
+        """What messages call it."""
+        return self.name or self.expression
+
+    @property
+    def columns(self) -> set[str]:
+        """The columns that it is about."""
+        return expressions.names(expressions.parsed(self.expression))
+
+
+class Rows(Declared):
+    """How many rows the data must have."""
+
+    min: int = Field(0, ge=0, description="At least so many.")
+    max: int | None = Field(None, ge=1, description="At most so many.")
+    policy: Literal["warn", "fail"] = Field("fail", description="Whether the run is stopped, or only told.")
+
+
+class Freshness(Declared):
+    """How old the newest row may be."""
+
+    max_age: Duration = Field(description="Beside `data.label.delay`, which rows wait anyway.")
+    policy: Literal["warn", "fail"] = Field("fail", description="Whether the run is stopped, or only told.")
 
 
 class Label(Declared):
@@ -78,7 +152,10 @@ class Holdout(Declared):
 class Data(Declared):
     """Where the rows come from and what they must satisfy."""
 
-    source: str = Field(description="A CSV or Parquet file, a folder of them, or a glob; relative to the loop.")
+    source: AnySource = Field(
+        description="CSV or Parquet: a file, a folder of them or a glob, relative to the loop or as a URL "
+        "(s3://, gs://, az://, https://); or a mapping, for a database or a function."
+    )
     entity: str | None = Field(None, description="The column that names what a row is about.")
     timestamp: str | None = Field(None, description="The column that says when the row was observed.")
     label: Label
@@ -88,13 +165,24 @@ class Data(Declared):
         0.05, description="The share of rows that may break the contract; they are set aside, and above it a run fails."
     )
     contract: dict[str, Column] = Field(min_length=1, description="What each column must satisfy.")
+    rules: tuple[Rule, ...] = Field((), description="What must hold for every row, over several of its columns.")
+    rows: Rows | None = Field(None, description="How many rows the data must have.")
+    freshness: Freshness | None = Field(None, description="How old the newest row may be; needs `timestamp`.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if isinstance(self.source, str) and (why := refused(self.source)):
+            raise ValueError(why)
         if self.holdout.by == "entity" and self.entity is None:
             raise ValueError("holdout by entity needs `entity`, the column that names what a row is about")
         if self.timestamp is None and self.holdout.by == "time":
             raise ValueError("holdout by time needs `timestamp`, the column that says when a row was observed")
+        if self.timestamp is None and self.freshness is not None:
+            raise ValueError("freshness needs `timestamp`, the column that says when a row was observed")
+        known = {*self.contract, self.label.column, self.entity, self.timestamp} - {None}
+        for rule in self.rules:
+            if unknown := sorted(rule.columns - known):
+                raise ValueError(f"rules: {rule.title!r} is about {unknown[0]!r}, which the contract does not have")
         if self.timestamp is None and self.history is not None:
             raise ValueError("history needs `timestamp`, the column that says when a row was observed")
         return self

@@ -6,20 +6,23 @@ from typing import TYPE_CHECKING
 
 from loopwright.data import sources
 from loopwright.errors import DataError
+from loopwright.loop.source import SCHEMES, Source
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-def read(source: str, root: Path, columns: Sequence[str], query: str = "", *, others: bool = False) -> "pd.DataFrame":
-    """The rows of a file, folder or glob, or of `query` on a database that SQLAlchemy has a driver for.
+def read(
+    source: str | Source, root: Path, columns: Sequence[str], query: str = "", *, others: bool = False
+) -> "pd.DataFrame":
+    """The rows of a source as loop.yaml has it, or of `query` on a database that SQLAlchemy has a driver for.
 
     They have `columns`, and with `others` whatever else there is.
 
     Raises DataError when the source cannot be read, or does not have the columns. The error of a database is told
     without its URL, which may hold a password.
     """
-    if "://" not in source:
+    if isinstance(source, Source) or source.partition("://")[0] in SCHEMES or "://" not in source:
         if query:
             raise DataError(f"a query goes with the URL of a database; {source} is none", expected="postgresql://...")
         return _checked(sources.read(source, root, None if others else columns), columns, "the source", others)

@@ -34,7 +34,7 @@ def _snapshot(pod: Pod, step: Step, cause: int) -> None:
     rows, known = pod.place.outputs(ROWS, SNAPSHOT)
     store = step.settings.snapshots
     wanted = step.of_run("rows")
-    step.facts = snapshot(step.loop, pod.root, store, rows, step.settings.clock.now(), wanted)
+    step.facts = snapshot(step.loop, pod.root, store, rows, step.settings.clock.now(), wanted, step.before())
     write_json(known, {"id": step.facts["id"], "rows": step.facts["rows"]})
     pod.place.shelve(store / f"{step.facts['id']}.parquet")
     pod.place.keep(ROWS, SNAPSHOT)
@@ -47,7 +47,8 @@ def _validate(pod: Pod, step: Step, cause: int) -> None:
     (rows,) = pod.place.inputs(ROWS)
     valid, aside, report = pod.place.outputs(VALID, SET_ASIDE, REPORT)
     try:
-        step.facts = validate(step.loop, rows, valid, aside, report)
+        now, last = step.settings.clock.now(), step.before("validated")
+        step.facts = validate(step.loop, rows, valid, aside, report, now, last)
     except ContractError:
         # Whoever looks into it needs them.
         pod.place.keep(SET_ASIDE, REPORT)

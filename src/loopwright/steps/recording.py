@@ -57,6 +57,11 @@ class Step:
         """A fact of the entry that is the step's cause, which for the first step is the run; None where it has none."""
         return Ledger(self.settings.ledger_url).get(self.cause).facts.get(name) if self.cause else None
 
+    def before(self, kind: str = "snapshot") -> Mapping[str, Any] | None:
+        """The facts of the loop's newest entry of this kind, None where there is none."""
+        found = Ledger(self.settings.ledger_url).entries(self.loop.name, kind=kind, newest=1)
+        return found[-1].facts if found else None
+
     def _begin(self, run: str) -> int:
         """The number of the `run` entry of a run that nobody claimed, written once however often the step is tried."""
         ledger, name = Ledger(self.settings.ledger_url), self.loop.name

@@ -4,7 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from loopwright.data import snapshots
+from loopwright.data import snapshots, store
 from loopwright.errors import DataError
 from loopwright.loop import Loop
 
@@ -12,19 +12,18 @@ FRAME = pd.DataFrame({"b": ["2", "1", None], "a": ["x", "y", "z"]})
 
 
 def test_order_of_rows_and_columns_does_not_change_the_name_but_any_value_does() -> None:
-    name, _ = snapshots.identify(FRAME)
-    shuffled, _ = snapshots.identify(FRAME.iloc[[2, 0, 1]][["a", "b"]])
-    assert shuffled == name
+    name = snapshots.identify(FRAME)
+    assert snapshots.identify(FRAME.iloc[[2, 0, 1]][["a", "b"]]) == name
     changed = FRAME.copy()
     changed.loc[0, "b"] = "3"
-    assert snapshots.identify(changed)[0] != name
-    assert snapshots.identify(FRAME.rename(columns={"a": "c"}))[0] != name
+    assert snapshots.identify(changed) != name
+    assert snapshots.identify(FRAME.rename(columns={"a": "c"})) != name
 
 
 def test_values_do_not_run_into_each_other() -> None:
     first = pd.DataFrame({"a": ["x", "yz"], "b": ["1", "2"]})
     second = pd.DataFrame({"a": ["xy", "z"], "b": ["1", "2"]})
-    assert snapshots.identify(first)[0] != snapshots.identify(second)[0]
+    assert snapshots.identify(first) != snapshots.identify(second)
 
 
 def test_the_same_data_is_written_once(tmp_path: Path) -> None:
@@ -71,4 +70,26 @@ def test_rows_whose_label_may_yet_change_and_rows_of_the_future_are_not_used(sma
 
 def test_a_line_break_in_a_value_is_not_the_end_of_it() -> None:
     first, second = pd.DataFrame({"a": ["x\ny", "z"]}), pd.DataFrame({"a": ["x", "y\nz"]})
-    assert snapshots.identify(first)[0] != snapshots.identify(second)[0]
+    assert snapshots.identify(first) != snapshots.identify(second)
+
+
+def test_every_byte_of_a_snapshot_counts_where_the_ledger_has_its_files(tmp_path: Path) -> None:
+    _, path = snapshots.write(FRAME, tmp_path)
+    files = {store.file_digest(path)}
+    snapshots.verify(path, files)
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(DataError, match="was changed"):
+            snapshots.verify(path, files)
+
+
+def test_a_byte_of_a_value_is_found_by_the_content_alone(tmp_path: Path) -> None:
+    _, path = snapshots.write(FRAME, tmp_path)
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"x", b"w", 1))
+    with pytest.raises(DataError, match="was changed: "):
+        snapshots.verify(path)
+    path.write_bytes(whole[:-20])
+    with pytest.raises(DataError, match="was changed: it cannot be read"):
+        snapshots.verify(path)

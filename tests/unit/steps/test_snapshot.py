@@ -31,9 +31,9 @@ def take(tmp_path):
         }
     )
 
-    def call(wanted=None):
+    def call(wanted=None, parent=None):
         rows = tmp_path / "work" / "rows"
-        return snapshot(loop, tmp_path, tmp_path / "store", rows, NOW, wanted), pd.read_parquet(rows)
+        return snapshot(loop, tmp_path, tmp_path / "store", rows, NOW, wanted, parent), pd.read_parquet(rows)
 
     return call
 
@@ -60,3 +60,11 @@ def test_where_there_are_too_few_all_are_taken_and_it_is_said(take):
 def test_a_person_who_asks_for_rows_that_are_not_there_is_told(take):
     with pytest.raises(DataError, match="no labelled row came since 2026-04-01 00:00"):
         take({"since": "2026-04-01T00:00:00+00:00", "least": 0})
+
+
+def test_a_snapshot_says_what_it_holds_where_it_is_from_and_what_came_before(take):
+    first, _ = take()
+    assert first["schema"] == {"age": "string", "at": "string", "churned": "string"}
+    assert (first["source"], first["parent"], first["revision"]) == ("churn.csv", None, None)
+    again, _ = take(parent=first)
+    assert (again["id"], again["file_sha256"], again["parent"]) == (first["id"], first["file_sha256"], first["id"])

@@ -1,0 +1,262 @@
+"""CSV and Parquet from folders and buckets, batch by batch.
+
+A source names a file, a folder of files or a glob, on disk or by URL; object stores are read by obstore, with the
+credentials that `buckets` speaks of. CSV is read as text: what a value means is the contract's business, and guessing
+types per file would make one column a number in January and a string in February. Parquet keeps the types it carries.
+"""
+
+import csv
+import glob
+import io
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from loopwright import buckets
+from loopwright.data import tables
+from loopwright.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CSV_ENDINGS = (".csv", ".csv.gz")
+PARQUET_ENDINGS = (".parquet", ".pq")
+BLOCK, BATCH_ROWS = 8 << 20, 50_000
+"""What is read at once: bytes of CSV (no row may be longer), rows of Parquet."""
+_EXPECTED = "a .csv or .parquet file, a folder of them, or a glob"
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file of a source: what messages call it, and how it is opened."""
+
+    name: str
+    open: Callable[[], Any]
+
+    @property
+    def kind(self) -> str | None:
+        """csv or parquet by the name's ending, None for any other."""
+        return _kind(self.name)
+
+
+class _Object(io.RawIOBase):
+    """An object of a store as a file that Arrow takes."""
+
+    def __init__(self, store: Any, name: str) -> None:
+        from obstore import open_reader
+
+        self._reader = open_reader(store, name)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        return bytes(self._reader.read(None if size < 0 else size))
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        return int(self._reader.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._reader.tell())
+
+
+def found(source: str, root: Path) -> list[DataFile]:
+    """The data files that a source names, sorted by name. Raises DataError when there is none."""
+    files = _remote(source) if "://" in source and not source.startswith("file://") else _local(source, root)
+    # A writer's temporary file must not be taken for data.
+    files = [file for file in files if not PurePosixPath(file.name).name.startswith((".", "_"))]
+    if not files:
+        path = source if "://" in source else _path(source, root)
+        folder = isinstance(path, Path) and path.is_dir()
+        raise DataError(
+            f"{path} is a folder without data files" if folder else f"there is no data at {path}",
+            expected=_EXPECTED,
+            do="correct `data.source` in loop.yaml, or put the data there",
+        )
+    return sorted(files, key=lambda file: file.name)
+
+
+def _path(source: str, root: Path) -> Path:
+    return root / source.removeprefix("file://")
+
+
+def _local(source: str, root: Path) -> list[DataFile]:
+    path = _path(source, root)
+    if path.is_dir():
+        paths = [file for file in path.rglob("*") if file.is_file() and _kind(file.name) is not None]
+    elif glob.has_magic(source):
+        paths = [Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file()]
+    else:
+        paths = [path] if path.is_file() else []
+    return [DataFile(str(one), partial(one.open, "rb")) for one in paths]
+
+
+def _remote(source: str) -> list[DataFile]:
+    """The objects that a URL names: itself, all data files below it, or those that a glob fits."""
+    from obstore.exceptions import BaseError
+
+    scheme, rest = source.split("://", 1)
+    bucket, _, key = rest.partition("/")
+    fixed = re.split(r"[*?\[]", key)[0].rpartition("/")[0] if glob.has_magic(key) else key.strip("/")
+    try:
+        store = buckets.connect(f"{scheme}://{bucket}")
+        if scheme in ("http", "https"):
+            names = [key]
+        elif _kind(key) is not None and not glob.has_magic(key):
+            names = [str(store.head(key)["path"])]
+        else:
+            listed = (one["path"] for page in store.list(prefix=fixed or None) for one in page)
+            fits = _fits(key) if glob.has_magic(key) else lambda name: _kind(name) is not None
+            names = [name for name in listed if fits(name)]
+    except FileNotFoundError as error:
+        raise DataError(
+            f"there is no data at {source}", expected=_EXPECTED, do="correct `data.source`, or put the data there"
+        ) from error
+    except (BaseError, OSError, ValueError) as error:
+        raise away(source, error) from error
+    return [DataFile(f"{scheme}://{bucket}/{name}", partial(_Object, store, name)) for name in names]
+
+
+def _fits(pattern: str) -> Callable[[str], bool]:
+    """Whether a name fits a glob, in which `*` stays within a folder and `**` does not."""
+    parts = [
+        "(?:[^/]+/)*" if part == "**/" else "[^/]*" if part == "*" else "[^/]" if part == "?" else
+        part.replace("[!", "[^") if part.startswith("[") else re.escape(part)
+        for part in re.findall(r"\*\*/|\*|\?|\[[^\]]+\]|[^*?\[]+|\[", pattern)
+    ]  # fmt: skip
+    return re.compile("".join(parts) + r"\Z").match  # type: ignore[return-value]
+
+
+def away(source: str, error: Exception) -> DataError:
+    """The error of a bucket or an object that cannot be read."""
+    told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    return DataError(
+        f"{source} cannot be read: {told[:300]}",
+        expected="a bucket that is there and may be read with the credentials of the environment",
+        do="check the bucket's name, and AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL, "
+        "or what the provider's own tools read",
+    )
+
+
+def _kind(name: str) -> str | None:
+    name = name.lower()
+    if name.endswith(CSV_ENDINGS):
+        return "csv"
+    return "parquet" if name.endswith(PARQUET_ENDINGS) else None
+
+
+def batches(source: str, root: Path, columns: Sequence[str] | None = None) -> Iterator["pa.Table"]:
+    """All rows of the files, in the files' order, as plain tables of bounded size; `columns` limits what is read.
+
+    Raises DataError for a file that cannot be read or is neither CSV nor Parquet, and for files of other columns.
+    """
+    first: list[str] | None = None
+    for file in found(source, root):
+        for table in _read(file, columns):
+            if first is None:
+                first = table.column_names
+            elif odd := sorted(set(first) ^ set(table.column_names)):
+                raise DataError(
+                    f"{file.name} differs from the files before it in the columns {', '.join(odd[:5])}",
+                    expected="files with the same columns",
+                    do="move the odd file away, or complete its columns",
+                )
+            yield table
+
+
+def _read(file: DataFile, columns: Sequence[str] | None) -> Iterator["pa.Table"]:
+    import pyarrow as pa
+    from obstore.exceptions import BaseError
+
+    try:
+        with pa.PythonFile(file.open(), mode="r") as stream:
+            start = stream.read(4)
+            if not start:
+                raise DataError(f"{file.name} is empty", expected="a header and rows", do="check the export")
+            stream.seek(0)
+            if start == b"PAR1":
+                yield from _parquet(file, stream, columns)
+            elif file.kind == "parquet":
+                raise _unreadable(file, "it does not begin as Parquet does")
+            else:
+                yield from _csv(file, stream, columns)
+    except (pa.ArrowInvalid, UnicodeDecodeError, csv.Error, EOFError) as error:
+        # Arrow repeats the line that it cannot read, and values are not for messages.
+        why = re.sub(r"(got \d+): .*", r"\1", str(error).strip().splitlines()[0])
+        raise _unreadable(file, why) from error
+    except (BaseError, OSError) as error:
+        if "://" in file.name:
+            raise away(file.name, error) from error
+        why = getattr(error, "strerror", None) or str(error)
+        raise DataError(f"{file.name} cannot be read: {why}", do="check its permissions") from error
+
+
+def _parquet(file: DataFile, stream: Any, columns: Sequence[str] | None) -> Iterator["pa.Table"]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    opened = pq.ParquetFile(stream, pre_buffer=False)
+    _require(file, opened.schema_arrow.names, columns)
+    for batch in opened.iter_batches(BATCH_ROWS, columns=list(columns) if columns else None, use_threads=False):
+        yield tables.plain(pa.Table.from_batches([batch]))
+
+
+def _csv(file: DataFile, stream: Any, columns: Sequence[str] | None) -> Iterator["pa.Table"]:
+    """Only an empty cell is missing here: `NA` may be a country and `None` a plan."""
+    import pyarrow as pa
+    from pyarrow import csv as arrow
+
+    packed = file.name.lower().endswith(".gz")
+    # Arrow's reader of what is packed closes what it reads, so each has its own.
+    with pa.PythonFile(file.open(), mode="r") as head:
+        names = _header(file, (pa.CompressedInputStream(head, "gzip") if packed else head).read(1 << 20))
+    _require(file, names, columns)
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"{file.name} has the column {repeated[0]!r} more than once", do="name each column once")
+    reader = arrow.open_csv(
+        pa.CompressedInputStream(stream, "gzip") if packed else stream,
+        read_options=arrow.ReadOptions(block_size=BLOCK, use_threads=False),
+        parse_options=arrow.ParseOptions(newlines_in_values=True),
+        convert_options=arrow.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.string()),
+            strings_can_be_null=True,
+            null_values=[""],
+            include_columns=list(columns) if columns else None,
+        ),
+    )
+    for batch in reader:
+        if batch.num_rows:
+            yield pa.Table.from_batches([batch])
+
+
+def _header(file: DataFile, start: bytes) -> list[str]:
+    """The names in the first line that is not empty."""
+    # A character may be cut at the end of what was read.
+    text = start.decode("utf-8-sig", errors="strict" if len(start) < 1 << 20 else "ignore")
+    for row in csv.reader(io.StringIO(text)):
+        if row:
+            return row
+    raise _unreadable(file, "there is no header line")
+
+
+def _require(file: DataFile, names: Sequence[str], columns: Sequence[str] | None) -> None:
+    if missing := [name for name in columns or () if name not in names]:
+        raise DataError(
+            f"{file.name} has no column {', '.join(missing)}",
+            expected="the columns that loop.yaml names",
+            do="check the header",
+        )
+
+
+def _unreadable(file: DataFile, why: str) -> DataError:
+    return DataError(
+        f"{file.name} is neither CSV nor Parquet: {why}",
+        expected="CSV in UTF-8 with a header line, or Parquet",
+        do="convert the file, or name another in `data.source`",
+    )
