@@ -1,6 +1,10 @@
 """What all tests share: a small data set, a loop made of it, and the real data where it is at hand."""
 
+import os
 from pathlib import Path
+
+# Tests run one a core: threads of LightGBM and scikit-learn that wait for a busy core cost many times their work.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pandas as pd
