@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE =
 export UV_PYTHON_DOWNLOADS = never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench bench-verdicts bench-drift bench-retraining lint format types layers generate check-generated ci images kind-up kind-e2e kind-down clean
+.PHONY: help setup demo test bench bench-verdicts bench-drift bench-retraining lint format types layers generate check-generated ci images e2e kind-up kind-e2e kind-down clean
 
 help:  ## List the tasks
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,6 +84,10 @@ images:  ## Build the images loopwright/{component-python,predictor,monitor,trig
 	    $(BUILDER) build $(BUILD_FLAGS) --build-arg VERSION=$(VERSION) --target $$target \
 	        --tag docker.io/loopwright/$$name:$(VERSION) . || exit 1; \
 	done
+
+e2e: setup  ## The end-to-end tests on the cluster of KUBECONFIG; what the cluster lacks they skip, and say so
+	@test -n "$$KUBECONFIG" || { echo "KUBECONFIG is not set; expected the path of a cluster's" >&2; exit 1; }
+	@$(BIN)/python -m pytest -q tests/e2e
 
 kind-up: setup images  ## A kind cluster with Envoy Gateway, Argo, KServe and our images (WITH_PROMETHEUS=1; needs docker, kind, helm)
 	@manifests/kind/up.sh
