@@ -13,6 +13,10 @@ from pathlib import Path
 from loopwright import buckets
 from loopwright.errors import DataError, StateError
 
+PATIENCE = 30
+"""Tries of one request, more than fit into buckets.TIMEOUT: the pod waits for a store that is restarted, as Argo makes
+a pod again no more than three times."""
+
 
 class RunPlace:
     """The files of the run `run` at `place`, a folder or a bucket's URL; `scratch` is this pod's own folder."""
@@ -63,10 +67,10 @@ class RunPlace:
         """Keep a snapshot beside the runs, where the pods have no state folder that lasts; a claim has it already."""
         if self._url:
             with _reached(self._shelf):
-                buckets.connect(self._shelf, make=True).put(snapshot.name, snapshot)
+                buckets.connect(self._shelf, make=True, retries=PATIENCE).put(snapshot.name, snapshot)
 
     def _fetch(self, name: str) -> None:
-        store, found = buckets.connect(self._url, make=True), False
+        store, found = buckets.connect(self._url, make=True, retries=PATIENCE), False
         for page in store.list():
             for one in page:
                 if one["path"] != name and not one["path"].startswith(f"{name}/"):
@@ -81,7 +85,7 @@ class RunPlace:
             self._have.add(name)
 
     def _store(self, name: str) -> None:
-        store, path = buckets.connect(self._url, make=True), self.folder / name
+        store, path = buckets.connect(self._url, make=True, retries=PATIENCE), self.folder / name
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file():
                 store.put(str(file.relative_to(self.folder)), file)
