@@ -209,14 +209,15 @@ class House:
             if one["status"].get("phase") == "Running" and "deletionTimestamp" not in one["metadata"]
         ]
 
-    def becomes_champion(self, version: int, seconds: float = 300) -> None:
-        """Wait until a version is alone and its rollout's Workflow has ended well."""
+    def becomes_champion(self, version: int, seconds: float = 600) -> None:
+        """Wait until a version is alone and the newest Workflow of its rollout has ended well."""
 
         def over() -> bool:
-            phases = self.workflows(str(version))
-            failed = [name for name, phase in phases.items() if phase in ("Failed", "Error")]
-            assert not failed, (failed, self.log())
-            return "Succeeded" in phases.values() and self.champion() == version
+            # Their names end in the number of the attempt.
+            attempts = {int(name.rpartition("-")[2]): phase for name, phase in self.workflows(str(version)).items()}
+            phase = attempts[max(attempts)] if attempts else ""
+            assert phase not in ("Failed", "Error"), (attempts, self.log())
+            return phase == "Succeeded" and self.champion() == version
 
         until(over, seconds, f"version {version} is the champion; {self.log()}")
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -73,7 +73,7 @@ def new_run(house: Any, before: set[str], seconds: float = 60) -> str:
     return name
 
 
-def step(house: Any, run: str, name: str, seconds: float = 120) -> str:
+def step(house: Any, run: str, name: str, seconds: float = 300) -> str:
     """Wait until a run's pod of a step works; its name."""
 
     def works() -> list[str]:
@@ -84,7 +84,7 @@ def step(house: Any, run: str, name: str, seconds: float = 120) -> str:
     return found
 
 
-def ended(house: Any, run: str, seconds: float = 300) -> str:
+def ended(house: Any, run: str, seconds: float = 600) -> str:
     """Wait until a run is over; its phase."""
     over = ("Succeeded", "Failed", "Error")
     until(lambda: house.workflows("training").get(run) in over, seconds, f"the end of {run}; {house.log()}")
@@ -119,13 +119,16 @@ def canary(house: Any) -> Iterator[tuple[int, int]]:
             first = houses.STEPS[0]
             until(lambda: house.weights().get(f"v{version}") == first, 200, f"the first share; {house.log()}")
             yield champion, version
-            house.becomes_champion(version, 400)
+            house.becomes_champion(version)
     finally:
         # A fault may have cut it off: the Workflow goes on without it.
         following.kill()
         following.wait(30)
     assert steady.seen.failures == []
-    assert weights.shares(champion, version) == [0, *houses.STEPS, 100], weights.seen
+    # A challenger whose pod has gone is off the route until there is another: the champion answers then.
+    shares = [share for share in weights.shares(champion, version) if share]
+    assert shares == sorted(shares), weights.seen
+    assert set(shares) == {*houses.STEPS, 100}, weights.seen
     told = Counter(entry["kind"] for entry in house.story()[len(entries) :])
     assert (told["rollout"], told["promoted"], told["rolled_back"]) == (1, 1, 0), told
     assert "the ledger verifies" in house.loopwright("audit", "verify", "/loop")
@@ -157,7 +160,7 @@ def test_two_triggers_at_once_make_one_run_which_a_restart_of_postgresql_does_no
         assert ended(house, run) == "Succeeded", house.log()
         # One of the two takes its version live.
         version = newest(house, run)
-        house.becomes_champion(version, 400)
+        house.becomes_champion(version)
     assert steady.seen.failures == []
     kubectl(house, "scale", houses.install.TRIGGER, "--replicas=1")
     ready(house, "loopwright-trigger")
