@@ -1,7 +1,7 @@
 """Judge the model on the holdout, alone and against the champion."""
 
 from kfp import dsl
-from kfp.dsl import Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
+from kfp.dsl import HTML, Artifact, ClassificationMetrics, Dataset, Input, Metrics, Model, Output
 
 from components.image import IMAGE
 
@@ -16,12 +16,14 @@ def evaluate(
     evaluation: Output[Artifact],
     metrics: Output[Metrics],
     classification: Output[ClassificationMetrics],
+    report: Output[HTML],
 ) -> int:
     """Judge the model on rows that it has not seen, by the loop's gates."""
     from pathlib import Path
 
     from loopwright.files import write_json
     from loopwright.registry import Registry
+    from loopwright.report.page import judgement
     from loopwright.steps import recording
     from loopwright.steps.evaluate import evaluate as run_step
 
@@ -29,6 +31,8 @@ def evaluate(
         judged = run_step(step.loop, Registry(step.settings), Path(model.path), Path(holdout.path))
         write_json(Path(evaluation.path), judged)
         step.facts = {name: judged[name] for name in ("passed", "metrics", "gates", "champion", "rows")}
+        generated = step.settings.clock.now()
+        Path(report.path).write_text(judgement(step.loop, judged, generated), encoding="utf-8")
     for name, value in judged["metrics"].items():
         metrics.log_metric(name, value)
     roc = judged["curves"].get("roc")

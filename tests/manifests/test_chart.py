@@ -163,7 +163,9 @@ def test_two_releases_have_nothing_in_common(helm: Any) -> None:
         (["--set", "objectStore.existingSecret=Mine"], "/objectStore/existingSecret"),
         (["--set", "builtin.postgresql.user=x"], "user"),
         (["--set", "builtin.objectStore.buckets={A}"], "/builtin/objectStore/buckets"),
-        (["--set", "builtin.enabled=true,ledgerUrl=sqlite:////x"], "leave ledgerUrl, registryUri and objectStore away"),
+        (["--set", "builtin.enabled=true,ledgerUrl=sqlite:////x"], "leave ledgerUrl, registryUri, storesSecret and"),
+        (["--set", "storesSecret=shared,ledgerUrl=sqlite:////x"], "storesSecret and ledgerUrl"),
+        (["--set", "storesSecret=Shared"], "/storesSecret"),
         (["--set", "jobs.report.schedule=daily"], "/jobs/report/schedule"),
         (["--set", "jobs.report.enabled=true"], "they need persistence.enabled"),
         (["--set", "jobs.labels.enabled=true,persistence.enabled=true"], "needs jobs.labels.source"),
@@ -216,6 +218,27 @@ def test_two_releases_in_one_namespace_select_different_pods(helm: Any) -> None:
             selector = service["spec"]["selector"].items()
             pods = [other["spec"]["template"] for (kind, _), other in two.items() if kind == "Deployment"]
             assert not [pod for pod in pods if selector <= pod["metadata"]["labels"].items()], name
+
+
+def test_a_second_loop_shares_the_stores_of_the_first_and_nothing_else(helm: Any) -> None:
+    first = helm.template("--set", "builtin.enabled=true,networkPolicy.enabled=true", release="loopwright")
+    shared = "storesSecret=loopwright-postgresql,objectStore.existingSecret=loopwright-object-store"
+    second = helm.template("--set", f"engine=argo,training.artifacts=s3://runs,{shared}", release="prices")
+    assert not set(first) & set(second)
+    trigger = second["Deployment", "prices-loopwright-trigger"]["spec"]["template"]["spec"]
+    templates = second["WorkflowTemplate", "prices-loopwright-training"]["spec"]["templates"]
+    for container in (trigger["containers"][0], *(one["container"] for one in templates if "container" in one)):
+        env = {one["name"]: one for one in container["env"]}
+        for name in ("LEDGER_URL", "REGISTRY_URI"):
+            key = env[f"LOOPWRIGHT_{name}"]["valueFrom"]["secretKeyRef"]
+            assert key["name"] == "loopwright-postgresql"
+            assert key["key"] in first["Secret", "loopwright-postgresql"]["data"]
+    env = {one["name"]: one for one in trigger["containers"][0]["env"]}
+    assert env["LOOPWRIGHT_TOKEN"]["valueFrom"]["secretKeyRef"]["name"] == "prices-loopwright"
+    (rule,) = first["NetworkPolicy", "loopwright-mlflow"]["spec"]["ingress"]
+    (peer,) = rule["from"]
+    labels = second["Deployment", "prices-loopwright-trigger"]["spec"]["template"]["metadata"]["labels"]
+    assert peer["podSelector"]["matchLabels"].items() <= labels.items()
 
 
 def test_one_release_in_two_namespaces_is_two_installations(helm: Any) -> None:

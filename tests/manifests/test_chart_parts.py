@@ -132,8 +132,14 @@ def test_each_part_is_reached_by_who_needs_it(helm: Any) -> None:
         assert selected == objects["Deployment", name]["spec"]["template"]["metadata"]["labels"]
         (rule,) = policies[name]["ingress"]
         assert rule["ports"] == [{"port": port, "protocol": "TCP"}]
-        from_ = {} if name.endswith("store") else {"matchLabels": ours}
+        any_ = {"app.kubernetes.io/name": "loopwright"}
+        from_ = {} if name.endswith("store") else {"matchLabels": any_}
         assert rule["from"] == [{"podSelector": from_}]
+        assert policies[name]["policyTypes"] == ["Ingress", "Egress"]
+        called = [{"podSelector": {"matchLabels": any_}}]
+        assert [to["to"] for to in policies[name]["egress"] if "to" in to] == ([called] if "mlflow" in name else [])
+        names = [{port["port"] for port in to["ports"]} for to in policies[name]["egress"] if "to" not in to]
+        assert names == ([{53}] if "mlflow" in name else []), "nobody else but DNS"
     # The pods that call are ours by these labels.
     for name in ("loopwright-trigger", "loopwright-mlflow"):
         assert ours.items() <= objects["Deployment", name]["spec"]["template"]["metadata"]["labels"].items()

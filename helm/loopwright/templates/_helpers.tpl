@@ -163,8 +163,8 @@ volumeMounts:
 - {name: LOOPWRIGHT_ENGINE, value: argo}
 - {name: LOOPWRIGHT_TRAINING_TEMPLATE, value: {{ include "loopwright.training" . }}}
 {{- else if eq .Values.engine "kfp" -}}
-{{- if not (or .Values.existingSecret .Values.builtin.enabled (and .Values.ledgerUrl .Values.registryUri)) -}}
-{{- fail "engine: kfp: the steps run in pods of their own, so that ledger and registry have to be servers: set ledgerUrl and registryUri, or existingSecret with the keys ledger-url and registry-uri" -}}
+{{- if not (or .Values.existingSecret .Values.storesSecret .Values.builtin.enabled (and .Values.ledgerUrl .Values.registryUri)) -}}
+{{- fail "engine: kfp: the steps run in pods of their own, so that ledger and registry have to be servers: set ledgerUrl and registryUri, or existingSecret or storesSecret with the keys ledger-url and registry-uri" -}}
 {{- end -}}
 {{- if not .Values.kfp.secret -}}
 {{- fail "engine: kfp: kfp.secret is empty: name a Secret with the keys ledger-url and registry-uri in the namespace where the steps run" -}}

@@ -8,6 +8,11 @@
 {{- include "loopwright.labels" .root | replace "component: trigger" (printf "component: %s" .part) -}}
 {{- end -}}
 
+{{/* Every pod of Loopwright's, of whichever release: several loops share stores. */}}
+{{- define "loopwright.anyLabels" -}}
+app.kubernetes.io/name: {{ include "loopwright.name" . }}
+{{- end -}}
+
 {{/* Every pod of the release. */}}
 {{- define "loopwright.ourLabels" -}}
 app.kubernetes.io/name: {{ include "loopwright.name" . }}
@@ -18,9 +23,9 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- define "loopwright.mlflow" -}}{{ include "loopwright.fullname" . }}-mlflow{{- end -}}
 {{- define "loopwright.objectStore" -}}{{ include "loopwright.fullname" . }}-object-store{{- end -}}
 
-{{/* The Secret with `ledger-url` and `registry-uri`: of the built-in PostgreSQL and MLflow, or yours. */}}
+{{/* The Secret with `ledger-url` and `registry-uri`: of the built-in PostgreSQL and MLflow, of another release, or yours. */}}
 {{- define "loopwright.storesSecret" -}}
-{{- if .Values.builtin.enabled -}}{{ include "loopwright.postgresql" . }}{{- else -}}{{ include "loopwright.secret" . }}{{- end -}}
+{{- if .Values.builtin.enabled -}}{{ include "loopwright.postgresql" . }}{{- else -}}{{ default (include "loopwright.secret" .) .Values.storesSecret }}{{- end -}}
 {{- end -}}
 
 {{/* The Secret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, if there is one. */}}

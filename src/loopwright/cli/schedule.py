@@ -1,5 +1,7 @@
 """schedule: the pipeline by `retrain.schedule` on Kubeflow Pipelines, for a loop that has no trigger."""
 
+from datetime import UTC, datetime
+
 import click
 
 from loopwright.cli import engines, features
@@ -8,9 +10,10 @@ from loopwright.errors import DeclarationError
 
 
 @click.command(epilog="Example: loopwright schedule churn")
+@click.option("--until", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"]), help="Start none after this (UTC).")
 @click.option("--remove", is_flag=True, help="Take the schedule away; what runs goes on.")
 @on_loop
-def schedule(context: Context, remove: bool) -> None:
+def schedule(context: Context, until: datetime | None, remove: bool) -> None:
     """Have Kubeflow Pipelines run the pipeline by `retrain.schedule`, as a recurring run.
 
     For a loop without a trigger: KFP knows no cool-down, daily cap or quiet hours. Run it again after a change of
@@ -33,7 +36,11 @@ def schedule(context: Context, remove: bool) -> None:
             expected='when to run, such as "0 2 * * 0"',
             do="declare it, or remove an old one with --remove",
         )
+    end = until.replace(tzinfo=UTC) if until else None
+    if end is not None and end <= datetime.now(UTC):
+        raise click.BadParameter(f"{end:%Y-%m-%d %H:%M} UTC has passed", param_hint="--until")
     wanted = request(context, features.read(context), name, 0)
-    identity = recurring.put(engine, wanted, cron, context.loop.retrain.timezone)
-    context.answer({"loop": name, "schedule": cron, "recurring_run": identity})
-    context.console.print(f"Kubeflow Pipelines runs {name} at {cron} (UTC)", markup=False)
+    identity = recurring.put(engine, wanted, cron, context.loop.retrain.timezone, end)
+    last = f", until {end:%Y-%m-%d %H:%M}" if end else ""
+    context.answer({"loop": name, "schedule": cron, "until": end and end.isoformat(), "recurring_run": identity})
+    context.console.print(f"Kubeflow Pipelines runs {name} at {cron} (UTC){last}", markup=False)

@@ -21,7 +21,7 @@ def judgements(facts: Facts) -> str:
     # A version whose judgement is not in this ledger, as after a move, still has its evaluation.
     known = {facts.registered.get(entry.number) for entry in judged}
     rest = [one for one in sorted(facts.evaluations, reverse=True) if one not in known]
-    blocks += [_block(facts, one, facts.evaluations[one], None) for one in rest[: MOST_JUDGEMENTS - len(shown)]]
+    blocks += [block(facts, one, facts.evaluations[one], None) for one in rest[: MOST_JUDGEMENTS - len(shown)]]
     if not blocks:
         blocks = [markup.words("No model has been judged yet.")]
     older = len(judged) - len(shown)
@@ -33,16 +33,18 @@ def judgements(facts: Facts) -> str:
 def _judgement(facts: Facts, entry: Entry) -> str:
     version = facts.registered.get(entry.number)
     evaluation = facts.evaluations.get(version) if version is not None else None
-    return _block(facts, version, {**entry.facts, **(evaluation or {})}, entry)
+    return block(facts, version, {**entry.facts, **(evaluation or {})}, entry)
 
 
-def _block(facts: Facts, version: int | None, evaluation: Mapping[str, Any], entry: Entry | None) -> str:
+def block(facts: Facts, version: int | None, evaluation: Mapping[str, Any], entry: Entry | None) -> str:
+    """One judged model: its gates, its curves, and its metrics beside the champion's."""
     own = "the model" if version is None else f"version {version}"
     before = evaluation.get("champion") or {}
     champion = f"version {before.get('version')}"
     colours = facts.colours
     passed = tables.outcome(bool(evaluation.get("passed")), "passed", "did not pass")
-    came = "" if version is not None else ", no version was registered"
+    # Without an entry it was judged just now, and is yet to be registered.
+    came = "" if version is not None or entry is None else ", no version was registered"
     rows = evaluation.get("rows")
     on = f" on {rows:,} rows" if isinstance(rows, int) else ""
     where = "" if entry is None else f' <a class="muted" href="#e{entry.number}">entry {entry.number}</a>'

@@ -5,19 +5,21 @@
 Pictures over time are in the page twice, for wide and for narrow screens, and the style sheet shows one of them.
 """
 
+from collections.abc import Mapping
+from datetime import datetime
 from importlib.resources import files
+from typing import Any
 
+from loopwright.loop import Loop
 from loopwright.report import headline, judged, live, markup, tables
 from loopwright.report.facts import Facts
 from loopwright.report.svg import escape
 
-__all__ = ["Facts", "render"]
+__all__ = ["Facts", "judgement", "render"]
 
 
 def render(facts: Facts) -> str:
     """The whole page."""
-    name = escape(facts.loop.name)
-    style = files("loopwright.report").joinpath("page.css").read_text(encoding="utf-8")
     sections = (
         _header,
         live.moments,
@@ -28,7 +30,19 @@ def render(facts: Facts) -> str:
         _ledger,
         _footer,
     )
-    body = "\n".join(section(facts) for section in sections)
+    return _document(facts.loop.name, "\n".join(section(facts) for section in sections))
+
+
+def judgement(loop: Loop, evaluation: Mapping[str, Any], generated: datetime) -> str:
+    """One evaluation as a page of its own: what a run leaves for who looks at it where it ran."""
+    facts = Facts(loop, (), (), {}, (), False, generated)
+    top = f"<header><h1>{escape(loop.name)}</h1></header>"
+    return _document(loop.name, f"{top}\n{judged.block(facts, None, evaluation, None)}\n{_footer(facts)}")
+
+
+def _document(title: str, body: str) -> str:
+    name = escape(title)
+    style = files("loopwright.report").joinpath("page.css").read_text(encoding="utf-8")
     return (
         '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'

@@ -54,6 +54,14 @@ def test_a_loop_that_declares_no_schedule_gets_none(small_folder):
     assert "has no `retrain.schedule`" in str(answer.exception)
 
 
+def test_a_schedule_that_is_over_before_it_begins_is_refused(small_folder):
+    with (small_folder / "loop.yaml").open("a") as stream:
+        stream.write('retrain: {on: [schedule], schedule: "0 2 * * 0"}\n')
+    answer = CliRunner().invoke(schedule, [str(small_folder), "--until", "2025-01-31"])
+    assert answer.exit_code == 2
+    assert "2025-01-31 00:00 UTC has passed" in answer.output
+
+
 def test_an_engine_that_there_is_not_is_named(small_folder, monkeypatch):
     monkeypatch.setenv("LOOPWRIGHT_ENGINE", "slurm")
     with pytest.raises(StateError, match="LOOPWRIGHT_ENGINE is 'slurm'; expected local or argo or kfp"):

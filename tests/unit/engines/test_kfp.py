@@ -2,7 +2,7 @@
 
 import json
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -381,6 +381,13 @@ def test_another_schedule_takes_the_place_of_the_first(engine, backend):
 def test_a_schedule_is_taken_away(engine, backend):
     schedule.put(engine, request("churn"), "0 2 * * 0", "UTC")
     assert (schedule.remove(engine, "churn"), schedule.remove(engine, "churn"), backend.recurring) == (1, 0, [])
+
+
+def test_a_schedule_ends_when_it_is_told_to(engine, backend):
+    until = datetime(2027, 1, 31, 1, tzinfo=timezone(timedelta(hours=1)))
+    schedule.put(engine, request("churn"), "0 2 * * 0", "UTC", until)
+    (made,) = backend.recurring
+    assert made["trigger"]["cron_schedule"] == {"cron": "0 0 2 * * 0", "end_time": "2027-01-31T00:00:00Z"}
 
 
 def test_a_schedule_of_another_time_zone_is_refused(engine, backend):

@@ -274,3 +274,15 @@ def test_what_could_not_be_read_is_said(facts):
 def test_the_page_is_a_function_of_its_facts(facts):
     assert page.render(facts()) == page.render(facts())
     assert page.Facts is Facts
+
+
+def test_one_judgement_is_a_page_of_its_own_before_there_is_a_version(facts):
+    known = facts()
+    text = page.judgement(known.loop, known.evaluations[2], known.generated)
+    reader = read(text)
+    assert text.startswith("<!DOCTYPE html>")
+    assert "script" not in reader.tags
+    assert "The model: " in words(text)
+    assert "no version was registered" not in words(text), "that comes after it"
+    assert "0.842" in words(text)
+    assert "version 1" in words(text), "the champion that it was judged beside"

@@ -6,6 +6,7 @@ are the trigger's: a loop has one or the other.
 """
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from loopwright.engines.kfp.engine import KfpEngine
@@ -14,8 +15,10 @@ from loopwright.errors import RunError
 from loopwright.steps.recording import SCHEDULED
 
 
-def put(engine: KfpEngine, request: RunRequest, cron: str, timezone: str) -> str:
+def put(engine: KfpEngine, request: RunRequest, cron: str, timezone: str, until: datetime | None = None) -> str:
     """Have KFP run the pipeline by the schedule `cron` (five fields); returns the recurring run's id.
+
+    `until` is the moment, with its time zone, after which it starts none; None is never.
 
     One is there a loop; another declaration takes its place. Raises RunError for a time zone that KFP does not follow.
     """
@@ -38,6 +41,7 @@ def put(engine: KfpEngine, request: RunRequest, cron: str, timezone: str) -> str
             description=f"retrain.schedule of the loop {request.name}: {cron}",
             # KFP's has a field for seconds before the five.
             cron_expression=f"0 {cron}",
+            end_time=f"{until.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}" if until else None,
             max_concurrency=1,
             # What was missed while KFP was down is not run again and again: one run takes all rows.
             no_catchup=True,
