@@ -196,7 +196,9 @@ def _engine(settings: "Settings", cluster: "Cluster") -> Checks:
         return [("engine argo", lambda: engine.argo(cluster, settings.training_template))]
     if settings.engine == "kfp":
         kfp = engines.kubeflow(settings)
-        return [(f"secret {kfp.options.secret}", lambda: engine.kfp_secret(cluster, kfp))] if kfp.options.secret else []
+        steps: Checks = [("steps", lambda: engine.kfp_pods(cluster, kfp))]
+        name = kfp.options.secret
+        return [(f"secret {name}", lambda: engine.kfp_secret(cluster, kfp)), *steps] if name else steps
     return []
 
 

@@ -5,15 +5,18 @@ from typing import TYPE_CHECKING
 
 from loopwright.cluster.argo import TEMPLATE
 from loopwright.doctor import permissions
-from loopwright.doctor.findings import NOTE, OK, PROBLEM, Finding, of_error
+from loopwright.doctor.findings import NOTE, OK, PROBLEM, WARNING, Finding, of_error
 from loopwright.errors import LoopwrightError
-from loopwright.rollout.kserve.cluster import SECRET, Cluster, Forbidden
+from loopwright.rollout.kserve import pods as waiting
+from loopwright.rollout.kserve.cluster import POD, SECRET, Cluster, Forbidden
 
 if TYPE_CHECKING:
     from loopwright.engines.kfp import KfpEngine
 
 KUBEFLOW = "kubeflow"
 """Where a standalone installation of Kubeflow Pipelines runs its pods."""
+STEPS = "app.kubernetes.io/name=loopwright,app.kubernetes.io/component=step"
+"""The labels of the steps' pods there (engines.kfp.binding)."""
 KEYS = ("ledger-url", "registry-uri")
 
 
@@ -57,3 +60,12 @@ def kfp_secret(cluster: Cluster, engine: "KfpEngine") -> Iterator[Finding]:
         yield Finding(check, PROBLEM, f"has no key {' and no key '.join(missing)} in {namespace}", do)
     else:
         yield Finding(check, OK, f"is in {namespace}, where the steps run")
+
+
+def kfp_pods(cluster: Cluster, engine: "KfpEngine") -> Iterator[Finding]:
+    """What keeps steps from starting, such as an image: KFP's API says that a run is under way. Raises Forbidden."""
+    namespace = engine.options.namespace or KUBEFLOW
+    for pod in cluster.list(POD, STEPS, namespace=namespace):
+        for problem in waiting.of_pod(cluster, pod):
+            state = PROBLEM if problem.lasting else WARNING
+            yield Finding(f"steps in {namespace}", state, problem.text, "mend it; the pod is tried again")

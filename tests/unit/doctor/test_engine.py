@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import yaml
 
+from loopwright.cli import doctor
 from loopwright.doctor import engine, permissions
-from loopwright.engines.kfp import KfpEngine, LedgerOutcomes, Options
+from loopwright.engines.kfp import KfpEngine, LedgerOutcomes, Options, binding
 from loopwright.ledger import Ledger
 from loopwright.rollout.kserve.cluster import Cluster
+from loopwright.settings import read
 
 ROOT = Path(__file__).parents[3]
 
@@ -103,3 +105,32 @@ def test_the_secret_of_the_steps_is_looked_for_where_they_run(api: Any, cluster:
     api.refused = {"secrets": 403}
     (found,) = engine.kfp_secret(cluster, kfp)
     assert found.state == "note"
+
+
+def test_a_step_whose_image_cannot_be_pulled_is_named(api: Any, cluster: Cluster, tmp_path: Path) -> None:
+    kfp = made(tmp_path, namespace="ada")
+    assert list(engine.kfp_pods(cluster, kfp)) == []
+    labels = dict(one.split("=") for one in engine.STEPS.split(","))
+    waiting = {"reason": "ImagePullBackOff", "message": "not found"}
+    container = {"name": "main", "image": "registry/component:9", "state": {"waiting": waiting}}
+    api.put("pods", "churn-train", metadata={"labels": labels}, status={"containerStatuses": [container]})
+    (found,) = engine.kfp_pods(cluster, kfp)
+    assert (found.check, found.state) == ("steps in ada", "problem")
+    assert "the image registry/component:9 cannot be pulled: not found" in found.text
+
+
+def test_the_labels_are_those_that_the_steps_get() -> None:
+    (platform,) = binding._platform(["one"], Options())["platforms"].values()
+    labels = platform["deploymentSpec"]["executors"]["one"]["podMetadata"]["labels"]
+    assert labels == dict(one.split("=") for one in engine.STEPS.split(","))
+
+
+def test_doctor_in_a_pod_looks_at_the_engine_of_its_settings(
+    api: Any, cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {}
+    for kind in ("local", "argo", "kfp"):
+        settings = read(tmp_path, {"LOOPWRIGHT_ENGINE": kind})
+        monkeypatch.setenv("LOOPWRIGHT_KFP_SECRET", "churn")
+        names[kind] = [name for name, _ in doctor._engine(settings, cluster)]
+    assert names == {"local": [], "argo": ["engine argo"], "kfp": ["secret churn", "steps"]}
