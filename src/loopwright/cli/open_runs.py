@@ -18,16 +18,18 @@ if TYPE_CHECKING:
     from loopwright.trigger.records import Run
 
 
-def status(context: Context, intent: "Entry", chosen: "Engine | None" = None) -> "RunStatus | None":
+def status(context: Context, intent: "Entry", opened: "dict[str, Engine]") -> "RunStatus | None":
     """What its engine says of the run of a `run` entry; None where it is of this place, and is not known here.
 
-    `chosen` is the engine of the settings, where that is open already. Raises EngineAway for a run of another place,
-    and RunError where its engine cannot be asked.
+    `opened` has the engines by name that are open already, and gets the one that was opened for it. Raises EngineAway
+    for a run of another place, and RunError where its engine cannot be asked.
     """
     from loopwright.engines.protocol import ENDED
 
     name, kind = str(intent.facts["run"]), str(intent.facts.get("engine", "local"))
-    engine = chosen if chosen and kind == context.settings.engine else engines.opened(context.settings, kind)
+    if kind not in opened:
+        opened[kind] = engines.opened(context.settings, kind)
+    engine = opened[kind]
     found = next((one for one in engine.runs(context.loop.name) if one.run == name), None)
     if found is None:
         # Runs that were begun before places were written down are taken to be of this one.
@@ -52,13 +54,14 @@ def settle(context: Context, engine: "Engine", abandon: str = "") -> None:
     from loopwright.trigger.execute import LOST_SECONDS, UNKNOWN_SECONDS
     from loopwright.trigger.records import INTERRUPTED, LOST, runs
 
+    opened = {context.settings.engine: engine}
     open_ = [run for run in runs(context.ledger.entries(context.loop.name)) if not run.ended]
     if abandon and abandon not in [run.name for run in open_]:
         raise RunError(f"there is no open run {abandon}", do="`loopwright history` names them")
     for run in open_:
         age = (datetime.now(UTC) - run.entry.at).total_seconds()
         try:
-            found = status(context, run.entry, engine)
+            found = status(context, run.entry, opened)
         except LoopwrightError as error:
             if run.name == abandon or age >= LOST_SECONDS:
                 end(context, run.entry, {"state": "failed", "seconds": round(age, 3), "version": None, "error": LOST})
@@ -117,7 +120,7 @@ def newest(context: Context, known: "list[Run]") -> dict[str, object] | None:
         return facts | {name: run.ended.facts.get(name) for name in ("state", "seconds", "version", "error")}
     facts |= {"state": "unknown", "seconds": (datetime.now(UTC) - run.entry.at).total_seconds(), "version": None}
     try:
-        found = status(context, run.entry)
+        found = status(context, run.entry, {})
     except LoopwrightError as error:
         return facts | {"error": error.found}
     if found is None:

@@ -29,6 +29,7 @@ def build(context: Context) -> Trigger:
     from loopwright.engines.local import RESULT
 
     engine = engines.opened(context.settings)
+    opened = {context.settings.engine: engine}
 
     def result(status: protocol.RunStatus) -> RunResult:
         if status.state not in protocol.ENDED:
@@ -57,7 +58,7 @@ def build(context: Context) -> Trigger:
             return RunResult("running")
 
     def ask(intent: Entry) -> RunResult | None:
-        status = open_runs.status(context, intent, engine)
+        status = open_runs.status(context, intent, opened)
         if status is None:
             return None
         # Nobody followed it when it ended: it went down with its command or with the machine.
