@@ -27,6 +27,7 @@ class Command:
         self.folder = folder
         kept = {name: value for name, value in os.environ.items() if not name.startswith("LOOPWRIGHT_")}
         self.environment = {**kept, "COLUMNS": "200"}
+        self._started: list[subprocess.Popen[str]] = []
 
     def __call__(self, *arguments: str) -> Result:
         return subprocess.run(
@@ -45,8 +46,8 @@ class Command:
         return json.loads(result.stdout)
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
-        """Begin a command, to be ended by the test."""
-        return subprocess.Popen(
+        """Begin a command, to be ended by the test; `stop` ends it where the test failed before that."""
+        process = subprocess.Popen(
             [*self.call, *arguments],
             cwd=self.folder,
             env=self.environment,
@@ -55,12 +56,24 @@ class Command:
             text=True,
             start_new_session=True,
         )
+        self._started.append(process)
+        return process
+
+    def stop(self) -> None:
+        """Kill what was begun and still runs, with its children."""
+        for process in self._started:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
+        self._started.clear()
 
 
 @pytest.fixture
-def loopwright(small_folder: Path) -> Command:
-    """The command, in the folder of the small loop."""
-    return Command(small_folder)
+def loopwright(small_folder: Path) -> Iterator[Command]:
+    """The command, in the folder of the small loop; nothing of it outlives the test."""
+    command = Command(small_folder)
+    yield command
+    command.stop()
 
 
 def wait_for(condition: Callable[[], Any], what: str, seconds: float = 60) -> Any:

@@ -102,6 +102,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, small_rows: pd.DataFrame, s
     finally:
         if up.process.poll() is None:
             end(up.process)
+        loopwright.stop()
 
 
 def test_it_answers_with_the_version_and_the_id_it_was_given(served: Up) -> None:
@@ -178,8 +179,9 @@ def challenger(served: Up) -> int:
     return register_version(folder, folder.parent / "second")
 
 
-def waiting(served: Up, until: Callable[..., Any]) -> Any:
-    """A rollout that was started paused, in a process of its own; returns the process when it waits for a person."""
+@pytest.fixture
+def waiting(served: Up, challenger: int, until: Callable[..., Any]) -> "Iterator[subprocess.Popen[str]]":
+    """A rollout that was started paused, in a process of its own, which waits for a person; it ends with the test."""
     process = served.loopwright.start("rollout", "--paused")
     states = FileStates(served.loopwright.folder / ".loopwright" / "live")
 
@@ -188,18 +190,27 @@ def waiting(served: Up, until: Callable[..., Any]) -> Any:
         saved = states.load()
         return saved is not None and saved.phase == "stepping"
 
-    until(waits, "the challenger is ready")
-    return process
+    try:
+        until(waits, "the challenger is ready")
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.communicate()
+
+
+@pytest.mark.long
+def test_without_a_rollout_there_is_nothing_to_see_or_to_tell(served: Up) -> None:
+    assert served.loopwright.json("rollout", "status") is None
+    nothing = served.loopwright("rollout", "pause")
+    assert (nothing.returncode, "no rollout of small is under way" in nothing.stderr) == (10, True)
 
 
 @pytest.mark.long
 def test_a_rollout_is_seen_and_aborted_from_another_process(
-    served: Up, challenger: int, until: Callable[..., Any]
+    served: Up, challenger: int, waiting: "subprocess.Popen[str]"
 ) -> None:
-    assert served.loopwright.json("rollout", "status") is None
-    nothing = served.loopwright("rollout", "pause")
-    assert (nothing.returncode, "no rollout of small is under way" in nothing.stderr) == (10, True)
-    process = waiting(served, until)
+    process = waiting
     found = served.loopwright.json("rollout", "status")
     assert (found["version"], found["champion"], found["strategy"]) == (challenger, 1, "canary")
     assert found["weights"] == {"1": 100, "2": 0}
@@ -221,11 +232,10 @@ def test_a_rollout_is_seen_and_aborted_from_another_process(
 
 @pytest.mark.long
 def test_a_rollout_that_nobody_runs_any_more_is_taken_over_to_be_aborted(
-    served: Up, challenger: int, until: Callable[..., Any]
+    served: Up, waiting: "subprocess.Popen[str]"
 ) -> None:
-    process = waiting(served, until)
-    process.kill()
-    process.communicate()
+    waiting.kill()
+    waiting.communicate()
     assert served.loopwright.json("rollout", "status")["running"] is False
     told = served.loopwright.json("rollout", "resume")
     assert (told["done"], told["running"]) == (False, False)

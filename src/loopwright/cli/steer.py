@@ -182,6 +182,10 @@ def _decide(context: Context, kind: "Kind", reason: str) -> None:
             drive(context, target, saved.version, saved.bundle, saved.digest, None, lambda look: None, going_on=True)
         except Held:
             _await(lambda: _over(target, saved, kind))
+        except RolloutError:
+            # The other process may have done it, and ended, just before it was asked here: the ledger says.
+            if not _over(target, saved, kind):
+                raise
     end = next(
         (
             one

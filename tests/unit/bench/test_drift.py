@@ -32,6 +32,7 @@ def test_the_exact_chances_of_bins_are_those_of_drawn_rows(kind):
     assert np.abs(counts / 100_000 - chances).max() < 0.006
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("repeats", [1, 20])
 def test_no_drift_keeps_the_budget_with_and_without_equal_rows(repeats):
     experiments = module("experiments")

@@ -32,6 +32,7 @@ def year():
     return module("policies").Models(streams.Stream("one", "classification", days, x, labels, 1.0, (60,), ()))
 
 
+@pytest.mark.long
 def test_a_run_follows_the_first_change_within_days_and_not_before(year, monkeypatch):
     policies = module("policies")
     monkeypatch.setattr(policies, "DAYS", 64)

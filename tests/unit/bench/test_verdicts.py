@@ -33,6 +33,7 @@ def course(errors, *, requests=1000, weight=50):
     return traffic.Course(np.full(len(errors), weight), side, here, side.sum(axis=0), 1, (bins, bins))
 
 
+@pytest.mark.long
 def test_equal_versions_are_rolled_back_within_the_promise_and_a_naive_test_far_beyond_it():
     experiments = module("experiments")
     one = next(one for one in experiments.EQUAL if one.key == "errors-1")
