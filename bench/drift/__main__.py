@@ -6,7 +6,7 @@ Interrupted, the same command goes on where it stopped; after a complete run it 
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,8 @@ BIKE = ROOT.parent / "shared" / "data" / "bike.csv"
 def main() -> int:
     """Run all experiments; the exit code says whether the budget was kept."""
     arguments = _arguments()
-    result = json.loads(arguments.json.read_text()) if arguments.write_only else run(arguments)
+    known = json.loads(arguments.json.read_text()) if arguments.write_only or arguments.cases else {}
+    result = known if arguments.write_only else again(arguments, known) if arguments.cases else run(arguments)
     arguments.json.write_text(json.dumps(result, indent=1) + "\n")
     report.write(result, arguments.docs)
     broken = report.broken(result)
@@ -30,13 +31,20 @@ def main() -> int:
     return 1 if broken else 0
 
 
+def again(arguments: argparse.Namespace, known: dict[str, Any]) -> dict[str, Any]:
+    """The numbers that there are, with the chosen comparisons made again or added; nothing else is measured."""
+    kept = Kept(arguments.work / "cases.json", fresh=arguments.fresh)
+    made = _compared([case for case in delays.CASES if case.key in arguments.cases], arguments, kept)
+    kept.done()
+    found = {(case["window"], case["features"]): case for case in [*known["cases"], *made]}
+    order = [(case.window, case.features) for case in delays.CASES]
+    return {**known, "cases": [found[one] for one in order if one in found]}
+
+
 def run(arguments: argparse.Namespace) -> dict[str, Any]:
     """Every experiment, each kept as soon as it is there."""
     kept = Kept(arguments.work / "found.json", fresh=arguments.fresh)
-    scale = 0.1 if arguments.quick else 1.0
-
-    def runs(number: int) -> int:
-        return max(2, round(number * scale))
+    runs = _scaled(arguments)
 
     def alarms(window: int, features: int, number: int, repeats: int = 1) -> Any:
         key = f"false alarms, {window} rows, {features} features, {repeats} repeats, {runs(number)} runs"
@@ -50,19 +58,27 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
             for window in (500, 1_000, 10_000)
         ],
         "bike": kept.get("bike", lambda: bike.measure(arguments.bike)),
-        "cases": [],
+        "cases": _compared(delays.CASES, arguments, kept),
     }
+    kept.done()
+    return result
+
+
+def _compared(cases: Iterable[delays.Case], arguments: argparse.Namespace, kept: Kept) -> list[dict[str, Any]]:
+    """The comparisons; one that a peer keeps from being made is named."""
+    found = []
     with Peers(arguments.work) as peers:
-        for case in delays.CASES:
-            if arguments.cases and case.key not in arguments.cases:
-                continue
+        for case in cases:
             try:
-                result["cases"].append(_case(case, peers, kept, runs))
+                found.append(_case(case, peers, kept, _scaled(arguments)))
             except PeerError as error:
                 print(f"{case.key} is not measured: {error}", file=sys.stderr)
-    if not arguments.cases:
-        kept.done()
-    return result
+    return found
+
+
+def _scaled(arguments: argparse.Namespace) -> Callable[[int], int]:
+    scale = 0.1 if arguments.quick else 1.0
+    return lambda number: max(2, round(number * scale))
 
 
 def _case(case: delays.Case, peers: Peers, kept: Kept, runs: Callable[[int], int]) -> dict[str, Any]:
@@ -92,7 +108,7 @@ class Progress:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.drift", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a tenth of the runs: wide intervals")
-    parser.add_argument("--cases", nargs="*", default=[], help="only these comparisons, as 1000-20 (rows, features)")
+    parser.add_argument("--cases", nargs="*", default=[], help="make only these comparisons again, as 1000-20")
     parser.add_argument("--fresh", action="store_true", help="forget what an interrupted run has found")
     parser.add_argument("--write-only", action="store_true", help="write the page of the numbers that there are")
     parser.add_argument("--bike", type=Path, default=BIKE, help="the bike sharing data; left out where it is not there")

@@ -3,6 +3,7 @@
 import importlib
 import json
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -130,3 +131,15 @@ def test_the_command_measures_writes_its_page_and_forgets_what_it_kept(tmp_path,
     assert main.main() == 0
     assert "Not measured: no is not there." in (tmp_path / "alarms.md").read_text()
     assert not (tmp_path / "found.json").exists()
+
+
+def test_a_comparison_that_is_made_again_leaves_the_other_numbers_as_they_are(tmp_path, monkeypatch):
+    main, delays = module("__main__"), module("delays")
+    monkeypatch.setattr(main, "_case", lambda case, *_: {"window": case.window, "features": case.features, "new": 1})
+    before = [{"window": case.window, "features": case.features} for case in delays.CASES if case.key != "100-20"]
+    arguments = SimpleNamespace(work=tmp_path, fresh=False, cases=["100-20", "1000-1"], quick=False)
+    found = main.again(arguments, {"none": "as it was", "cases": before})
+    assert found["none"] == "as it was"
+    assert [(one["window"], one["features"], "new" in one) for one in found["cases"]] == [
+        (1_000, 20, False), (1_000, 1, True), (100, 20, True), (10_000, 5, False),
+    ]  # fmt: skip
