@@ -20,9 +20,11 @@ def train(
     from pathlib import Path
 
     from loopwright.steps import recording
+    from loopwright.steps.train import searched_in
     from loopwright.steps.train import train as run_step
 
     with recording.step("train", loop, run, cause) as step:
-        step.facts = run_step(step.loop, features, Path(training.path), Path(holdout.path), Path(model.path))
+        paths = Path(training.path), Path(holdout.path), Path(model.path)
+        step.facts = run_step(step.loop, features, *paths, searched_in(step))
         model.metadata.update({"estimator": step.facts["estimator"], "digest": step.facts["digest"]})
     return step.number

@@ -59,12 +59,21 @@ DEFAULTS = {
         "task": "classification",
         "estimator": "lightgbm",
         "parameters": {},
+        "objective": None,
+        "quantile": None,
+        "class_weight": None,
+        "early_stopping": None,
+        "calibration": None,
+        "costs": None,
+        "threshold": None,
+        "search": None,
+        "exclude": [],
         "features": None,
         "seed": 7,
     },
     "gates": {
         "minimum": {}, "maximum": {}, "champion": {}, "monotone": {}, "serving": {"latency_p99": None, "size": None},
-        "slices": [], "approval": "auto", "approvers": [], "approvals": 1, "self_approval": True,
+        "fairness": {}, "slices": [], "approval": "auto", "approvers": [], "approvals": 1, "self_approval": True,
     },
     "rollout": {
         "strategy": "canary",
@@ -325,6 +334,12 @@ def test_what_is_wrong_is_told_with_its_line(name):
             "found '0.4'; expected greater than or equal to 0.5",
         ),
         ("gates: {slices: [plan, colour]}", "gates.slices: colour is no column of the contract"),
+        ("gates: {fairness: {gender: {}}}", "gates.fairness: gender is no column of the contract"),
+        ("gates: {fairness: {churned: {}}}", "gates.fairness: churned is no column of the contract"),
+        (
+            "gates: {champion: {cost: {no_worse_by: 0}}}",
+            "gates: cost is no metric of classification; there are roc_auc",
+        ),
         ("gates: {monotone: {plan: increasing}}", "gates.monotone: plan is no numeric input of the contract"),
         ("rollout: {steps: [50, 25]}", ":13: rollout.steps: the steps rise, such as [5, 25, 50, 100]"),
         ("rollout: {steps: [25, 25]}", ":13: rollout.steps: the steps rise, such as [5, 25, 50, 100]"),
@@ -517,3 +532,39 @@ def test_what_data_may_not_say_is_told_without_a_password(old: str, new: str, me
     with pytest.raises(DeclarationError, match=message) as caught:
         parse(changed(old, new))
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("added", "expected"),
+    [
+        ("costs: {false_positive: 0, false_negative: 1}", "a wrong decision has to cost more than the right one"),
+        ("costs: {false_positive: 1, false_negative: 1}, threshold: 0.2", "leave one of the two out"),
+        ("objective: poisson", "objective is for a regression"),
+        ("quantile: 0.9", "quantile and `objective: quantile` belong together"),
+        ("estimator: random_forest, early_stopping: {}", "early_stopping is for lightgbm"),
+        ("estimator: random_forest, search: {}", "search needs a space for random_forest"),
+        ("search: {metric: rmse}", "model.search: rmse is no metric of classification"),
+        ("search: {space: {num_leaves: {low: 4}}}", "a parameter has either low and high, or choices"),
+        ("search: {space: {num_leaves: {low: 9, high: 4}}}", "low 9 is not below high 4"),
+        ("search: {space: {lambda_l2: {low: 0, high: 4, log: true}}}", "a logarithmic range begins above zero"),
+        ("exclude: [churned]", "model.exclude: churned is no input of the contract"),
+    ],
+)
+def test_how_a_model_is_trained_is_checked(added, expected):
+    assert expected in problem(TEXT.replace("  task: classification", f"  {{task: classification, {added}}}"))
+
+
+def test_the_threshold_follows_from_the_costs():
+    declared = TEXT.replace(
+        "  task: classification",
+        "  {task: classification, costs: {false_positive: 5, false_negative: 100, true_positive: 5}}",
+    )
+    loop = parse(declared)
+    assert loop.model.decided_at == pytest.approx(5 / 100)
+    assert loop.judged_by[-1] == "cost"
+    assert parse(TEXT).model.decided_at == 0.5
+
+
+def test_a_column_that_only_fairness_is_judged_by_is_no_input():
+    loop = parse(TEXT.replace("task: classification", "task: classification\n  exclude: [plan]"))
+    assert list(loop.inputs) == ["age"]

@@ -13,16 +13,18 @@ from loopwright.loop.archive import RESERVED
 from loopwright.loop.card import Card
 from loopwright.loop.data import Column, Data
 from loopwright.loop.fields import Declared, Scalar
-from loopwright.loop.gates import ChampionRule, Gates, Limit, Served
+from loopwright.loop.gates import ChampionRule, FairnessRule, Gates, Limit, Served
 from loopwright.loop.model import (
     CLASSIFICATION_METRICS,
-    CLASSIFICATION_ONLY_JUDGED,
     LOWER_IS_BETTER,
     REGRESSION_METRICS,
+    Costs,
+    EarlyStopping,
     Model,
 )
 from loopwright.loop.operations import Monitor, Retrain
 from loopwright.loop.rollout import Rollout
+from loopwright.loop.search import Search, Space
 from loopwright.loop.serving import Serving
 
 __all__ = [
@@ -31,13 +33,19 @@ __all__ = [
     "REGRESSION_METRICS",
     "ChampionRule",
     "Column",
+    "Costs",
+    "EarlyStopping",
+    "FairnessRule",
     "Limit",
     "Loop",
+    "Model",
     "Retrain",
     "Rollout",
     "Scalar",
+    "Search",
     "Served",
     "Serving",
+    "Space",
 ]
 
 
@@ -75,11 +83,7 @@ class Loop(Declared):
             if metric not in self.judged_by:
                 there = ", ".join(self.judged_by)
                 raise ValueError(f"gates: {metric} is no metric of {self.model.task}; there are {there}")
-        if unknown := [name for name in self.gates.slices if name not in self.data.contract]:
-            raise ValueError(f"gates.slices: {', '.join(unknown)} is no column of the contract")
-        for name in self.gates.monotone:
-            if name not in self.inputs or not self.inputs[name].numeric:
-                raise ValueError(f"gates.monotone: {name} is no numeric input of the contract")
+        self._model_and_gates()
         self._archivable()
         if self.retrain.rows == "after_onset" and self.data.timestamp is None:
             raise ValueError("retrain: rows after_onset needs `data.timestamp`, which says when a row was observed")
@@ -93,6 +97,24 @@ class Loop(Declared):
         if unknown := [name for name in self.monitor.skew.max_share_of if name not in self.inputs]:
             raise ValueError(f"monitor.skew.max_share_of: {', '.join(unknown)} is no input of the contract")
         return self
+
+    def _model_and_gates(self) -> None:
+        """Raise ValueError for a name in model or gates that is no column of the contract, or of the wrong kind."""
+        special = {self.data.label.column, self.data.entity, self.data.timestamp}
+        if unknown := [name for name in self.model.exclude if name not in self.data.contract or name in special]:
+            raise ValueError(f"model.exclude: {', '.join(unknown)} is no input of the contract")
+        search = self.model.search
+        if search is not None and search.metric is not None and search.metric not in self.judged_by:
+            raise ValueError(f"model.search: {search.metric} is no metric of {self.model.task}")
+        if self.gates.fairness and self.model.task == "regression":
+            raise ValueError("gates.fairness compares decisions, which a regression does not take")
+        if unknown := [name for name in self.gates.fairness if name not in self.data.contract or name in special]:
+            raise ValueError(f"gates.fairness: {', '.join(unknown)} is no column of the contract")
+        if unknown := [name for name in self.gates.slices if name not in self.data.contract]:
+            raise ValueError(f"gates.slices: {', '.join(unknown)} is no column of the contract")
+        for name in self.gates.monotone:
+            if name not in self.inputs or not self.inputs[name].numeric:
+                raise ValueError(f"gates.monotone: {name} is no numeric input of the contract")
 
     def _archivable(self) -> None:
         """Raise ValueError for an archive that would keep what it should not, or mistake an input for its own."""
@@ -119,15 +141,13 @@ class Loop(Declared):
     @property
     def inputs(self) -> dict[str, Column]:
         """The columns that a model takes, in the contract's order: all but label, entity and timestamp."""
-        special = {self.data.label.column, self.data.entity, self.data.timestamp}
+        special = {self.data.label.column, self.data.entity, self.data.timestamp, *self.model.exclude}
         return {name: column for name, column in self.data.contract.items() if name not in special}
 
     @property
     def judged_by(self) -> tuple[str, ...]:
         """The metrics that a challenger is judged by, in the order in which people read them."""
-        if self.model.task == "regression":
-            return REGRESSION_METRICS
-        return (*CLASSIFICATION_METRICS, *CLASSIFICATION_ONLY_JUDGED)
+        return self.model.judged_by
 
     @property
     def digest(self) -> str:

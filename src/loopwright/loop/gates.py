@@ -60,6 +60,21 @@ class ChampionRule(Declared):
         return float(asked if self.superior else -asked)
 
 
+class FairnessRule(Declared):
+    """What is asked of the decisions about the groups of a protected attribute; without a limit they are reported."""
+
+    demographic_parity_difference: float | Limit | None = Field(
+        None, description="The greatest difference of two groups' shares of positive decisions."
+    )
+    equalized_odds_difference: float | Limit | None = Field(
+        None, description="The greatest difference of two groups' true, or false, positive rates."
+    )
+    disparate_impact: float | Limit | None = Field(
+        None, description="The least ratio of two groups' shares of positive decisions, as 0.8."
+    )
+    min_rows: Annotated[int, Field(ge=1)] = Field(30, description="Groups of fewer rows are shown and not compared.")
+
+
 class Served(Declared):
     """What the model may cost where it runs, measured in the server that it will run in."""
 
@@ -81,6 +96,9 @@ class Gates(Declared):
         {}, description="How the prediction must go when an input rises and all else stays; LightGBM is trained to it."
     )
     serving: Served = Served()
+    fairness: dict[str, FairnessRule] = Field(
+        {}, description="By protected attribute, a column of the contract; see `model.exclude`."
+    )
     slices: tuple[str, ...] = Field(
         (), description="Columns of the contract whose values get metrics of their own; numbers by their quartiles."
     )

@@ -24,9 +24,9 @@ from loopwright.models.features import FeatureSpec
 MANIFEST = "model.json"
 LIGHTGBM, SKOPS = "model.txt", "model.skops"
 PROFILE, EXAMPLE = "profile.json", "input_example.json"
-ATTRIBUTIONS, LOSSES = "attributions.json", "losses.json"
+ATTRIBUTIONS, LOSSES, CALIBRATION = "attributions.json", "losses.json", "calibration.json"
 ORIGIN = "origin.json"
-FILES = frozenset({LIGHTGBM, SKOPS, FEATURES, PROFILE, EXAMPLE, ATTRIBUTIONS, LOSSES, ORIGIN})
+FILES = frozenset({LIGHTGBM, SKOPS, FEATURES, PROFILE, EXAMPLE, ATTRIBUTIONS, LOSSES, CALIBRATION, ORIGIN})
 _DO = "register the model again, or restore the bundle from where it was registered"
 
 
@@ -47,6 +47,8 @@ class Manifest(BaseModel):
     """What the feature code returns, in the order of the matrix."""
     ignored: tuple[str, ...] = ()
     """Columns that a request may carry and the model does not see: entity, timestamp, label."""
+    threshold: float = 0.5
+    """Classification: the probability from which on the positive class is decided."""
     files: dict[str, str] = {}
     """The SHA-256 of every other file."""
 

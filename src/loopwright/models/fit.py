@@ -16,9 +16,12 @@ from loopwright.errors import DataError, DeclarationError
 from loopwright.loop import Scalar
 from loopwright.models import scikit
 from loopwright.models.booster import batch_score
-from loopwright.models.bundle import LIGHTGBM, SKOPS
+from loopwright.models.bundle import CALIBRATION, LIGHTGBM, SKOPS
+from loopwright.models.calibration import Calibration
+from loopwright.models.choices import NONE, Choices
 from loopwright.models.columns import Array
 from loopwright.models.features import FeatureSpec
+from loopwright.models.layout import Layout
 from loopwright.models.model import sklearn_score
 
 # LightGBM's stock learns fast and overfits tables of some thousand rows. Small, shallow, damped steps on random halves
@@ -33,6 +36,10 @@ _FIXED = frozenset(
     {"deterministic", "force_row_wise", "force_col_wise", "num_threads", "verbosity", "device_type"}
     | {"categorical_feature", "num_class"}
 )
+FOLDS = 5
+"""Parts of the training rows that are left out in turn, for a calibration of predictions of unseen rows."""
+MOST_TREES = 2000
+"""What early stopping chooses up to, where `num_iterations` does not say."""
 _ROWS_A_LEAF = {"classification": 1000, "regression": 500}
 
 
@@ -42,20 +49,24 @@ class Fitted:
 
     task: str
     estimator: Any
+    calibration: Calibration | None = None
+    trees: int | None = None
+    """How many trees early stopping chose."""
 
     def predict(self, matrix: Array) -> Array:
         """P(positive class) or the value of each row of the matrix, float64 (n,)."""
-        if hasattr(self.estimator, "model_to_string"):
-            return batch_score(self.estimator)(matrix)
-        return sklearn_score(self.estimator, self.task)(matrix)
+        lightgbm = hasattr(self.estimator, "model_to_string")
+        score = batch_score(self.estimator) if lightgbm else sklearn_score(self.estimator, self.task)
+        return score(matrix) if self.calibration is None else self.calibration(score(matrix))
 
     def dump(self) -> dict[str, bytes]:
-        """The file to keep it in, by name. Raises DeclarationError for an estimator that serving would not load."""
+        """The files to keep it in, by name. Raises DeclarationError for an estimator that serving would not load."""
+        found = {} if self.calibration is None else {CALIBRATION: self.calibration.to_json().encode()}
         if hasattr(self.estimator, "model_to_string"):
             # The number of threads does not change the model, so it must not change the file either.
             text = re.sub(r"\[num_threads: \d+\]", "[num_threads: 1]", self.estimator.model_to_string())
-            return {LIGHTGBM: text.encode()}
-        return {SKOPS: scikit.dumps(self.estimator)}
+            return {LIGHTGBM: text.encode(), **found}
+        return {**found, SKOPS: scikit.dumps(self.estimator)}
 
 
 def fit(
@@ -69,19 +80,49 @@ def fit(
     *,
     threads: int = 1,
     monotone: Mapping[str, str] | None = None,
+    choices: Choices = NONE,
+    layout: Layout | None = None,
 ) -> Fitted:
     """Train on a float64 matrix (n, features) and a target (n,): 0 and 1, or the values.
 
     `monotone` names features with which the prediction rises (`increasing`) or falls; LightGBM is trained to it.
 
     Raises DataError when the target cannot be learnt from, DeclarationError for a parameter or an estimator that
-    cannot be used.
+    cannot be used. `choices` are objective, weights, early stopping and calibration; `layout` is by what rows are
+    parted for the latter two.
     """
     target = np.asarray(target, dtype=np.float64)
     _check_target(task, target)
-    if estimator == "lightgbm":
-        return Fitted(task, _lightgbm(task, parameters, seed, matrix, specs, target, threads, monotone or {}))
-    return Fitted(task, scikit.fit(task, estimator, parameters, seed, matrix, specs, target, threads))
+    choices.check(target)
+    layout = layout or Layout(len(target), seed)
+
+    def train(rows: Array) -> tuple[Any, int | None]:
+        weights = choices.weights(target[rows])
+        if estimator == "lightgbm":
+            part = layout.of(rows)
+            return _lightgbm(
+                task,
+                parameters,
+                seed,
+                matrix[rows],
+                specs,
+                target[rows],
+                threads,
+                monotone or {},
+                choices,
+                part,
+                weights,
+            )
+        own = choices.for_scikit(estimator, parameters)
+        return scikit.fit(task, estimator, own, seed, matrix[rows], specs, target[rows], threads, weights), None
+
+    final, trees = train(np.ones(len(target), dtype=bool))
+    if choices.calibration is None:
+        return Fitted(task, final, None, trees)
+    left_out, parts = np.empty(len(target)), layout.folds(FOLDS)
+    for fold in range(FOLDS):
+        left_out[parts == fold] = Fitted(task, train(parts != fold)[0]).predict(matrix[parts == fold])
+    return Fitted(task, final, Calibration.fit(choices.calibration, left_out, target), trees)
 
 
 def _check_target(task: str, target: Array) -> None:
@@ -106,10 +147,14 @@ def _lightgbm(
     target: Array,
     threads: int,
     monotone: Mapping[str, str],
-) -> Any:
+    choices: Choices,
+    layout: Layout,
+    weights: Array | None,
+) -> tuple[Any, int | None]:
     import lightgbm
 
-    chosen = {**_defaults(task, len(target)), **_canonical(parameters)}
+    own = _canonical(parameters)
+    chosen = {**_defaults(task, len(target)), **choices.for_lightgbm(own), **own}
     rounds = chosen.pop("num_iterations")
     fixed = {"deterministic": True, "force_row_wise": True, "num_threads": threads, "verbosity": -1}
     objective = "binary" if task == "classification" else chosen.pop("objective", "regression")
@@ -119,9 +164,22 @@ def _lightgbm(
         every["monotone_constraints"] = [signs.get(monotone.get(spec.name, ""), 0) for spec in specs]
     categories = [at for at, spec in enumerate(specs) if spec.kind == "category"]
     # LightGBM's names may not hold JSON's special characters, so features go by position.
-    data = lightgbm.Dataset(matrix, target, categorical_feature=categories, params=every, free_raw_data=True)
+
+    def dataset(rows: Any) -> Any:
+        weight = None if weights is None else weights[rows]
+        return lightgbm.Dataset(
+            matrix[rows], target[rows], weight=weight, categorical_feature=categories, params=every, free_raw_data=True
+        )
+
     try:
-        return lightgbm.train(every, data, num_boost_round=int(rounds))
+        trees = None
+        if choices.early_stopping is not None:
+            told = layout.part(choices.early_stopping.share)
+            stop = lightgbm.early_stopping(choices.early_stopping.rounds, verbose=False)
+            most = rounds if "num_iterations" in own else MOST_TREES
+            first = lightgbm.train(every, dataset(~told), int(most), valid_sets=[dataset(told)], callbacks=[stop])
+            rounds = trees = max(first.best_iteration, 1)
+        return lightgbm.train(every, dataset(slice(None)), num_boost_round=int(rounds)), trees
     except (lightgbm.basic.LightGBMError, ValueError, TypeError) as error:
         raise DeclarationError(
             f"LightGBM cannot train with these parameters: {error}", do="correct model.parameters in loop.yaml"

@@ -14,6 +14,7 @@ from loopwright.models import bundle as bundles
 from loopwright.models import features, pipeline, scikit
 from loopwright.models.booster import batch_score, quick_score, row_score
 from loopwright.models.bundle import LIGHTGBM, SKOPS, Bundle
+from loopwright.models.calibration import Calibration
 from loopwright.models.columns import Array, Columns, Value, from_values, length
 
 Score = Callable[[Array], Array]
@@ -30,13 +31,17 @@ class Model:
         self.digest = bundle.digest
         self.task = bundle.manifest.task
         self.classes = bundle.manifest.classes
+        self.threshold = bundle.manifest.threshold
         self.inputs = bundle.manifest.inputs
         self.ignored = bundle.manifest.ignored
         source = bundle.contents.get(features.FILE)
         self._features = features.load(source.decode()) if source is not None else None
         self._encode = features.Encoder(bundle.manifest.features)
         self.estimator = _load(bundle)
+        self._calibration = Calibration.read(bundle)
         self._score, self._score_row = _scores(self.estimator, self.task)
+        if self._calibration is not None:
+            self._score_row = self._calibration.of_row(self._score_row)
         self._text = bundle.contents[LIGHTGBM].decode() if LIGHTGBM in bundle.contents else None
         self.engine: Engine = "scikit-learn" if self._text is None else "lightgbm"
         self.gain = 1.0
@@ -50,7 +55,8 @@ class Model:
         """
         if length(columns) == 0:
             raise InputError("there are no rows to predict", expected="at least one")
-        return self._score(self.matrix(columns))
+        scores = self._score(self.matrix(columns))
+        return scores if self._calibration is None else self._calibration(scores)
 
     def predict_row(self, values: Sequence[Value]) -> float:
         """`predict` of one row: its values in the order of `inputs`, a float or NaN, or text or None."""

@@ -45,6 +45,7 @@ def fit(
     specs: Sequence[FeatureSpec],
     target: Array,
     threads: int,
+    weights: Array | None = None,
 ) -> Any:
     """Fit the named estimator behind its preparation; see `loopwright.models.fit.fit` for arguments and errors."""
     from sklearn.pipeline import Pipeline
@@ -64,11 +65,18 @@ def fit(
         raise DeclarationError(f"the estimator {estimator} has no predict_proba", expected="a classifier")
     pipeline = Pipeline([("prepare", _prepare(specs)), ("estimator", final)])
     try:
-        pipeline.fit(matrix, target.astype(np.int64) if task == "classification" else target)
+        weighted = {} if weights is None else {"estimator__sample_weight": weights}
+        pipeline.fit(matrix, target.astype(np.int64) if task == "classification" else target, **weighted)
     except ValueError as error:
         # scikit-learn checks parameters as late as here.
         raise DeclarationError(
             f"the estimator {estimator} cannot be trained: {error}", do="correct model.parameters in loop.yaml"
+        ) from error
+    except TypeError as error:
+        if weights is None:
+            raise
+        raise DeclarationError(
+            f"the estimator {estimator} takes no weights: {error}", do="leave model.class_weight out"
         ) from error
     if "n_jobs" in final.get_params(deep=False):
         # Threads help to train; handing one row to a pool of them would only slow a prediction.

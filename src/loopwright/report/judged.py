@@ -56,7 +56,7 @@ def block(facts: Facts, version: int | None, evaluation: Mapping[str, Any], entr
     return (
         f"<article><h3>{escape(own[0].upper() + own[1:])}: {passed} its gates{on}{came}{where}</h3>"
         f"{tables.gates(evaluation)}<div class='row'>{pictures}<div class='side'>{metrics}</div></div>"
-        f"{parts.slices(evaluation)}{_behind(sides, evaluation)}</article>"
+        f"{parts.fairness(evaluation)}{parts.slices(evaluation)}{_behind(sides, evaluation)}</article>"
     )
 
 

@@ -1,4 +1,4 @@
-"""How good a judged model is on parts of the held-out rows, as tables: slices."""
+"""How good a judged model is on parts of the held-out rows, as tables: slices, and groups that fairness compares."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -26,3 +26,27 @@ def slices(evaluation: Mapping[str, Any]) -> str:
         for one in found
     ]
     return table(heads, rows, "metrics", "Slices of the held-out rows, with 95 % intervals")
+
+
+def fairness(evaluation: Mapping[str, Any]) -> str:
+    """The groups of each protected attribute, and how far their decisions are apart; nothing where there are none."""
+    return "".join(_attribute(found) for found in evaluation.get("fairness") or ())
+
+
+def _attribute(found: Mapping[str, Any]) -> str:
+    rates = ("selection_rate", "true_positive_rate", "false_positive_rate", "accuracy")
+    heads = (found["attribute"], "#rows", *(f"#{rate.replace('_', ' ')}" for rate in rates))
+    rows = [
+        (
+            escape(one["group"]),
+            f"{one['rows']:,}",
+            *(figure(one[rate]) + bounds(one["intervals"][rate]) for rate in rates),
+        )
+        for one in found["groups"]
+    ]
+    for name, value in found["measures"].items():
+        words = escape(name.replace("_", " "))
+        rows.append((words, "", figure(value) + bounds(found["intervals"][name]), "", "", ""))
+    for name, count in found["too_small"].items():
+        rows.append((f"{escape(name)}, not compared", f"{count:,}", *[""] * len(rates)))
+    return table(heads, rows, "metrics", f"Fairness by {found['attribute']}, with 95 % intervals")

@@ -82,9 +82,7 @@ def metrics(evaluation: Mapping[str, Any], challenger: str, champion: str) -> st
 
 def bounds(interval: Sequence[float] | None) -> str:
     """The two ends of an interval, small; nothing where there is none."""
-    if not interval:
-        return ""
-    return f' <span class="muted">{figure(interval[0])} to {figure(interval[1])}</span>'
+    return f' <span class="muted">{figure(interval[0])} to {figure(interval[1])}</span>' if interval else ""
 
 
 def _gained(name: str, gain: Mapping[str, float] | None) -> str:

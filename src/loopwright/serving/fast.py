@@ -121,7 +121,7 @@ class Fast:
     async def message(self, request: Request, response: Any, *, raw: bool) -> Any:
         """`answer`, as gRPC's message of this class; `raw` as the request's values were."""
         numbers = await self._predict(request)
-        found = answers.outputs(numbers, self._scorer.classes)
+        found = answers.outputs(numbers, self._scorer.classes, self._scorer.threshold)
         head = {"id": request.identity, "model_name": self._name, "model_version": self._version}
         if not raw:
             return response(
@@ -160,14 +160,16 @@ class Fast:
             "id": request.identity,
         }
         if protocol == "v1" and request.rows > 1:
-            rows = answers.several(request.identity, numbers, self._scorer.classes)
+            rows = answers.several(request.identity, numbers, self._scorer.classes, self._scorer.threshold)
             return orjson.dumps(answer)[:-1] + b',"predictions":' + rows + b"}"
         if protocol == "v1":
-            answer["predictions"] = answers.predictions([request.identity], numbers, self._scorer.classes)
+            answer["predictions"] = answers.predictions(
+                [request.identity], numbers, self._scorer.classes, self._scorer.threshold
+            )
         else:
             answer["outputs"] = [
                 {"name": name, "shape": [request.rows], "datatype": datatype, "data": data}
-                for name, datatype, data in answers.outputs(numbers, self._scorer.classes)
+                for name, datatype, data in answers.outputs(numbers, self._scorer.classes, self._scorer.threshold)
             ]
         return orjson.dumps(answer)
 

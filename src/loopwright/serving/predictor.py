@@ -76,7 +76,9 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         identity = identify(headers.get("x-request-id"))
         predictions = await self._scorer.many(identity, columns, count)
         return self._head(identity) | {
-            "predictions": answers.predictions(row_ids(identity, count), predictions.tolist(), self._scorer.classes)
+            "predictions": answers.predictions(
+                row_ids(identity, count), predictions.tolist(), self._scorer.classes, self._scorer.threshold
+            )
         }
 
     async def _v2(self, request: kserve.InferRequest, headers: Mapping[str, str]) -> kserve.InferResponse:
@@ -89,7 +91,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]
             response_id=identity,
             model_name=self.name,
             model_version=self._version,
-            infer_outputs=tensors.to_outputs(predictions, self._scorer.classes),
+            infer_outputs=tensors.to_outputs(predictions, self._scorer.classes, self._scorer.threshold),
             requested_outputs=request.request_outputs,
             use_binary_outputs=request.use_binary_outputs,
         )

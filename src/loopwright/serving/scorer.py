@@ -65,6 +65,7 @@ class Scorer:
     def __init__(self, model: Model, metrics: Metrics, events: Sink | None, limits: Limits | None = None) -> None:
         self.model = model
         self.limits = limits or Limits()
+        self.threshold = model.threshold
         self.classes = tuple(_label(value) for value in model.classes)
         self._metrics, self._events = metrics, events
         self._pool = ThreadPoolExecutor(self.limits.threads, "predict")

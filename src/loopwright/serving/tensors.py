@@ -74,11 +74,11 @@ def split(values: Any, count: int, width: int) -> list[Any] | None:
     return [values[at::width] for at in range(width)] if len(values) == count * width else None
 
 
-def to_outputs(predictions: Array, classes: Sequence[str]) -> list[InferOutput]:
+def to_outputs(predictions: Array, classes: Sequence[str], threshold: float = 0.5) -> list[InferOutput]:
     """`prediction`, or `probability` (of the positive class) and `class`, each of shape [n]."""
     return [
         InferOutput(name, [len(data)], datatype, data)
-        for name, datatype, data in answers.outputs(predictions.tolist(), classes)
+        for name, datatype, data in answers.outputs(predictions.tolist(), classes, threshold)
     ]
 
 

@@ -30,13 +30,13 @@ def codes(entities: Sequence[object] | NDArray[np.generic] | None) -> Codes | No
 
 
 def replicates(
-    models: Sequence[Weighted], groups: Codes | None, seed: int, repeats: int = REPEATS
+    models: Sequence[Weighted], groups: Codes | None, seed: int, repeats: int = REPEATS, *, ordered: bool = True
 ) -> list[dict[str, Floats]]:
-    """Each model's metrics in every replicate, (repeats,), all models by the same weights."""
+    """Each model's metrics in every replicate, (repeats,), all models by the same weights; see `Weighted.values`."""
     found: list[list[dict[str, Floats]]] = [[] for _ in models]
-    for weights in _weights(models[0].rows, groups, seed, repeats):
+    for drawn in weights(models[0].rows, groups, seed, repeats):
         for model, parts in zip(models, found, strict=True):
-            parts.append(model.values(weights))
+            parts.append(model.values(drawn, ordered=ordered))
     return [{name: np.concatenate([part[name] for part in parts]) for name in parts[0]} for parts in found]
 
 
@@ -56,8 +56,8 @@ def error(draws: Floats) -> float:
     return float(finite.std(ddof=1)) if len(finite) >= max(len(draws) / 2, 2) else float("nan")
 
 
-def _weights(rows: int, groups: Codes | None, seed: int, repeats: int) -> Iterator[Floats]:
-    """How often each row was drawn, (some, rows) at a time."""
+def weights(rows: int, groups: Codes | None, seed: int, repeats: int) -> Iterator[Floats]:
+    """How often each of the rows was drawn in each of `repeats` replicates, (some, rows) at a time."""
     random = np.random.default_rng(seed)
     units = rows if groups is None else int(groups.max()) + 1
     some = max(1, _AT_ONCE // rows)

@@ -58,22 +58,22 @@ class Tally(Protocol):
 def tally(profile: Profile) -> Tally:
     """The tally of a version, the same in every replica: it follows from the profile."""
     if profile.task == "classification":
-        return Scores(profile.prediction.edges)
+        return Scores(profile.prediction.edges, profile.threshold)
     return Values(profile.prediction, profile.label_variance)
 
 
 class Scores:
     """Probabilities, counted by label. Sums: negatives and positives a bin, then losses and their squares."""
 
-    def __init__(self, edges: Floats) -> None:
+    def __init__(self, edges: Floats, threshold: float = THRESHOLD) -> None:
         """`edges` of the reference's scores are added to fixed ones, so that crowded scores are told apart too."""
         tails = [*TAILS, *(1 - edge for edge in TAILS)]
         equal = np.arange(1, EQUAL_BINS) / EQUAL_BINS
-        cuts = np.unique(np.concatenate([equal, tails, edges]))
+        cuts = np.unique(np.concatenate([equal, tails, edges, [threshold]]))
         self.cuts: Floats = cuts[(cuts > 0) & (cuts < 1)]
         self.bins = len(self.cuts) + 1
         self.size = 2 * self.bins + 4
-        self._decided = int(np.searchsorted(self.cuts, THRESHOLD, side="right"))
+        self._decided = int(np.searchsorted(self.cuts, threshold, side="right"))
 
     def of(self, truth: Floats, predicted: Floats) -> Floats:
         """The sums of (n,) labels, 1 for the positive class and 0 for the other, and probabilities."""
@@ -90,7 +90,7 @@ class Scores:
         return round(float(sums[: 2 * self.bins].sum()))
 
     def confusion(self, sums: Floats) -> tuple[float, float, float, float]:
-        """True negatives, false positives, false negatives, true positives at the threshold 0.5."""
+        """True negatives, false positives, false negatives, true positives at the threshold."""
         negative, positive = self._classes(sums)
         at = self._decided
         parts = (negative[:at], negative[at:], positive[:at], positive[at:])

@@ -23,7 +23,7 @@ __all__ = ["FORMAT", "Bins", "CategoryBins", "Counts", "Kind", "NumberBins", "Pr
 
 FORMAT = 1
 THRESHOLD = 0.5
-"""The score from which on the second of two classes is predicted."""
+"""The score from which on the second of two classes is predicted, where the profile names no other."""
 MOST_NUMBERS = 100_000
 """Counts by season in one profile, about 400 kB of JSON; the monitor keeps some dozens of copies of what it counts."""
 
@@ -45,6 +45,8 @@ class Profile:
     """Of a classification, how often each class was predicted; None of a profile that was made before."""
     seasonality: Seasonality | None = None
     """By what the bins are counted, too."""
+    threshold: float = THRESHOLD
+    """The score from which on the second of two classes is predicted."""
 
     @classmethod
     def build(
@@ -61,6 +63,7 @@ class Profile:
         decided: ArrayLike | None = None,
         seasonality: Seasonality | None = None,
         seasons: tuple[Counts, Counts] | None = None,
+        threshold: float = THRESHOLD,
     ) -> Self:
         """The profile of reference rows.
 
@@ -100,6 +103,7 @@ class Profile:
             features,
             binning.of_numbers(predictions, bins, of_predictions, number),
             seasonality=chosen,
+            threshold=threshold,
         )
         return profile._with_classes(np.asarray(predictions, dtype=np.float64), decided, of_predictions)
 
@@ -121,7 +125,7 @@ class Profile:
         """The class of each of (n,) predictions by its place in `classes`, of two; -1 where it cannot be told."""
         if len(self.classes) != 2:
             return np.full(len(predictions), -1, dtype=np.int64)
-        return np.where(np.isnan(predictions), -1, predictions >= THRESHOLD).astype(np.int64)
+        return np.where(np.isnan(predictions), -1, predictions >= self.threshold).astype(np.int64)
 
     def count_classes(self, decided: Counts) -> Counts:
         """The number of predictions in each bin of the predicted class: 0 untold, 1 none of them, then `classes`."""
@@ -149,6 +153,8 @@ class Profile:
             content["predicted_class"] = self.predicted_class.to_dict()
         if self.seasonality is not None:
             content["seasonality"] = {"by": self.seasonality.by, "timezone": self.seasonality.timezone}
+        if self.threshold != THRESHOLD:
+            content["threshold"] = self.threshold
         return json.dumps(content, separators=(",", ":"), allow_nan=False)
 
     @classmethod
@@ -176,6 +182,7 @@ class Profile:
                 labelled=_labelled(content.get("labelled")),
                 predicted_class=_class(content.get("predicted_class"), len(content["classes"])),
                 seasonality=_seasonality(content.get("seasonality")),
+                threshold=float(content.get("threshold", THRESHOLD)),
             )
             profile._check_seasons()
             return profile

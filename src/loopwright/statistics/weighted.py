@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 
 GROUPS = 10
 """Groups of equal size, by rising probability, that the calibration error is the mean of."""
+ORDERED = frozenset({"roc_auc", "average_precision", "calibration_error"})
 _LEAST = 1e-15  # as `metrics` clips a probability for the log loss
 
 
@@ -26,6 +27,12 @@ class Measures:
 
     task: str
     threshold: float = THRESHOLD
+    costs: tuple[float, float, float, float] | None = None
+    """Of a true negative, a false positive, a false negative and a true positive."""
+    quantile: float | None = None
+    """The quantile that a regression predicts, which its pinball loss is of."""
+    poisson: bool = False
+    """Whether a regression predicts means of counts, which its Poisson deviance is of."""
 
 
 class Weighted:
@@ -34,18 +41,32 @@ class Weighted:
     def __init__(self, measures: Measures, truth: NDArray[Any], predicted: Floats) -> None:
         self.rows = len(truth)
         self._classification = measures.task == "classification"
+        self._costs, self._names = measures.costs, ["rmse", "mae", "r2"]
         if self._classification:
             self._prepare_classes(truth.astype(bool), predicted, measures.threshold)
         else:
             wrong = predicted - truth
             centred = truth - truth.mean()
-            self._columns = np.column_stack([np.ones(self.rows), np.abs(wrong), wrong**2, centred, centred**2])
+            columns = [np.ones(self.rows), np.abs(wrong), wrong**2, centred, centred**2]
+            if measures.quantile is not None:
+                columns.append(np.maximum(-measures.quantile * wrong, (1 - measures.quantile) * wrong))
+                self._names.append("pinball")
+            if measures.poisson:
+                columns.append(_poisson(truth, predicted))
+                self._names.append("poisson_deviance")
+            self._columns = np.column_stack(columns)
 
-    def values(self, weights: Floats) -> dict[str, Floats]:
-        """Each metric for weights (b, n): (b,). NaN where it is not defined, as an area is with one class only."""
+    def values(self, weights: Floats, *, ordered: bool = True) -> dict[str, Floats]:
+        """Each metric for weights (b, n): (b,). NaN where it is not defined, as an area is with one class only.
+
+        Without `ordered` those are left out that look at the order of the scores (`ORDERED`), which cost the most.
+        """
         sums = weights @ self._columns
         with np.errstate(divide="ignore", invalid="ignore"):
-            return self._of_classes(weights, sums) if self._classification else _of_values(sums)
+            if not self._classification:
+                return dict(zip(self._names, _of_values(sums), strict=True))
+            found = self._of_decisions(sums)
+            return {**self._of_order(weights), **found} if ordered else found
 
     def point(self) -> dict[str, float]:
         """Each metric of the rows as they are."""
@@ -72,9 +93,7 @@ class Weighted:
         self._off = (probability - truth)[self._falling]
         self._groups = np.unique(np.linspace(0, self.rows, GROUPS, endpoint=False).astype(np.intp))
 
-    def _of_classes(self, weights: Floats, sums: Floats) -> dict[str, Floats]:
-        tn, fp, fn, tp, square, log = sums.T
-        total = tn + fp + fn + tp
+    def _of_order(self, weights: Floats) -> dict[str, Floats]:
         ordered = weights[:, self._falling]
         positive = np.add.reduceat(ordered * self._positive, self._starts, axis=1)
         every = np.add.reduceat(ordered, self._starts, axis=1)
@@ -88,6 +107,14 @@ class Weighted:
         return {
             "roc_auc": right / (positives * negatives),
             "average_precision": (precision * positive).sum(axis=1) / positives,
+            "calibration_error": off / shown[:, -1],
+        }
+
+    def _of_decisions(self, sums: Floats) -> dict[str, Floats]:
+        tn, fp, fn, tp, square, log = sums.T
+        total = tn + fp + fn + tp
+        cost = {} if self._costs is None else {"cost": sums[:, :4] @ np.array(self._costs) / total}
+        return {
             "accuracy": (tn + tp) / total,
             "f1": _share(2 * tp, 2 * tp + fp + fn),
             "precision": _share(tp, tp + fp),
@@ -95,18 +122,22 @@ class Weighted:
             "log_loss": log / total,
             "brier": square / total,
             "false_positive_rate": _share(fp, fp + tn),
-            "calibration_error": off / total,
+            **cost,
         }
 
 
-def _of_values(sums: Floats) -> dict[str, Floats]:
-    total, absolute, square, centred, spread = sums.T
+def _of_values(sums: Floats) -> list[Floats]:
+    total, absolute, square, centred, spread, *means = sums.T
     around = spread - centred**2 / total
-    return {
-        "rmse": np.sqrt(square / total),
-        "mae": absolute / total,
-        "r2": np.where(around > 0, 1 - square / np.where(around > 0, around, 1.0), -np.inf),
-    }
+    explained = np.where(around > 0, 1 - square / np.where(around > 0, around, 1.0), -np.inf)
+    return [np.sqrt(square / total), absolute / total, explained, *(mean / total for mean in means)]
+
+
+def _poisson(truth: Floats, predicted: Floats) -> Floats:
+    """Each row's Poisson deviance, as `sklearn.metrics.mean_poisson_deviance` has the mean of it."""
+    means = np.maximum(predicted, _LEAST)
+    seen = np.where(truth > 0, truth, 1.0)
+    return np.asarray(2 * (np.where(truth > 0, truth * np.log(seen / means), 0.0) - truth + means))
 
 
 def _share(part: Floats, whole: Floats) -> Floats:

@@ -13,6 +13,7 @@ from loopwright.registry import Registry
 from loopwright.statistics import bootstrap, metrics
 from loopwright.steps import gates, sanity, served
 from loopwright.steps.evidence import Comparison, Judged, finite, measures_of
+from loopwright.steps.fair import fair
 from loopwright.steps.slices import slices
 
 if TYPE_CHECKING:
@@ -47,10 +48,12 @@ def evaluate(loop: Loop, registry: Registry, model: Path, holdout: Path) -> dict
     groups = None if loop.data.entity is None else bootstrap.codes(frame[loop.data.entity].to_numpy())
     judged, version = _beside_champion(loop, registry, frame, Judged(truth, predicted, None, groups=groups))
     comparison = Comparison(loop, judged)
+    on_fairness, fairness = fair(loop, frame, judged)
     outcome = [
         sane,
         *sanity.checks(challenger, columns, loop.gates.monotone),
         *gates.apply(loop, judged, comparison),
+        *on_fairness,
         *served.gates(loop.gates.serving, bundle, columns),
     ]
     intervals = comparison.intervals()
@@ -66,6 +69,7 @@ def evaluate(loop: Loop, registry: Registry, model: Path, holdout: Path) -> dict
         "intervals": intervals[0],
         "gains": comparison.gains(),
         "slices": slices(measures, frame, loop.gates.slices, judged, loop.model.seed),
+        "fairness": fairness,
         "gates": [gate.to_dict() for gate in outcome],
         "passed": all(gate.passed for gate in outcome),
         "curves": metrics.curves(loop.model.task, truth, predicted),
@@ -97,7 +101,8 @@ def _beside_champion(
         return judged, None
     model = Model(bundles.read(registry.fetch(loop.name, champion), champion.digest))
     try:
-        return replace(judged, champion=model.predict(_columns(model, frame))), champion.number
+        predicted = model.predict(_columns(model, frame))
+        return replace(judged, champion=predicted, threshold=model.threshold), champion.number
     except InputError as error:
         why = f"version {champion.number} cannot be asked on these rows: {error}"
         return replace(judged, incomparable=why), None

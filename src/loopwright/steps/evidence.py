@@ -5,7 +5,7 @@ rows are of; only the difference of two areas under the ROC curve has an error o
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from loopwright.loop import LOWER_IS_BETTER, ChampionRule, Loop
 from loopwright.statistics import bootstrap, paired
 from loopwright.statistics.paired import Evidence
-from loopwright.statistics.weighted import Measures, Weighted
+from loopwright.statistics.weighted import ORDERED, Measures, Weighted
 
 Floats = NDArray[np.float64]
 CONFIDENCE = 0.95
@@ -33,6 +33,8 @@ class Judged:
     """Why the champion that there is could not be asked."""
     groups: bootstrap.Codes | None = None
     """The entity of each row, where entities have several."""
+    threshold: float | None = None
+    """The probability from which on the champion decides positive, where it is its own."""
 
 
 class Comparison:
@@ -40,19 +42,30 @@ class Comparison:
 
     def __init__(self, loop: Loop, judged: Judged) -> None:
         self._task, self._seed, self._judged = loop.model.task, loop.model.seed, judged
-        measures = measures_of(loop)
+        measures, self._names = measures_of(loop), loop.judged_by
         self._models = [Weighted(measures, judged.truth, judged.challenger)]
         if judged.champion is not None:
-            self._models.append(Weighted(measures, judged.truth, judged.champion))
+            own = measures if judged.threshold is None else replace(measures, threshold=judged.threshold)
+            self._models.append(Weighted(own, judged.truth, judged.champion))
 
     @cached_property
     def values(self) -> list[dict[str, float]]:
         """The challenger's metrics and, if there is one, the champion's."""
-        return [model.point() for model in self._models]
+        return [{name: point[name] for name in self._names} for point in (model.point() for model in self._models)]
 
     @cached_property
     def _draws(self) -> list[dict[str, Floats]]:
         return bootstrap.replicates(self._models, self._judged.groups, self._seed)
+
+    @cached_property
+    def _quick(self) -> list[dict[str, Floats]]:
+        """The same draws, of the metrics that do not look at the order of scores."""
+        return bootstrap.replicates(self._models, self._judged.groups, self._seed, ordered=False)
+
+    def _drawn(self, metric: str) -> list[Floats]:
+        """What was drawn of one metric, of both models."""
+        every = "_draws" in vars(self) or metric in ORDERED
+        return [draws[metric] for draws in (self._draws if every else self._quick)]
 
     def intervals(self) -> list[dict[str, list[float]]]:
         """The 95 % interval of each metric, of both; one that cannot be told is left out."""
@@ -84,7 +97,7 @@ class Comparison:
         if metric == "roc_auc":
             _, error = paired.auc_error(self._judged.truth, self._judged.challenger, self._judged.groups)
         else:
-            error = bootstrap.error(self._draws[0][metric])
+            error = bootstrap.error(self._drawn(metric)[0])
         return Evidence(turned * value, error, turned * limit, False, confidence, self._models[0].rows)
 
     def against(self, metric: str, rule: ChampionRule) -> Evidence:
@@ -107,12 +120,19 @@ class Comparison:
             return paired.auc_difference(
                 judged.truth, judged.challenger, judged.champion, factor=factor, groups=judged.groups
             )[1]
-        return bootstrap.error(self._draws[0][metric] - factor * self._draws[1][metric])
+        own, before = self._drawn(metric)
+        return bootstrap.error(own - factor * before)
 
 
 def measures_of(loop: Loop) -> Measures:
     """What the loop's models are measured by."""
-    return Measures(loop.model.task)
+    model = loop.model
+    if model.task == "regression":
+        return Measures(model.task, quantile=model.quantile, poisson=model.objective == "poisson")
+    if (costs := model.costs) is None:
+        return Measures(model.task, model.decided_at)
+    each = (costs.true_negative, costs.false_positive, costs.false_negative, costs.true_positive)
+    return Measures(model.task, model.decided_at, each)
 
 
 def sign(metric: str) -> float:

@@ -12,7 +12,10 @@ from loopwright.loop import ChampionRule, Limit, Loop
 from loopwright.statistics.paired import POWER, Evidence, State
 from loopwright.steps.evidence import Comparison, Judged
 
-__all__ = ["Gate", "Judged", "apply"]
+__all__ = ["Gate", "Judged", "apply", "shown"]
+
+
+FLOOR, CEILING = "at least {:g} needed", "at most {:g} accepted"
 
 
 @dataclass(frozen=True)
@@ -51,22 +54,26 @@ def apply(loop: Loop, judged: Judged, comparison: Comparison | None = None) -> l
 
 def _absolute(name: str, metric: str, limit: float | Limit, comparison: Comparison) -> Gate:
     value, least = comparison.values[0][metric], name == "minimum"
-    words = "at least {:g} needed" if least else "at most {:g} accepted"
+    words = FLOOR if least else CEILING
     if not isinstance(limit, Limit):
         passed = value >= limit if least else value <= limit
         # R2 of a constant is minus infinity, which JSON does not have.
-        shown = value if math.isfinite(value) else limit
-        return Gate(name, metric, bool(passed), shown, limit, f"{value:.4f}, {words.format(limit)}")
+        kept = value if math.isfinite(value) else limit
+        return Gate(name, metric, bool(passed), kept, limit, f"{value:.4f}, {words.format(limit)}")
     evidence = comparison.absolute(metric, limit.value, limit.confidence, least=least)
-    low, high = evidence.interval
-    if not math.isfinite(low):
+    if not math.isfinite(evidence.error):
         return Gate(name, metric, False, value, limit.value, f"{value:.4f}: too few rows to say how sure that is")
+    return shown(name, metric, evidence, value, limit, least=least)
+
+
+def shown(gate: str, metric: str, evidence: Evidence, value: float, limit: Limit, *, least: bool) -> Gate:
+    """A value that has to be shown to keep a limit: a floor, or a ceiling, of which the evidence is turned around."""
+    low, high = evidence.interval
+    words = FLOOR if least else CEILING
     bound, interval = (low, (low, high)) if least else (-low, (-high, -low))
-    detail = (
-        f"{value:.4f}, and with {limit.confidence:.0%} confidence {'at least' if least else 'at most'} {bound:.4f}; "
-    )
-    detail += words.format(limit.value)
-    return _gate(name, metric, evidence, bound, limit.value, interval, detail)
+    sure = f"with {limit.confidence:.0%} confidence {'at least' if least else 'at most'} {bound:.4f}"
+    detail = f"{value:.4f}, and {sure}; {words.format(limit.value)}"
+    return _gate(gate, metric, evidence, bound, limit.value, interval, detail)
 
 
 def _against_champion(metric: str, rule: ChampionRule, judged: Judged, comparison: Comparison) -> Gate:
@@ -109,5 +116,5 @@ def _gate(
 
 def _rounded(rows: int) -> int:
     """Two digits: the number is itself an estimate."""
-    size = 10 ** max(len(str(rows)) - 2, 0)
+    size = int(10 ** max(len(str(rows)) - 2, 0))
     return -(-rows // size) * size

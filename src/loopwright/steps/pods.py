@@ -65,10 +65,11 @@ def _split(pod: Pod, step: Step, cause: int) -> None:
 
 
 def _train(pod: Pod, step: Step, cause: int) -> None:
-    from loopwright.steps.train import train
+    from loopwright.steps.train import searched_in, train
 
     training, holdout = pod.place.inputs(TRAINING, HOLDOUT)
-    step.facts = train(step.loop, pod.features, training, holdout, *pod.place.outputs(MODEL))
+    (model,) = pod.place.outputs(MODEL)
+    step.facts = train(step.loop, pod.features, training, holdout, model, searched_in(step))
     pod.place.keep(MODEL)
 
 

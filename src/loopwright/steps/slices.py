@@ -42,7 +42,9 @@ def parts(values: "pd.Series[Any]") -> dict[str, NDArray[np.bool_]]:
     if values.dtype.kind in "fiu" and values.nunique() > MOST_VALUES:
         edges = np.unique(np.quantile(values[~missing].to_numpy(dtype=float), [0, 0.25, 0.5, 0.75, 1]))
         names = [f"{low:g} to {high:g}" for low, high in pairwise(edges)]
-        labels = pd.cut(values.astype(float), edges, labels=names, include_lowest=True).astype("string")
+        labels = pd.cut(values.astype(float), edges.tolist(), labels=names, include_lowest=True, ordered=False).astype(
+            "string"
+        )
     else:
         labels = values.astype("string")
         common = labels.value_counts().index[:MOST_VALUES]

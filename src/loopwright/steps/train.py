@@ -16,28 +16,41 @@ from loopwright.steps.reference_rows import newest_rows, seasons_of
 if TYPE_CHECKING:
     import pandas as pd
 
+    from loopwright.models.choices import Choices
     from loopwright.models.features import FeatureSpec
     from loopwright.models.fit import Fitted
+    from loopwright.models.layout import Layout
+    from loopwright.models.search import Place
     from loopwright.statistics.profile import Profile
+    from loopwright.steps.recording import Step
 
 # Below this many rows threads wait for each other longer than they work, and on busy cores ten times as long.
 ROWS_A_THREAD = 50_000
 
 
 def train(
-    loop: Loop, features: str, training: Path, holdout: Path, model: Path, *, threads: int | None = None
+    loop: Loop,
+    features: str,
+    training: Path,
+    holdout: Path,
+    model: Path,
+    search: "Place | None" = None,
+    *,
+    threads: int | None = None,
 ) -> dict[str, Any]:
     """Fit the loop's estimator and write its bundle into the folder `model`.
 
     `features` is the feature code's source, or empty. Of the holdout only the inputs are used: the profile expects
-    the predictions of rows that the model was not fitted to, as live rows are. `threads` is as many as there are cores
-    to be used on many rows; a repetition names those of before. Raises DeclarationError when the
-    feature code or a parameter is wrong, and DataError when the rows cannot be learnt from.
+    the predictions of rows that the model was not fitted to, as live rows are. `search` is where a declared search
+    keeps its trials, so that it goes on after a kill; without it they are kept in memory. `threads` is as many as there
+    are cores to be used on many rows; a repetition names those of before. Raises DeclarationError when the feature code
+    or a parameter is wrong, and DataError when the rows cannot be learnt from.
     """
     import pandas as pd
 
     from loopwright.models import bundle, columns, fit
     from loopwright.models import features as code
+    from loopwright.models.choices import Choices
 
     began = time.monotonic()
     rows, held = pd.read_parquet(training), pd.read_parquet(holdout)
@@ -48,17 +61,22 @@ def train(
     derived = code.load(features)(raw) if features else raw
     specs = code.fit_spec(derived)
     wanted = target(loop, rows, classes)
+    layout, choices = layout_of(loop, rows), Choices.of(loop.model, classes)
     threads = threads or max(1, min(os.cpu_count() or 1, len(rows) // ROWS_A_THREAD))
+    matrix = code.encode(specs, derived)
+    found = _searched(loop, matrix, specs, wanted, choices, layout, threads, search)
     fitted = fit.fit(
         loop.model.task,
         loop.model.estimator,
-        loop.model.parameters,
+        {**loop.model.parameters, **found.get("parameters", {})},
         loop.model.seed,
-        code.encode(specs, derived),
+        matrix,
         specs,
         wanted,
         threads=threads,
         monotone=loop.gates.monotone,
+        choices=choices,
+        layout=layout,
     )
     manifest = bundle.Manifest(
         loop=loop.name,
@@ -67,7 +85,12 @@ def train(
         classes=tuple(classes),
         inputs=inputs,
         features=specs,
-        ignored=tuple(n for n in (loop.data.entity, loop.data.timestamp, loop.data.label.column) if n is not None),
+        ignored=tuple(
+            name
+            for name in (loop.data.entity, loop.data.timestamp, loop.data.label.column, *loop.model.exclude)
+            if name is not None
+        ),
+        threshold=loop.model.decided_at,
     )
 
     def encode(frame: "pd.DataFrame") -> Any:
@@ -93,9 +116,61 @@ def train(
         "rows": len(rows),
         "features": len(specs),
         "digest": digest,
+        **({"trees": fitted.trees} if fitted.trees is not None else {}),
+        **({"search": found} if found else {}),
         **_seasons_kept(profile),
         "seconds": round(time.monotonic() - began, 3),
     }
+
+
+def searched_in(step: "Step") -> "Place | None":
+    """Where the trials of a step under way are kept: in the run's folder, and each as a run of MLflow's."""
+    if step.loop.model.search is None:
+        return None
+    from loopwright.models.search import Place
+    from loopwright.registry import Registry
+    from loopwright.steps.trials import Trials
+
+    told = Trials(Registry(step.settings), step.loop.name, step.run)
+    return Place(step.settings.runs / step.run / "search.journal", told)
+
+
+def layout_of(loop: Loop, rows: "pd.DataFrame") -> "Layout":
+    """By what the training rows are parted: as the holdout is."""
+    from loopwright.models.layout import Layout
+
+    by, data = loop.data.holdout.by, loop.data
+    entities = None if data.entity is None else rows[data.entity].astype(str).to_numpy()
+    times = rows[data.timestamp].to_numpy() if by == "time" and data.timestamp is not None else None
+    return Layout(len(rows), loop.model.seed, entities, times)
+
+
+def _searched(
+    loop: Loop, matrix: Any, specs: "Sequence[FeatureSpec]", wanted: Any, choices: "Choices", layout: "Layout",
+    threads: int, place: "Place | None",
+) -> dict[str, Any]:  # fmt: skip
+    """What a declared search found; nothing where none is declared."""
+    if loop.model.search is None:
+        return {}
+    from loopwright.models import fit
+    from loopwright.models.search import search
+    from loopwright.statistics.weighted import Weighted
+    from loopwright.steps.evidence import measures_of
+
+    declared = loop.model.search
+    metric = declared.metric or ("roc_auc" if loop.model.task == "classification" else "rmse")
+    measures, kept = measures_of(loop), choices.without_calibration()
+
+    def judge(parameters: dict[str, Any], part: Any) -> float:
+        some = layout.of(~part)
+        fitted = fit.fit(
+            loop.model.task, loop.model.estimator, {**loop.model.parameters, **parameters}, loop.model.seed,
+            matrix[~part], specs, wanted[~part], threads=threads, monotone=loop.gates.monotone, choices=kept,
+            layout=some,
+        )  # fmt: skip
+        return Weighted(measures, wanted[part], fitted.predict(matrix[part])).point()[metric]
+
+    return search(declared, metric, loop.model.seed, layout.folds(declared.folds), judge, place)
 
 
 def _expected(
@@ -159,6 +234,7 @@ def _profile(
         bins=loop.monitor.bins,
         label_variance=float(wanted.var()) if loop.model.task == "regression" else None,
         seasonality=seasonality,
+        threshold=loop.model.decided_at,
         seasons=(seasons_of(loop, newest, seasonality), seasons_of(loop, unseen, seasonality)) if seasonality else None,
     )
     truth = target(loop, unseen, classes).astype(np.float64)

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::U
 class Held:
     """A model whose predictions wait until they are let go."""
 
-    classes, gain = (), 1.0
+    classes, gain, threshold = (), 1.0, 0.5
 
     def __init__(self):
         self.began, self.go = threading.Semaphore(0), threading.Event()

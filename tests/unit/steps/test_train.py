@@ -5,11 +5,13 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from loopwright.loop import Costs, Search
 from loopwright.models import bundle
 from loopwright.models.attributions import Attributions
 from loopwright.models.columns import from_frame
 from loopwright.models.losses import Losses
 from loopwright.models.model import Model
+from loopwright.models.search import Place
 from loopwright.statistics.labelled import tally
 from loopwright.statistics.profile import Profile
 from loopwright.steps.train import train
@@ -77,3 +79,55 @@ def test_with_a_seasonality_the_profile_is_counted_by_the_hour_of_the_time_zone(
     # Half past five in the morning there is midnight in UTC, where everybody is 20.
     assert ages.seasonal[5, int(ages.assign(np.array([20.0]))[0])] == 25
     assert profile.seasonality.at(pd.Timestamp("2026-01-01T00:00Z").to_pydatetime()) == 5
+
+
+def test_a_declared_threshold_goes_with_the_model_and_its_profile(small, small_rows, tmp_path):
+    rows = small_rows.assign(age=small_rows["age"].astype(int), spend=pd.to_numeric(small_rows["spend"]))
+    rows.iloc[:600].to_parquet(tmp_path / "training.parquet")
+    rows.iloc[600:].to_parquet(tmp_path / "holdout.parquet")
+    changed = {"costs": Costs(false_positive=1, false_negative=2.5), "exclude": ("plan",), "calibration": "sigmoid"}
+    loop = small.model_copy(update={"model": small.model.model_copy(update=changed)})
+    train(loop, "", tmp_path / "training.parquet", tmp_path / "holdout.parquet", tmp_path / "model")
+    read = bundle.read(tmp_path / "model")
+    threshold = 1 / 3.5
+    assert read.manifest.threshold == pytest.approx(threshold)
+    assert [spec.name for spec in read.manifest.inputs] == ["age", "spend"]
+    assert "plan" in read.manifest.ignored
+    profile = Profile.from_json(read.contents[bundle.PROFILE])
+    assert profile.threshold == pytest.approx(threshold)
+    held = rows.iloc[600:]
+    predicted = Model(read).predict(from_frame(read.manifest.inputs, held[["age", "spend"]]))
+    truth = (held["left"] == "Yes").to_numpy()
+    _, fp, _, tp = tally(profile).confusion(np.array(profile.labelled))
+    assert (fp, tp) == (np.sum(~truth & (predicted >= threshold)), np.sum(truth & (predicted >= threshold)))
+    assert profile.decide(np.array([0.1, threshold, 0.9])).tolist() == [0, 1, 1]
+
+
+def test_trials_of_a_search_are_child_runs_and_a_second_attempt_has_the_same_parent(small, small_rows, tmp_path):
+    from loopwright import settings
+    from loopwright.registry import Registry
+    from loopwright.steps.trials import Trials
+
+    rows = small_rows.assign(age=small_rows["age"].astype(int), spend=pd.to_numeric(small_rows["spend"]))
+    rows.iloc[:600].to_parquet(tmp_path / "training.parquet")
+    rows.iloc[600:].to_parquet(tmp_path / "holdout.parquet")
+    searched = Search.model_validate({"trials": 3, "folds": 2, "space": {"num_leaves": {"low": 2, "high": 8}}})
+    loop = small.model_copy(update={"model": small.model.model_copy(update={"search": searched})})
+    found = settings.read(tmp_path)
+    settings.prepare(found)
+    registry = Registry(found)
+    place = Place(tmp_path / "journal", Trials(registry, loop.name, "run-1"))
+    paths = tmp_path / "training.parquet", tmp_path / "holdout.parquet"
+    facts = train(loop, "", *paths, tmp_path / "model", place)
+    assert facts["search"]["complete"] + facts["search"]["pruned"] == 3
+    assert set(facts["search"]["parameters"]) == {"num_leaves"}
+    Trials(registry, loop.name, "run-1")(4, {"num_leaves": 3}, None, "failed", 0.1)
+    with registry._connected() as client:
+        experiment = client.get_experiment_by_name(loop.name).experiment_id
+        children = client.search_runs([experiment], "tags.`loopwright.trial` != ''")
+        parents = client.search_runs([experiment], "tags.`loopwright.search` = 'run-1'")
+    assert len(children) == 4
+    assert {one.data.tags["mlflow.parentRunId"] for one in children} == {parents[0].info.run_id}
+    assert [one.info.status for one in children].count("FAILED") == 1
+    best = max(one.data.metrics.get("value", 0) for one in children)
+    assert best == pytest.approx(facts["search"]["value"])
