@@ -52,6 +52,8 @@ DEFAULTS = {
             },
         },
         "rules": [],
+        "joins": [],
+        "leakage": {"power": 0.99, "policy": "warn"},
         "rows": None,
         "freshness": None,
     },

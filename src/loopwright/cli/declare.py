@@ -56,22 +56,31 @@ def check(context: Context) -> int:
     from rich.markup import escape
 
     from loopwright.cli import features
-    from loopwright.data import contract, snapshots, sources, splits
+    from loopwright.data import contract, joins, leakage, snapshots, splits
 
     loop = context.loop
     code = features.read(context)
-    frame = sources.read(loop.data.source, context.folder)
+    frame = joins.read(loop, context.folder)
     now = context.settings.clock.now()
     checked = contract.check(snapshots.current(frame, loop, now), loop, now)
     problem: DataError | None = None
+    found: list[leakage.Leak] = []
     try:
         checked.require(loop)
         training, holdout = splits.split(checked.valid, loop)
         features.attempt(context, code, checked.valid)
+        found = leakage.leaks(loop, training, holdout, splits.classes(checked.valid, loop))
+        if found and loop.data.leakage.policy == "fail":
+            raise DataError("the data leaks: " + "; ".join(map(str, found)))
     except DataError as error:
         problem = error
     context.answer(
-        {**checked.report(), "passed": problem is None, **({"error": str(problem)} if problem is not None else {})}
+        {
+            **checked.report(),
+            "leaks": leakage.facts(found),
+            "passed": problem is None,
+            **({"error": str(problem)} if problem is not None else {}),
+        }
     )
     console = context.console
     console.print(f"[bold]{loop.name}[/]: {context.folder / 'loop.yaml'} is valid, {len(loop.inputs)} inputs")
@@ -83,6 +92,8 @@ def check(context: Context) -> int:
         mark = {"fail": "[red]stops[/]", "warn": "[cyan]warns[/]"}.get(violation.policy, "[yellow]aside[/]")
         samples = f", such as {', '.join(map(repr, violation.samples))}" if violation.samples else ""
         console.print(f"  {mark}  {escape(str(violation) + samples)}")
+    for leak in found:
+        console.print(f"  [yellow]leaks[/]  {escape(str(leak))}")
     if problem is None:
         console.print(
             f"[green]ready[/]: {len(checked.valid):,} rows can be used ({len(checked.set_aside):,} set aside), "

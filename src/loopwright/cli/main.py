@@ -14,6 +14,7 @@ from loopwright.errors import LoopwrightError
 COMMANDS = {
     "init": ("loopwright.cli.declare", "Write a commented loop.yaml, inferred from a data file."),
     "check": ("loopwright.cli.declare", "Hold the declaration and the data against each other."),
+    "data": ("loopwright.cli.data", "What changed from one snapshot to another."),
     "run": ("loopwright.cli.run", "Run the pipeline once: snapshot to registered version."),
     "schedule": ("loopwright.cli.schedule", "Have Kubeflow Pipelines run it by retrain.schedule."),
     "serve": ("loopwright.cli.serve", "Serve one version on HTTP and gRPC."),

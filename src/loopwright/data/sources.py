@@ -53,14 +53,19 @@ def _parts(source: str | Source, root: Path, columns: Sequence[str] | None) -> I
 
 def read(source: str | Source, root: Path, columns: Sequence[str] | None = None) -> "pd.DataFrame":
     """All rows of a source as one frame; see `batches`."""
+    frame = together(list(batches(source, root, columns)))
+    return frame[list(columns)] if columns else frame
+
+
+def together(parts: Sequence["pa.Table"]) -> "pd.DataFrame":
+    """Batches as one frame."""
     import pandas as pd
     import pyarrow as pa
 
-    parts = list(batches(source, root, columns))
     schema = parts[0].schema
     for part in parts[1:]:
         schema = tables.unified(schema, part.schema)
     whole = pa.concat_tables([tables.fitted(part, schema) for part in parts])
     # Whole numbers stay whole where some are missing: an id 7 is not 7.0.
     frame: pd.DataFrame = whole.to_pandas(integer_object_nulls=True)
-    return frame[list(columns)] if columns else frame
+    return frame

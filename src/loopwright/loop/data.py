@@ -149,6 +149,28 @@ class Holdout(Declared):
     )
 
 
+class Leakage(Declared):
+    """What is looked for in the split rows: an input that gives the label, known entities, time travel."""
+
+    power: Annotated[float, Field(gt=0.5, le=1)] = Field(
+        0.99,
+        description="An input is suspected when by itself it predicts the held-out label so well: area under the ROC "
+        "curve, or share of a number's variance.",
+    )
+    policy: Literal["off", "warn", "fail"] = Field("warn", description="Whether signs are told, or stop the run.")
+
+
+class Join(Declared):
+    """A feature table, of which each row is given the newest values that were known by its time."""
+
+    source: AnySource = Field(description="As `data.source`: files, a database or a function.")
+    by: str | None = Field(None, description="The table's column of the entity; by default called as `data.entity`.")
+    at: str = Field(description="The table's column that says when a value is of.")
+    delay: Duration = Field(timedelta(0), description="How long after that moment the value is there to be read.")
+    max_age: Duration | None = Field(None, description="Values older than this at the row's time are not taken.")
+    columns: tuple[str, ...] = Field(min_length=1, description="The columns that are taken; the contract has them too.")
+
+
 class Data(Declared):
     """Where the rows come from and what they must satisfy."""
 
@@ -166,6 +188,10 @@ class Data(Declared):
     )
     contract: dict[str, Column] = Field(min_length=1, description="What each column must satisfy.")
     rules: tuple[Rule, ...] = Field((), description="What must hold for every row, over several of its columns.")
+    joins: tuple[Join, ...] = Field(
+        (), description="Feature tables joined as of each row's time; needs `entity` and `timestamp`."
+    )
+    leakage: Leakage = Leakage()
     rows: Rows | None = Field(None, description="How many rows the data must have.")
     freshness: Freshness | None = Field(None, description="How old the newest row may be; needs `timestamp`.")
 
@@ -179,6 +205,7 @@ class Data(Declared):
             raise ValueError("holdout by time needs `timestamp`, the column that says when a row was observed")
         if self.timestamp is None and self.freshness is not None:
             raise ValueError("freshness needs `timestamp`, the column that says when a row was observed")
+        self._joinable()
         known = {*self.contract, self.label.column, self.entity, self.timestamp} - {None}
         for rule in self.rules:
             if unknown := sorted(rule.columns - known):
@@ -186,3 +213,14 @@ class Data(Declared):
         if self.timestamp is None and self.history is not None:
             raise ValueError("history needs `timestamp`, the column that says when a row was observed")
         return self
+
+    def _joinable(self) -> None:
+        """Raise ValueError for joins that have nothing to go by, or give one column twice."""
+        if self.joins and (self.entity is None or self.timestamp is None):
+            raise ValueError("joins need `entity` and `timestamp`: they go by whose row it is, and as of when")
+        taken = [name for join in self.joins for name in join.columns]
+        if repeated := sorted({name for name in taken if taken.count(name) > 1}):
+            raise ValueError(f"joins: the column {repeated[0]} is taken twice")
+        for join in self.joins:
+            if isinstance(join.source, str) and (why := refused(join.source)):
+                raise ValueError(f"joins: {why}")

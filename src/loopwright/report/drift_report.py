@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loopwright.data import snapshots, sources, typed
+from loopwright.data import joins, snapshots, typed
 from loopwright.errors import DataError, StateError
 from loopwright.loop import Loop
 
@@ -47,7 +47,7 @@ def from_source(loop: Loop, folder: Path, start: datetime, end: datetime) -> "pd
             "the window's rows cannot be told from others",
             expected="`data.timestamp`, or events that are kept (`monitor.archive`)",
         )
-    frame = sources.read(loop.data.source, folder)
+    frame = joins.read(loop, folder)
     moments = snapshots.times(frame, loop.data.timestamp)
     return checked(typed.inputs(loop, frame.loc[(moments > start) & (moments <= end)]), start, end)
 

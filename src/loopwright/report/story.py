@@ -83,12 +83,24 @@ def _snapshot(facts: Mapping[str, Any]) -> str:
     if "rows_since" in facts:
         few = f", as only {facts['rows_since']:,} came since the drift began"
         since = f" since {facts['since'][:16].replace('T', ' ')}" if facts["since"] else few
-    return f"snapshot {facts['id'][:12]} was taken: {facts['rows']:,} rows of {facts['source']}{since}{left_out}"
+    changes, told = facts.get("changes") or {}, ""
+    for word in ("added", "removed"):
+        told += f"; columns {word}: {', '.join(changes[word])}" if changes.get(word) else ""
+    told += "".join(f"; {name} was {was} and is {now}" for name, (was, now) in changes.get("retyped", {}).items())
+    return f"snapshot {facts['id'][:12]} was taken: {facts['rows']:,} rows of {facts['source']}{since}{left_out}{told}"
 
 
 def _validated(facts: Mapping[str, Any]) -> str:
     aside = f", {facts['set_aside']:,} set aside" if facts.get("set_aside") else ""
-    return f"the data kept its contract: {facts['kept']:,} of {facts['rows']:,} rows{aside}"
+    warned = [f"{one['column']}: {one['rule']}" for one in facts.get("violations") or () if one.get("policy") == "warn"]
+    told = f"; warned of {', '.join(warned)}" if warned else ""
+    return f"the data kept its contract: {facts['kept']:,} of {facts['rows']:,} rows{aside}{told}"
+
+
+def _split(facts: Mapping[str, Any]) -> str:
+    signs = "; ".join(f"{leak['column']} may leak: {leak['found']}" for leak in facts.get("leaks") or ())
+    split = f"{facts['training']:,} rows train and {facts['holdout']:,} judge (by {facts['by']})"
+    return f"{split}; {signs}" if signs else split
 
 
 def _judged(facts: Mapping[str, Any]) -> str:
@@ -153,7 +165,7 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "code": _code,
     "snapshot": _snapshot,
     "validated": _validated,
-    "split": lambda facts: f"{facts['training']:,} rows train and {facts['holdout']:,} judge (by {facts['by']})",
+    "split": _split,
     "trained": lambda facts: f"a {facts['estimator']} model was trained in {facts['seconds']:.1f} s",
     "judged": _judged,
     "registered": lambda facts: f"version {facts['version']} was registered ({facts['digest'][:12]})",

@@ -6,8 +6,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from loopwright.data import revisions, snapshots, sources
+from loopwright.data import joins, revisions, snapshots
 from loopwright.loop import Loop
+from loopwright.steps.difference import evolution
 
 
 def snapshot(
@@ -29,7 +30,7 @@ def snapshot(
     asked = wanted is not None and loop.data.timestamp is not None
     since, least = (datetime.fromisoformat(wanted["since"]), int(wanted["least"])) if wanted and asked else (None, 0)
     revision = revisions.of(loop.data.source, root)
-    taken = snapshots.take(sources.batches(loop.data.source, root), loop, store, now, since, least)
+    taken = snapshots.take(joins.batches(loop, root), loop, store, now, since, least)
     made = taken.snapshot
     rows.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(made.path, rows)
@@ -42,7 +43,13 @@ def snapshot(
         "file_sha256": made.file,
         "source": str(loop.data.source),
         "revision": revision,
+        **({"changes": changes} if any((changes := _changes(parent, made.schema)).values()) else {}),
         "parent": parent["id"] if parent else None,
         "newest": taken.newest.isoformat() if taken.newest else None,
         **({"since": since.isoformat() if taken.only_newer else None, "rows_since": taken.newer} if since else {}),
     }
+
+
+def _changes(parent: Mapping[str, Any] | None, schema: dict[str, str]) -> dict[str, Any]:
+    """Columns that the snapshot before this one had otherwise, or not at all."""
+    return evolution(dict(parent["schema"]), schema) if parent and parent.get("schema") else {}
