@@ -1,7 +1,7 @@
 """Hold the snapshot against the contract."""
 
 from kfp import dsl
-from kfp.dsl import Artifact, Dataset, Input, Output
+from kfp.dsl import HTML, Artifact, Dataset, Input, Output
 
 from components.image import IMAGE
 
@@ -15,14 +15,23 @@ def validate(
     valid: Output[Dataset],
     set_aside: Output[Dataset],
     report: Output[Artifact],
+    page: Output[HTML],
 ) -> int:
     """Hold the rows against the contract; what breaks a rule is set aside with its reason."""
     from pathlib import Path
 
+    from loopwright.files import read_json
+    from loopwright.report import data_page
     from loopwright.steps import recording
     from loopwright.steps.validate import validate as run_step
 
     with recording.step("validate", loop, run, cause) as step:
         paths = Path(rows.path), Path(valid.path), Path(set_aside.path), Path(report.path)
-        step.facts = run_step(step.loop, *paths, step.settings.clock.now(), step.before("validated"))
+        try:
+            step.facts = run_step(step.loop, *paths, step.settings.clock.now(), step.before("validated"))
+        finally:
+            # What stopped the data is what one looks for on the page.
+            if paths[3].exists():
+                text = data_page.render(step.loop.name, read_json(paths[3]), paths[2])
+                Path(page.path).write_text(text, encoding="utf-8")
     return step.number

@@ -4,16 +4,20 @@ import json
 import os
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from loopwright.cli.context import Context, json_option, on_loop
 from loopwright.errors import ContractError, DataError, DeclarationError
 
+if TYPE_CHECKING:
+    from loopwright.data.contract import Checked
+
 
 @click.command(epilog="Example: loopwright init churn --data churn.csv --label Churn")
 @click.argument("folder", metavar="LOOP")
-@click.option("--data", "source", required=True, help="A CSV or Parquet file, a folder of them, or a glob.")
+@click.option("--data", "source", required=True, help="A CSV or Parquet file, a folder of them, a glob, or a URL.")
 @click.option("--label", required=True, help="The column to predict.")
 @json_option
 def init(folder: str, source: str, label: str, as_json: bool) -> None:
@@ -27,7 +31,7 @@ def init(folder: str, source: str, label: str, as_json: bool) -> None:
         raise DeclarationError(f"{file} exists already", expected="a new loop", do="edit it, or delete it")
     frame = sources.read(source, Path.cwd())
     inferred = infer.infer(frame, label)
-    relative = os.path.relpath(Path(source).resolve(), path.resolve())
+    relative = source if "://" in source else os.path.relpath(Path(source).resolve(), path.resolve())
     text = infer.declaration(_dns_label(path.resolve().name), relative, label, inferred)
     declared = declaration.parse(text, str(file))
     try:
@@ -50,8 +54,13 @@ def _dns_label(name: str) -> str:
 
 
 @click.command(epilog="Example: loopwright check churn")
+@click.option(
+    "--html",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the findings and the rows set aside as a page.",
+)
 @on_loop
-def check(context: Context) -> int:
+def check(context: Context, html: Path | None) -> int:
     """Hold the declaration, the feature code and the data against each other. Exit code 3 when a run would fail."""
     from rich.markup import escape
 
@@ -63,6 +72,8 @@ def check(context: Context) -> int:
     frame = joins.read(loop, context.folder)
     now = context.settings.clock.now()
     checked = contract.check(snapshots.current(frame, loop, now), loop, now)
+    if html is not None:
+        _page(context, checked, html)
     problem: DataError | None = None
     found: list[leakage.Leak] = []
     try:
@@ -103,6 +114,19 @@ def check(context: Context) -> int:
     if not context.json:
         raise problem
     return ContractError.exit_code
+
+
+def _page(context: Context, checked: "Checked", html: Path) -> None:
+    import tempfile
+
+    from loopwright.files import write_text
+    from loopwright.report import data_page
+
+    with tempfile.TemporaryDirectory() as folder:
+        aside = Path(folder) / "aside.parquet"
+        checked.set_aside.astype("string").to_parquet(aside, index=False)
+        write_text(html, data_page.render(context.loop.name, checked.report(), aside))
+    context.console.print(f"wrote {html}", markup=False)
 
 
 @click.command(epilog="Example: loopwright schema > loop.schema.json")

@@ -9,89 +9,25 @@ of its rows set aside is stopped too. Memory is for one batch, and 8 bytes a row
 
 import difflib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from loopwright.data import rules
+from loopwright.data.outcome import Checked, Outcome, Violation, whole
 from loopwright.durations import format_duration
-from loopwright.errors import ContractError, DataError
+from loopwright.errors import DataError
 from loopwright.loop import Loop
 
 if TYPE_CHECKING:
     import pandas as pd
 
+__all__ = ["REASONS", "Check", "Checked", "Outcome", "Violation", "check", "whole"]
+
 # A column of which more than this share cannot be read as its type is of another type, not merely dirty.
 RETYPED = 0.5
 SAMPLES = 3
 REASONS = "loopwright_reasons"
-
-
-@dataclass(frozen=True)
-class Violation:
-    """One broken rule: where, what was found and expected, in how many rows, and whether that stops the data."""
-
-    column: str
-    rule: str
-    rows: int
-    found: str
-    expected: str
-    fatal: bool
-    samples: tuple[str, ...] = ()
-    """A few of the values. They may be personal, so they are shown to who asks and kept out of messages."""
-    policy: str = "quarantine"
-    """What becomes of it: fail, quarantine or warn."""
-
-    def __str__(self) -> str:
-        return f"{self.column}: {self.found}; expected {self.expected}"
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a check of all rows came to."""
-
-    violations: tuple[Violation, ...]
-    notes: tuple[str, ...]
-    rows: int
-    aside: int
-    newest: datetime | None
-
-    def report(self) -> dict[str, Any]:
-        """The outcome as JSON: rows, kept, set aside, violations, notes."""
-        return {
-            "rows": self.rows,
-            "kept": self.rows - self.aside,
-            "set_aside": self.aside,
-            "violations": [asdict(violation) for violation in self.violations],
-            "notes": list(self.notes),
-        }
-
-    def require(self, loop: Loop) -> None:
-        """Raise ContractError when the data may not be used."""
-        fatal = [violation for violation in self.violations if violation.fatal]
-        if fatal:
-            raise ContractError(
-                "the data breaks its contract: " + "; ".join(map(str, fatal)),
-                do="correct the source, or what `data.contract` in loop.yaml accepts; "
-                "`loopwright check` shows every finding",
-            )
-        share = self.aside / self.rows
-        if share > loop.data.set_aside or self.aside == self.rows:
-            worst = sorted(self.violations, key=lambda violation: -violation.rows)[:3]
-            raise ContractError(
-                f"{self.aside:,} of {self.rows:,} rows ({share:.1%}) break the contract: " + "; ".join(map(str, worst)),
-                expected=f"at most {loop.data.set_aside:.1%} (`data.set_aside`)",
-                do="correct the source or the contract; `loopwright check` shows every finding",
-            )
-
-
-@dataclass(frozen=True)
-class Checked(Outcome):
-    """The outcome together with the rows: those that may be used, typed, and the raw ones that were set aside."""
-
-    valid: "pd.DataFrame"
-    set_aside: "pd.DataFrame"
-    """The raw rows that break a rule, with the reasons in a column `loopwright_reasons`."""
 
 
 @dataclass
@@ -244,12 +180,6 @@ class Check:
 def _place(order: Sequence[str], column: str, rule: str) -> tuple[int, str, int]:
     rules_in_order = ("missing", "type", "time", "values", "min", "max", "pattern", "unique", "rule")
     return (order.index(column) if column in order else len(order), column, rules_in_order.index(rule))
-
-
-def whole(column: str, rule: str, rows: int, found: str, expected: str, policy: str) -> Violation:
-    """A broken rule about all rows, which stops the data unless its policy is to warn."""
-    policy = "warn" if policy == "warn" else "fail"
-    return Violation(column, rule, rows, found, expected, policy == "fail", (), policy)
 
 
 def check(frame: "pd.DataFrame", loop: Loop, now: datetime | None = None) -> Checked:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from loopwright import buckets
 from loopwright.data import tables
+from loopwright.data.objects import Object, away, fits
 from loopwright.errors import DataError
 
 if TYPE_CHECKING:
@@ -40,30 +41,6 @@ class DataFile:
     def kind(self) -> str | None:
         """csv or parquet by the name's ending, None for any other."""
         return _kind(self.name)
-
-
-class _Object(io.RawIOBase):
-    """An object of a store as a file that Arrow takes."""
-
-    def __init__(self, store: Any, name: str) -> None:
-        from obstore import open_reader
-
-        self._reader = open_reader(store, name)
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1, /) -> bytes:
-        return bytes(self._reader.read(None if size < 0 else size))
-
-    def seek(self, offset: int, whence: int = 0, /) -> int:
-        return int(self._reader.seek(offset, whence))
-
-    def tell(self) -> int:
-        return int(self._reader.tell())
 
 
 def found(source: str, root: Path) -> list[DataFile]:
@@ -112,36 +89,15 @@ def _remote(source: str) -> list[DataFile]:
             names = [str(store.head(key)["path"])]
         else:
             listed = (one["path"] for page in store.list(prefix=fixed or None) for one in page)
-            fits = _fits(key) if glob.has_magic(key) else lambda name: _kind(name) is not None
-            names = [name for name in listed if fits(name)]
+            fitting = fits(key) if glob.has_magic(key) else lambda name: _kind(name) is not None
+            names = [name for name in listed if fitting(name)]
     except FileNotFoundError as error:
         raise DataError(
             f"there is no data at {source}", expected=_EXPECTED, do="correct `data.source`, or put the data there"
         ) from error
     except (BaseError, OSError, ValueError) as error:
         raise away(source, error) from error
-    return [DataFile(f"{scheme}://{bucket}/{name}", partial(_Object, store, name)) for name in names]
-
-
-def _fits(pattern: str) -> Callable[[str], bool]:
-    """Whether a name fits a glob, in which `*` stays within a folder and `**` does not."""
-    parts = [
-        "(?:[^/]+/)*" if part == "**/" else "[^/]*" if part == "*" else "[^/]" if part == "?" else
-        part.replace("[!", "[^") if part.startswith("[") else re.escape(part)
-        for part in re.findall(r"\*\*/|\*|\?|\[[^\]]+\]|[^*?\[]+|\[", pattern)
-    ]  # fmt: skip
-    return re.compile("".join(parts) + r"\Z").match  # type: ignore[return-value]
-
-
-def away(source: str, error: Exception) -> DataError:
-    """The error of a bucket or an object that cannot be read."""
-    told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return DataError(
-        f"{source} cannot be read: {told[:300]}",
-        expected="a bucket that is there and may be read with the credentials of the environment",
-        do="check the bucket's name, and AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION and AWS_ENDPOINT_URL, "
-        "or what the provider's own tools read",
-    )
+    return [DataFile(f"{scheme}://{bucket}/{name}", partial(Object, store, name)) for name in names]
 
 
 def _kind(name: str) -> str | None:

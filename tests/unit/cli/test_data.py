@@ -58,7 +58,8 @@ def test_check_shows_signs_of_leakage_warnings_and_joined_features(folder, small
     refund = (small_rows["left"] == "Yes").astype(int)
     table = pd.DataFrame({"who": small_rows["customer"], "day": "2025-01-01", "refund": refund})
     table.to_csv(folder / "table.csv", index=False)
-    shown = call(check, folder)
+    shown = call(check, folder, "--html", folder / "page.html")
+    assert "<h1>small: the data</h1>" in (folder / "page.html").read_text()
     assert "leaks  refund: it alone predicts the held-out left with an area under the ROC curve of 1.0000" in shown
     assert "warns  grown up:" in shown
     (folder / "loop.yaml").write_text(text.replace("  joins:", "  leakage: {policy: fail}\n  joins:"))
