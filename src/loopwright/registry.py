@@ -177,6 +177,12 @@ class Registry:
         client.set_registered_model_alias(loop, "challenger", version.version)
         return int(version.version)
 
+    def challenge(self, loop: str, number: int) -> None:
+        """Give a version the alias `challenger`, where it has none: whoever registered it was lost before that."""
+        if not self.get(loop, number).aliases:
+            with self._connected() as client:
+                client.set_registered_model_alias(loop, "challenger", str(number))
+
     def promote(self, loop: str, number: int) -> None:
         """Make a version the champion; the champion before it becomes `previous`."""
         before = self.champion(loop)

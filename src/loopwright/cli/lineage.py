@@ -91,6 +91,8 @@ def _data(found: "Lineage", state: str) -> Rows:
     if taken:
         newest = f", the newest of {taken['newest'][:16].replace('T', ' ')}" if taken.get("newest") else ""
         rows.append(("data", f"{taken['rows']:,} rows of {taken['source']}{newest}"))
+        rows += [("", f"revision of the source: {taken['revision']}")] if taken.get("revision") else []
+        rows += [("", f"the snapshot before it: {taken['parent']}")] if taken.get("parent") else []
     if kept and parts:
         rows.append(
             ("rows", f"{kept['kept']:,} kept the contract; {parts['training']:,} train, {parts['holdout']:,} judge")

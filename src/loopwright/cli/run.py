@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loopwright.cli import engines, features, open_runs, push, versioned
+from loopwright.cli import engines, features, open_runs, push, turns, versioned
 from loopwright.cli.context import Context, on_loop
 from loopwright.cli.open_runs import end, outcome
 from loopwright.errors import DataError, EngineAway, GateError, LoopwrightError, RunError
@@ -75,7 +75,7 @@ def _start(context: Context, engine: "Engine", code: str, reason: str, progress:
     where = {"engine": context.settings.engine, "place": engine.place}
     facts: dict[str, Any] = {"run": run, **where, "by": getpass.getuser()}
     entry = ledger.append(name, "run", facts, cause=asked.number)
-    versioned.record_code(context, entry.number)
+    turns.take(context, entry)
     # Whatever ends this command ends the run with it, in order.
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
@@ -86,6 +86,12 @@ def _start(context: Context, engine: "Engine", code: str, reason: str, progress:
             if not isinstance(error, EngineAway):
                 end(context, entry, {"state": "failed", "seconds": 0.0, "version": None, "error": str(error)})
             raise
+        try:
+            turns.keep(context, entry)
+        except RunError:
+            engine.cancel(run)
+            raise
+        versioned.record_code(context, entry.number)
         status = engine.follow(run, progress)
     except KeyboardInterrupt:
         status = engine.cancel(run)

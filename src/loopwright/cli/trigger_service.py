@@ -49,8 +49,8 @@ def build(context: Context) -> Trigger:
 
     def run(cause: int, run: str) -> RunResult:
         try:
-            versioned.record_code(context, cause)
             engine.submit(request(context, features.read(context), run, cause))
+            versioned.record_code(context, cause)
             return result(engine.follow(run, lambda _status: None))
         except EngineAway as error:
             # The run may go on, so it is asked after as one that another process left open.

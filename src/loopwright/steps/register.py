@@ -11,11 +11,13 @@ from loopwright.registry import TAG, Registry, Submission
 def registered(loop: Loop, registry: Registry, tags: dict[str, str]) -> dict[str, Any] | None:
     """What an attempt before this one registered of the run `tags["run"]`, if there was one.
 
-    A pod that was lost after it registered must not register the same model again.
+    A pod that was lost after it registered must not register the same model again. It may have been lost between that
+    and the version's alias, which is then made up for.
     """
     mine = [one for one in registry.versions(loop.name) if one.tags.get(f"{TAG}run") == tags["run"]]
     if not mine:
         return None
+    registry.challenge(loop.name, mine[-1].number)
     snapshot = mine[-1].tags.get(f"{TAG}snapshot", tags["snapshot"])
     return {
         "version": mine[-1].number,
