@@ -90,8 +90,8 @@ def metrics(evaluation: Mapping[str, Any], version: int) -> list[Block]:
         rows.append(row + ([figure(other.get(name))] if other else []))
     on = f"On {evaluation.get('rows', 0):,} held-out rows, which it was not trained on."
     found: list[Block] = [Text(on), Table(heads, rows), *pictures.judged(version, evaluation)]
-    if evaluation.get("confusion") and len(evaluation["confusion"]) == 2:
-        names = [str(one) for one in evaluation.get("classes") or ("negative", "positive")]
+    names = [str(one) for one in evaluation.get("classes") or ("negative", "positive")]
+    if len(evaluation.get("confusion") or ()) == len(names):
         cells = [
             [f"truly {name}", *(f"{n:,}" for n in row)]
             for name, row in zip(names, evaluation["confusion"], strict=True)

@@ -136,7 +136,9 @@ def _html(block: Block) -> str:
             return tables.table(heads, [[markup.code(cell) for cell in row] for row in rows], caption=caption)
         case Picture(_, svg, caption):
             told = f'<figcaption class="about">{markup.code(caption)}</figcaption>'
-            return f'<figure style="margin: 0 0 14px; max-width: 100%; width: min-content">{svg}{told}</figure>'
+            # As wide as its picture, so that a caption does not push the next picture away.
+            width = next(iter(re.findall(r'width="([\d.]+)"', svg)), "296")
+            return f'<figure style="margin: 0 0 14px; width: {width}px; max-width: 100%">{svg}{told}</figure>'
         case Missing(what, key):
             return f'<p class="nothing">✎ {markup.code(_still(what, key))}</p>'
 

@@ -36,7 +36,8 @@ def composition(found: Answers) -> list[Block]:
     rows = [("snapshot", f"`{found.lineage.snapshot}`"), ("on this machine", found.snapshot_state)]
     rows += [(name.replace("_", " "), figure(taken[name])) for name in _told(taken)]
     rows += [("a row is about", data.entity)] if data.entity else []
-    rows += [("label", f"{data.label.column}, known {format_duration(data.label.delay)} after the observation")]
+    later = f", known {format_duration(data.label.delay)} after the observation" if data.label.delay else ""
+    rows += [("label", f"{data.label.column}{later}")]
     blocks: list[Block] = [Table(("", ""), rows)]
     if found.columns:
         cells = [
@@ -108,4 +109,4 @@ def maintenance(found: Answers) -> list[Block]:
 
 def _told(taken: Any) -> list[str]:
     known = ("rows", "left_out", "newest", "since", "parent", "revision")
-    return [name for name in known if taken.get(name) not in (None, "", [], {})]
+    return [name for name in known if taken.get(name) not in (None, "", [], {}, 0)]
