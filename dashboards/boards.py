@@ -88,8 +88,8 @@ def overview() -> Dashboard:
         .with_panel(
             parts.number(
                 "Highest drift score",
-                "Test statistic over its critical value, against the training data or recent traffic: from 1 on, chance "
-                "does not explain it.",
+                "Test statistic over its critical value, against the training data or recent traffic: from 1 on, "
+                "chance does not explain it.",
                 Query('max({__name__=~"loopwright_drift_score|loopwright_drift_recent_score",loop="$loop"})'),
                 red=1,
             )

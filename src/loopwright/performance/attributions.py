@@ -8,7 +8,6 @@ hour are alike, and independent rows would claim a certainty that is not there (
 Operations Research 27, 1011-1025).
 """
 
-import os
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -81,7 +80,9 @@ def compare(
     `span` is how long the window is: of the budget it takes what belongs to that time, shared by the features
     (Bonferroni). Raises DataError for fewer than 500 rows, or for a model that cannot be explained.
     """
-    contribute = contributions(model.estimator, len(reference.features), threads=os.cpu_count() or 1)
+    from joblib import cpu_count
+
+    contribute = contributions(model.estimator, len(reference.features), threads=cpu_count())
     if contribute is None:
         raise DataError("this model cannot be explained", expected="trees of LightGBM, or a linear model")
     if len(rows) < LEAST_ROWS:

@@ -1,7 +1,6 @@
 """Train a model on the training rows, and write the bundle that serving loads."""
 
 import json
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,6 +46,7 @@ def train(
     or a parameter is wrong, and DataError when the rows cannot be learnt from.
     """
     import pandas as pd
+    from joblib import cpu_count
 
     from loopwright.models import bundle, columns, fit
     from loopwright.models import features as code
@@ -62,7 +62,8 @@ def train(
     specs = code.fit_spec(derived)
     wanted = target(loop, rows, classes)
     layout, choices = layout_of(loop, rows), Choices.of(loop.model, classes)
-    threads = threads or max(1, min(os.cpu_count() or 1, len(rows) // ROWS_A_THREAD))
+    # joblib knows the share of the processor that a pod's limit leaves it; LightGBM would count the node's.
+    threads = threads or max(1, min(cpu_count(), len(rows) // ROWS_A_THREAD))
     matrix = code.encode(specs, derived)
     found = _searched(loop, matrix, specs, wanted, choices, layout, threads, search)
     fitted = fit.fit(
