@@ -72,7 +72,7 @@ def test_a_run_registers_a_version_and_one_that_does_not_pass_registers_none(
     pd.read_parquet(taken).assign(plan="basic").to_parquet(taken)
     altered = loopwright("audit", "verify")
     assert altered.returncode == 3
-    assert "was changed: the file has the SHA-256" in altered.stderr
+    assert "was changed: its bytes are not those that the ledger has" in altered.stderr
 
 
 @pytest.mark.slow
