@@ -16,7 +16,7 @@ from loopwright.statistics.sequential import log_e_rate, rate_upper_bound
 MOST_WAITING = 50_000
 """Ids that wait for their other answer; beyond, the oldest is given up. 100 bytes each."""
 THRESHOLD = 0.5
-"""From this probability on a prediction is the positive class, as the predictor's answers have it."""
+"""From this probability on a prediction is the positive class, where the loop names no other."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,8 @@ NONE = Pairs()
 class Joiner:
     """Joins the answers of two versions. `tolerance` is None for classes: then answers are probabilities."""
 
-    def __init__(self, tolerance: float | None, most_waiting: int = MOST_WAITING) -> None:
-        self._tolerance, self._most = tolerance, most_waiting
+    def __init__(self, tolerance: float | None, most_waiting: int = MOST_WAITING, threshold: float = THRESHOLD) -> None:
+        self._tolerance, self._most, self._threshold = tolerance, most_waiting, threshold
         self._waiting: tuple[OrderedDict[str, float], OrderedDict[str, float]] = (OrderedDict(), OrderedDict())
 
     def take(
@@ -60,7 +60,7 @@ class Joiner:
 
     def _differ(self, one: float, other: float) -> bool:
         if self._tolerance is None:
-            return (one >= THRESHOLD) != (other >= THRESHOLD)
+            return (one >= self._threshold) != (other >= self._threshold)
         # Written so that an answer that is not a number differs from one that is.
         return not abs(one - other) <= self._tolerance and not (one != one and other != other)
 

@@ -53,3 +53,9 @@ def test_versions_that_disagree_as_often_as_allowed_are_rarely_called_worse_howe
         worse += any(disagreement(Pairs(n, int(differ[n - 1])), 0.1, 0.05)["worse"] for n in looks)
     # At most 5 %: 15 of 300, and four standard deviations more.
     assert worse <= 30
+
+
+def test_classes_are_decided_at_the_loops_threshold() -> None:
+    one, other = (answers(a=0.1, b=0.3, c=0.9), answers(a=0.15, b=0.4, c=0.3))
+    assert Joiner(None, threshold=0.2).take(NONE, one, other).differ == 0
+    assert Joiner(None, threshold=0.35).take(NONE, one, other).differ == 2
