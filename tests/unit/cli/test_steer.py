@@ -32,7 +32,7 @@ def context(small_folder, tmp_path, monkeypatch):
     entry = made.ledger.append("small", "rollout", {"version": 2}).number
     states.save(Saved(2, "bundle", "digest", 1, (10,), entry, entry, 0.0))
     target = SimpleNamespace(gateway=None, states=states)
-    monkeypatch.setattr("loopwright.rollout.target.open_target", lambda *_: nullcontext(target))
+    monkeypatch.setattr("loopwright.rollout.planes.open_target", lambda *_: nullcontext(target))
     return made
 
 
