@@ -95,7 +95,7 @@ def test_what_cannot_be_compared_says_what_is_missing(folder, capsys):
         answer(capsys, folder)
     with pytest.raises(DataError, match="no archived events of small in the window"):
         answer(capsys, folder, "--end", "2026-01-01")
-    with pytest.raises(DataError, match=r"columns expected but not found: \['prediction_id'\]"):
+    with pytest.raises(DataError, match=r"rows\.csv has no column prediction_id"):
         answer(capsys, folder, "--ids", "rows.csv")
     text = (folder / "loop.yaml").read_text().replace("  entity: customer\n", "").replace("by: entity", "by: random")
     (folder / "loop.yaml").write_text(text)
