@@ -25,7 +25,8 @@ from loopwright.steps.validate import validate
 
 from .conftest import Command, end, wait_for
 
-pytestmark = [pytest.mark.slow]
+# `make demo` is the test of `up` that everybody runs.
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 
 ROW = {"age": 70, "spend": 12.5, "plan": "basic"}
 AGE = {"name": "age", "shape": [1], "datatype": "INT64", "data": [70]}
@@ -199,14 +200,12 @@ def waiting(served: Up, challenger: int, until: Callable[..., Any]) -> "Iterator
             process.communicate()
 
 
-@pytest.mark.long
 def test_without_a_rollout_there_is_nothing_to_see_or_to_tell(served: Up) -> None:
     assert served.loopwright.json("rollout", "status") is None
     nothing = served.loopwright("rollout", "pause")
     assert (nothing.returncode, "no rollout of small is under way" in nothing.stderr) == (10, True)
 
 
-@pytest.mark.long
 def test_a_rollout_is_seen_and_aborted_from_another_process(
     served: Up, challenger: int, waiting: "subprocess.Popen[str]"
 ) -> None:
@@ -230,7 +229,6 @@ def test_a_rollout_is_seen_and_aborted_from_another_process(
     assert [entry["kind"] for entry in served.loopwright.json("history")][-2:] == ["rollout", "rolled_back"]
 
 
-@pytest.mark.long
 def test_a_rollout_that_nobody_runs_any_more_is_taken_over_to_be_aborted(
     served: Up, waiting: "subprocess.Popen[str]"
 ) -> None:
@@ -254,7 +252,6 @@ rollout:
 """
 
 
-@pytest.mark.long
 def test_a_shadow_rollout_pairs_the_answers_of_both_versions_to_one_request(
     served: Up, challenger: int, until: Callable[..., Any]
 ) -> None:
