@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from loopwright.data import tables
 from loopwright.errors import DataError, LoopwrightError
+from loopwright.settings import redacted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -31,7 +32,7 @@ def batches(name: str, root: Path, columns: Sequence[str] | None = None) -> Iter
         raise
     except Exception as error:
         raise DataError(
-            f"the source {name} failed: {type(error).__name__}: {str(error)[:300]}", do="correct the function"
+            f"the source {name} failed: {type(error).__name__}: {redacted(str(error))[:300]}", do="correct the function"
         ) from error
 
 
@@ -55,7 +56,7 @@ def _function(name: str, root: Path) -> Any:
         return getattr(loaded, function)
     except Exception as error:
         raise DataError(
-            f"the source {name} cannot be loaded: {type(error).__name__}: {error}",
+            f"the source {name} cannot be loaded: {type(error).__name__}: {redacted(str(error))[:300]}",
             expected=f"a function {function} in {file}, or in an installed module {module}",
             do="correct `data.source.python`, or the module",
         ) from error

@@ -7,6 +7,7 @@ and compares.
 
 import hashlib
 import json
+import logging
 import os
 import secrets
 from collections.abc import Collection, Iterable
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROW_GROUP = 100_000
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,10 @@ def _begun(schema: "pa.Schema") -> "hashlib._Hash":
 
 
 def put(parts: "Iterable[pa.Table]", schema: "pa.Schema", store: Path) -> Snapshot:
-    """Write rows that come in the order of their hashes; the file has its name when it is whole."""
+    """Write rows that come in the order of their hashes; the file has its name when it is whole.
+
+    A file of that name which was changed since is replaced: its SHA-256 must not be recorded as the snapshot's.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -90,12 +96,25 @@ def put(parts: "Iterable[pa.Table]", schema: "pa.Schema", store: Path) -> Snapsh
                 if len(table):
                     writer.write_table(table.select(schema.names), row_group_size=ROW_GROUP)
         path = store / f"{digest.hexdigest()}.parquet"
-        if not path.exists():
+        if not path.exists() or _damaged(path, part):
             part.replace(path)
     finally:
         with suppress(OSError):
             part.unlink()
     return Snapshot(digest.hexdigest(), path, rows, tables.kinds(schema), file_digest(path))
+
+
+def _damaged(path: Path, part: Path) -> bool:
+    """Whether the file that is there is not what its name says, as `part`, which was just written, is."""
+    if file_digest(path) == file_digest(part):
+        return False
+    try:
+        # Another version of Arrow may have written the same rows in other bytes.
+        verify(path)
+    except DataError as error:
+        log.warning("%s; it is written again from the source", error.found)
+        return True
+    return False
 
 
 def file_digest(path: Path) -> str:

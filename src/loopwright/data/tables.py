@@ -9,11 +9,15 @@ file beside a Parquet file. `unified` finds the type that holds both, and text h
 import json
 from typing import TYPE_CHECKING, Any
 
+from loopwright.errors import DataError
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
 # How pandas keeps the index of a frame in Parquet: it is no column of the data.
 INDEX = "__index_level_"
+EXACT = 2**53
+"""From here on a float64 does not hold every whole number."""
 
 
 def plain(table: "pa.Table") -> "pa.Table":
@@ -92,10 +96,26 @@ def fitted(table: "pa.Table", schema: "pa.Schema") -> "pa.Table":
             columns.append(pa.chunked_array([pa.nulls(len(table), field.type)]))
             continue
         column = table.column(field.name)
+        if pa.types.is_floating(field.type) and pa.types.is_integer(column.type):
+            _require_exact(column, field.name)
         # As text a number reads as it is hashed.
         told = texts(column) if pa.types.is_string(field.type) and not pa.types.is_null(column.type) else column
         columns.append(told.cast(field.type, safe=False))
     return pa.table(columns, schema=schema)
+
+
+def _require_exact(column: "pa.ChunkedArray", name: str) -> None:
+    """Raise DataError where a whole number would become another one: what is hashed has to be what is stored."""
+    import pyarrow.compute as pc
+
+    ends = pc.min_max(column)
+    least, most = ends["min"].as_py(), ends["max"].as_py()
+    if least is not None and (most >= EXACT or least <= -EXACT):
+        raise DataError(
+            f"the column {name} has whole numbers above 2^53 in one part and fractions in another",
+            expected="one type: a float64 cannot hold such a whole number",
+            do="give the column one type in the source; an id is best kept as text",
+        )
 
 
 def texts(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
@@ -110,7 +130,7 @@ def texts(column: "pa.ChunkedArray") -> "pa.ChunkedArray":
         return column.cast(pa.string())
     if types.is_floating(column.type):
         column = pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
-        whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), 2.0**53))
+        whole = pc.and_(pc.equal(pc.floor(column), column), pc.less(pc.abs(column), float(EXACT)))
         as_whole = pc.if_else(whole, column, pa.scalar(None, column.type)).cast(pa.int64()).cast(pa.string())
         return pc.coalesce(as_whole, column.cast(pa.string()))
     told = column.cast(pa.string())

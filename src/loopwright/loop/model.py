@@ -98,9 +98,19 @@ class Model(Declared):
             raise ValueError("the threshold follows from costs: leave one of the two out")
         if self.early_stopping is not None and self.estimator != "lightgbm":
             raise ValueError(f"early_stopping is for lightgbm, and the estimator is {self.estimator}")
+        if self.early_stopping is not None and self._may_be_dart:
+            raise ValueError("early_stopping is not for `boosting: dart`, whose new trees change those before them")
         if self.search is not None and not self.search.space and self.estimator != "lightgbm":
             raise ValueError(f"search needs a space for {self.estimator}; only lightgbm has one by default")
         return self
+
+    @property
+    def _may_be_dart(self) -> bool:
+        tried: list[object] = []
+        for name in ("boosting", "boosting_type", "boost"):
+            space = None if self.search is None else self.search.space.get(name)
+            tried += [self.parameters.get(name), *((space.choices or ()) if space is not None else ())]
+        return "dart" in tried
 
     @property
     def decided_at(self) -> float:

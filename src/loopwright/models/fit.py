@@ -174,6 +174,11 @@ def _lightgbm(
     try:
         trees = None
         if choices.early_stopping is not None:
+            if own.get("boosting") == "dart":
+                raise DeclarationError(
+                    "early stopping cannot choose the trees of `boosting: dart`: each new one changes those before it",
+                    do="leave out model.early_stopping, or choose another boosting",
+                )
             told = layout.part(choices.early_stopping.share)
             stop = lightgbm.early_stopping(choices.early_stopping.rounds, verbose=False)
             most = rounds if "num_iterations" in own else MOST_TREES

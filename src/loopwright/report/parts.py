@@ -40,13 +40,13 @@ def _attribute(found: Mapping[str, Any]) -> str:
         (
             escape(one["group"]),
             f"{one['rows']:,}",
-            *(figure(one[rate]) + bounds(one["intervals"][rate]) for rate in rates),
+            *(figure(one.get(rate)) + bounds(one["intervals"].get(rate)) for rate in rates),
         )
         for one in found["groups"]
     ]
     for name, value in found["measures"].items():
         words = escape(name.replace("_", " "))
-        rows.append((words, "", figure(value) + bounds(found["intervals"][name]), "", "", ""))
+        rows.append((words, "", figure(value) + bounds(found["intervals"].get(name)), "", "", ""))
     for name, count in found["too_small"].items():
         rows.append((f"{escape(name)}, not compared", f"{count:,}", *[""] * len(rates)))
     return table(heads, rows, "metrics", f"Fairness by {found['attribute']}, with 95 % intervals")

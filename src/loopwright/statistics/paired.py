@@ -41,6 +41,8 @@ class Evidence:
     """Whether the gain has to be above the margin, as equal predictions are no gain."""
     confidence: float
     rows: int
+    edge: bool = False
+    """Whether the error is that of a share at 0 or 1 (`shares`), which falls with the rows, not with their root."""
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -64,6 +66,8 @@ class Evidence:
         room = gain - self.margin
         if room <= 0 or not math.isfinite(self.error):
             return None
+        if self.edge:
+            return math.ceil(self.rows * (self.gain - self.interval[0]) / room)
         z = NormalDist().inv_cdf(self.confidence) + NormalDist().inv_cdf(POWER)
         return math.ceil(self.rows * (z * self.error / room) ** 2)
 

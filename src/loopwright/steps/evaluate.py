@@ -46,7 +46,9 @@ def evaluate(loop: Loop, registry: Registry, model: Path, holdout: Path) -> dict
     if not sane.passed:
         return {**found, "metrics": {}, "gates": [sane.to_dict()], "passed": False, "curves": {}}
     groups = None if loop.data.entity is None else bootstrap.codes(frame[loop.data.entity].to_numpy())
-    judged, version = _beside_champion(loop, registry, frame, Judged(truth, predicted, None, groups=groups))
+    judged, version = _beside_champion(
+        loop, registry, frame, bundle.manifest.classes, Judged(truth, predicted, None, groups=groups)
+    )
     comparison = Comparison(loop, judged)
     on_fairness, fairness = fair(loop, frame, judged)
     outcome = [
@@ -88,7 +90,7 @@ def target(loop: Loop, frame: "pd.DataFrame", classes: Sequence[Any]) -> NDArray
 
 
 def _beside_champion(
-    loop: Loop, registry: Registry, frame: "pd.DataFrame", judged: Judged
+    loop: Loop, registry: Registry, frame: "pd.DataFrame", classes: Sequence[Any], judged: Judged
 ) -> tuple[Judged, int | None]:
     """What was judged with the champion's predictions of the same rows, and the version that made them."""
     from dataclasses import replace
@@ -100,6 +102,11 @@ def _beside_champion(
     if champion is None:
         return judged, None
     model = Model(bundles.read(registry.fetch(loop.name, champion), champion.digest))
+    # Of classes in another order it is the other one that is positive: its probabilities are of something else.
+    own, theirs = (loop.model.task, *map(str, classes)), (model.task, *map(str, model.classes))
+    if own != theirs:
+        why = f"version {champion.number} learnt something else: {', '.join(theirs)}; this is {', '.join(own)}"
+        return replace(judged, incomparable=why), None
     try:
         predicted = model.predict(_columns(model, frame))
         return replace(judged, champion=predicted, threshold=model.threshold), champion.number

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loopwright.loop import LOWER_IS_BETTER, ChampionRule, Loop
-from loopwright.statistics import bootstrap, paired
+from loopwright.statistics import bootstrap, paired, shares
 from loopwright.statistics.paired import Evidence
 from loopwright.statistics.weighted import ORDERED, Measures, Weighted
 
@@ -43,10 +43,18 @@ class Comparison:
     def __init__(self, loop: Loop, judged: Judged) -> None:
         self._task, self._seed, self._judged = loop.model.task, loop.model.seed, judged
         measures, self._names = measures_of(loop), loop.judged_by
-        self._models = [Weighted(measures, judged.truth, judged.challenger)]
+        asked = [(measures, judged.challenger)]
         if judged.champion is not None:
             own = measures if judged.threshold is None else replace(measures, threshold=judged.threshold)
-            self._models.append(Weighted(own, judged.truth, judged.champion))
+            asked.append((own, judged.champion))
+        self._models = [Weighted(measures, judged.truth, predicted) for measures, predicted in asked]
+        # Of how many rows each share is; no metric of a regression is one.
+        self._counts = [
+            shares.denominators(judged.truth, predicted >= measures.threshold, judged.groups)
+            if self._task == "classification"
+            else {}
+            for measures, predicted in asked
+        ]
 
     @cached_property
     def values(self) -> list[dict[str, float]]:
@@ -72,10 +80,10 @@ class Comparison:
         return [
             {
                 name: list(found)
-                for name, draws in drawn.items()
-                if np.isfinite(found := bootstrap.interval(draws, CONFIDENCE)).all()
+                for name in point
+                if np.isfinite(found := shares.told(name, point[name], drawn[name], counts.get(name))).all()
             }
-            for drawn in self._draws
+            for drawn, point, counts in zip(self._draws, self.values, self._counts, strict=True)
         ]
 
     def gains(self) -> dict[str, dict[str, float]]:
@@ -85,7 +93,7 @@ class Comparison:
         found = {}
         for name, value in self.values[0].items():
             gain = sign(name) * (value - self.values[1][name])
-            error = self._error(name, 1.0)
+            error = self._error(name, 1.0, 0.5 + CONFIDENCE / 2)
             if np.isfinite([gain, error]).all():
                 low = paired.lower_bound(gain, error, 0.5 + CONFIDENCE / 2)
                 found[name] = {"gain": gain, "low": low, "high": 2 * gain - low}
@@ -98,7 +106,13 @@ class Comparison:
             _, error = paired.auc_error(self._judged.truth, self._judged.challenger, self._judged.groups)
         else:
             error = bootstrap.error(self._drawn(metric)[0])
-        return Evidence(turned * value, error, turned * limit, False, confidence, self._models[0].rows)
+        edge = shares.error(count, confidence) if (count := self._counts[0].get(metric)) is not None else 0.0
+        if metric in shares.DEGENERATE and confidence > 0.5 and error <= shares.NO_SPREAD:
+            error = float("nan")
+        # Near the edge a bootstrap sees too little, too: its bound must not be nearer than that of the edge itself.
+        at_edge = not error > edge
+        error = max(error, edge) if np.isfinite([error, edge]).all() else float("nan")
+        return Evidence(turned * value, error, turned * limit, False, confidence, self._models[0].rows, at_edge)
 
     def against(self, metric: str, rule: ChampionRule) -> Evidence:
         """The challenger's gain over the champion, in the metric's units or, of a relative rule, as a share."""
@@ -110,11 +124,29 @@ class Comparison:
             # The champion's value and what it is multiplied with scatter together.
             factor, scale = 1.0 + sign(metric) * margin * np.sign(before), abs(before)
         gain = sign(metric) * (value - before) / scale
-        error = self._error(metric, factor) / scale
+        error = self._error(metric, factor, rule.confidence) / scale
         return Evidence(gain, error, margin, rule.superior, rule.confidence, self._models[0].rows)
 
-    def _error(self, metric: str, factor: float) -> float:
-        """The standard error of the challenger's metric minus `factor` times the champion's."""
+    def _error(self, metric: str, factor: float, confidence: float) -> float:
+        """The standard error of the challenger's metric minus `factor` times the champion's.
+
+        Where different predictions came out alike in every draw, it is what their share of rows could yet differ by, or
+        NaN of what is no share.
+        """
+        found = self._spread(metric, factor)
+        if not found <= shares.NO_SPREAD or confidence <= 0.5 or self._same:
+            return found
+        counts = [of[metric] for of in self._counts if metric in of]
+        if counts:
+            return shares.error(min(counts), confidence)
+        return float("nan") if metric in shares.DEGENERATE else found
+
+    @cached_property
+    def _same(self) -> bool:
+        judged = self._judged
+        return judged.champion is not None and np.array_equal(judged.challenger, judged.champion)
+
+    def _spread(self, metric: str, factor: float) -> float:
         judged = self._judged
         if metric == "roc_auc" and judged.champion is not None:
             return paired.auc_difference(

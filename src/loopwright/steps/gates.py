@@ -57,13 +57,17 @@ def _absolute(name: str, metric: str, limit: float | Limit, comparison: Comparis
     words = FLOOR if least else CEILING
     if not isinstance(limit, Limit):
         passed = value >= limit if least else value <= limit
-        # R2 of a constant is minus infinity, which JSON does not have.
-        kept = value if math.isfinite(value) else limit
-        return Gate(name, metric, bool(passed), kept, limit, f"{value:.4f}, {words.format(limit)}")
+        return Gate(name, metric, bool(passed), _kept(value, limit), limit, f"{value:.4f}, {words.format(limit)}")
     evidence = comparison.absolute(metric, limit.value, limit.confidence, least=least)
     if not math.isfinite(evidence.error):
-        return Gate(name, metric, False, value, limit.value, f"{value:.4f}: too few rows to say how sure that is")
+        detail = f"{value:.4f}: too few rows to say how sure that is"
+        return Gate(name, metric, False, _kept(value, limit.value), limit.value, detail, "cannot_tell")
     return shown(name, metric, evidence, value, limit, least=least)
+
+
+def _kept(value: float, instead: float) -> float:
+    """What JSON has of a value: R2 of a constant is minus infinity, which it does not have."""
+    return value if math.isfinite(value) else instead
 
 
 def shown(gate: str, metric: str, evidence: Evidence, value: float, limit: Limit, *, least: bool) -> Gate:
@@ -79,15 +83,15 @@ def shown(gate: str, metric: str, evidence: Evidence, value: float, limit: Limit
 def _against_champion(metric: str, rule: ChampionRule, judged: Judged, comparison: Comparison) -> Gate:
     value = comparison.values[0][metric]
     if judged.incomparable:
-        return Gate("champion", metric, False, value, value, judged.incomparable)
+        return Gate("champion", metric, False, _kept(value, 0.0), _kept(value, 0.0), judged.incomparable)
     if judged.champion is None:
-        return Gate("champion", metric, True, value, value, "no champion yet")
+        return Gate("champion", metric, True, _kept(value, 0.0), _kept(value, 0.0), "no champion yet")
     before = comparison.values[1][metric]
     evidence = comparison.against(metric, rule)
     low, high = evidence.interval
     if not math.isfinite(low):
         detail = f"{value:.4f} against the champion's {before:.4f}: too few rows to say how sure that is"
-        return Gate("champion", metric, False, value, before, detail, "cannot_tell")
+        return Gate("champion", metric, False, _kept(value, 0.0), _kept(before, 0.0), detail, "cannot_tell")
     form = "{:+.1%}" if rule.relative else "{:+.4f}"
     detail = f"{value:.4f} against the champion's {before:.4f}: better by {form.format(evidence.gain)}"
     if rule.confidence > 0.5:

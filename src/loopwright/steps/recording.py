@@ -119,8 +119,9 @@ def step(
             # step does not know whether KFP tries it again.
             scheduled.end(loop, under_way.run, "Succeeded")
     except BaseException as error:
+        told = str(error) if isinstance(error, LoopwrightError) else f"{type(error).__name__}: {error}"
         failure = {
-            "error": str(error) if isinstance(error, LoopwrightError) else f"{type(error).__name__}: {error}",
+            "error": settings.redacted(told),
             "exit_code": error.exit_code if isinstance(error, LoopwrightError) else 1,
         }
         say(state="failed", **failure)

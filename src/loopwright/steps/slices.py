@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loopwright.statistics import bootstrap
+from loopwright.statistics import bootstrap, shares
 from loopwright.statistics.weighted import Measures, Weighted
 from loopwright.steps.evidence import Judged, finite
 
@@ -65,12 +65,16 @@ def _slice(
     weighted = Weighted(measures, truth, predicted)
     groups = None if judged.groups is None else np.unique(judged.groups[mask], return_inverse=True)[1].reshape(-1)
     (draws,) = bootstrap.replicates([weighted], groups, seed, REPEATS)
-    intervals = {name: list(bootstrap.interval(drawn)) for name, drawn in draws.items()}
+    counts = {}
+    if measures.task == "classification":
+        counts = shares.denominators(truth, predicted >= measures.threshold, groups)
+    point = weighted.point()
+    intervals = {name: list(shares.told(name, point[name], drawn, counts.get(name))) for name, drawn in draws.items()}
     return {
         "column": column,
         "value": value,
         "rows": rows,
         "small": rows < SMALL_ROWS or rarer < SMALL_CLASS,
-        "metrics": finite(weighted.point()),
+        "metrics": finite(point),
         "intervals": {name: bounds for name, bounds in intervals.items() if np.isfinite(bounds).all()},
     }

@@ -22,6 +22,9 @@ def dies():
     yield pa.table({"a": [1]})
     raise OSError("the warehouse went away")
 
+def refused():
+    raise OSError("postgresql://ada:hunter2@warehouse/rows does not answer")
+
 def number():
     return 7
 
@@ -37,6 +40,7 @@ def nothing():
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "rows.py").write_text(MODULE)
+    (tmp_path / "secret.py").write_text('raise OSError("https://x/y?token=hunter2")')
     (tmp_path / "neighbour.py").write_text("NUMBER = 2.5\n")
     return tmp_path
 
@@ -53,6 +57,8 @@ def test_a_function_gives_a_frame_or_batches_of_rows(folder: Path) -> None:
         ("rows:gone", "rows:gone cannot be loaded: AttributeError.*expected a function gone in .*rows.py"),
         ("elsewhere:f", "cannot be loaded: ModuleNotFoundError"),
         ("rows:dies", "rows:dies failed: OSError: the warehouse went away"),
+        ("rows:refused", r"rows:refused failed: OSError: postgresql://ada:\*\*\*@warehouse/rows does not answer"),
+        ("secret:rows", r"secret:rows cannot be loaded: OSError: https://x/y\?token=\*\*\*;"),
         ("rows:number", "gave int; expected a DataFrame"),
         ("rows:changing", "changes its columns on the way: a, b"),
         ("rows:nothing", "has no rows"),

@@ -93,3 +93,24 @@ def test_a_byte_of_a_value_is_found_by_the_content_alone(tmp_path: Path) -> None
     path.write_bytes(whole[:-20])
     with pytest.raises(DataError, match="was changed: it cannot be read"):
         snapshots.verify(path)
+
+
+@pytest.mark.parametrize("damage", ["other rows", "no bytes"])
+def test_a_file_that_was_changed_is_not_taken_for_the_snapshot_but_written_again(tmp_path, caplog, damage) -> None:
+    name, path = snapshots.write(FRAME, tmp_path)
+    if damage == "no bytes":
+        path.write_bytes(b"")
+    else:
+        FRAME.assign(b=["2", "1", "9"]).to_parquet(path, index=False)
+    assert snapshots.write(FRAME, tmp_path) == (name, path)
+    store.verify(path)
+    assert "was changed" in caplog.text
+    assert "written again" in caplog.text
+
+
+def test_the_same_rows_in_other_bytes_are_left_as_they_are(tmp_path) -> None:
+    _, path = snapshots.write(FRAME, tmp_path)
+    pd.read_parquet(path).to_parquet(path, index=False, compression="gzip")
+    kept = path.read_bytes()
+    snapshots.write(FRAME, tmp_path)
+    assert path.read_bytes() == kept

@@ -7,6 +7,7 @@ import pytest
 
 from loopwright.data import spool
 from loopwright.data.spool import HASH, Spool
+from loopwright.errors import DataError
 
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -61,3 +62,11 @@ def test_values_do_not_run_into_each_other(other: dict[str, list[str | None]]) -
 
 def _column(parts: object) -> list[str]:
     return sorted(value for part in parts for value in part["a"].to_pylist())  # type: ignore[attr-defined]
+
+
+def test_whole_numbers_that_no_float_holds_are_not_rounded_on_the_way(tmp_path: Path) -> None:
+    fractions = pa.table({"a": [0.5]})
+    for large in (2**53, -(2**53) - 1):
+        with pytest.raises(DataError, match=r"the column a has whole numbers above 2\^53 in one part and fractions"):
+            rows(tmp_path, [pa.table({"a": [large]}), fractions], 1 << 20)
+    assert len(rows(tmp_path, [pa.table({"a": [2**53 - 1, None]}), fractions], 1 << 20)) == 3

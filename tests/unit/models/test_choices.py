@@ -89,6 +89,17 @@ def test_early_stopping_ends_where_a_part_left_out_gains_nothing(table):
     assert again.dump() == found.dump()
 
 
+def test_early_stopping_is_not_for_dart(table):
+    matrix, score, _ = table
+    with pytest.raises(DeclarationError, match=r"early stopping cannot choose .*dart"):
+        trained("regression", matrix, score, Choices(early_stopping=EarlyStopping()), parameters={"boost": "dart"})
+    declared = {"task": "regression", "early_stopping": {}}
+    for more in ({"parameters": {"boosting_type": "dart"}}, {"search": {"space": {"boosting": {"choices": ["dart"]}}}}):
+        with pytest.raises(ValueError, match="early_stopping is not for"):
+            Model.model_validate({**declared, **more})
+    Model.model_validate({**declared, "search": {"space": {"boosting": {"choices": ["gbdt", "goss"]}}}})
+
+
 @pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
 def test_calibrated_probabilities_are_what_they_say(table, method, tmp_path):
     matrix, score, random = table

@@ -58,6 +58,18 @@ def test_metrics_come_with_intervals_and_with_the_gain_over_the_champion(small, 
     assert losing == pytest.approx(found["champion"]["metrics"]["brier"] - found["metrics"]["brier"])
 
 
+def test_a_champion_of_another_positive_class_is_not_compared_with(small, place):
+    before = trained(small, place, "training.parquet", "a")
+    label = small.data.label.model_copy(update={"positive": "No"})
+    other = small.model_copy(update={"data": small.data.model_copy(update={"label": label})})
+    model = trained(other, place, "training.parquet", "turned")
+    found = evaluate(other, Champion(before), model, place / "holdout.parquet")
+    assert found["champion"] is None
+    assert found["incomparable"] == (
+        "version 1 learnt something else: classification, No, Yes; this is classification, Yes, No"
+    )
+
+
 def test_slices_have_metrics_of_their_own_and_say_when_they_are_small(small, place):
     loop = small.model_copy(update={"gates": Gates(slices=("plan", "age"))})
     found = evaluate(loop, Champion(), trained(small, place, "training.parquet", "a"), place / "holdout.parquet")

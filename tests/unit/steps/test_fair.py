@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -80,3 +82,28 @@ def test_a_gate_holds_the_value_or_its_bound(small, case):
 def test_one_group_cannot_be_compared(small, case, attribute, rule):
     with pytest.raises(DataError, match=rf"gates.fairness: {attribute} has 1 group of \d+ rows or more.*at least two"):
         asked(small, case, **{attribute: rule})
+
+
+def test_a_group_without_positives_is_left_out_of_their_rate_and_named(small):
+    frame = pd.DataFrame({"gender": ["f"] * 200 + ["m"] * 200 + ["x"] * 200})
+    truth = np.tile([True, False], 300) & (frame["gender"] != "x").to_numpy()
+    decided = np.where(np.tile([True, True, True, False, False, True, False, False], 75), 0.9, 0.1)
+    rule = {"equalized_odds_difference": 0.3, "min_rows": 50}
+    (gate,), (found,) = asked(small, (frame, Judged(truth, decided, None)), gender=rule)
+    assert gate.passed
+    assert gate.detail.endswith("without positives, and so left out of it: x")
+    (last,) = (group for group in found["groups"] if group["group"] == "x")
+    assert "true_positive_rate" not in last
+    assert set(last["intervals"]) == {"selection_rate", "false_positive_rate", "accuracy"}
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_groups_of_which_nobody_is_chosen_are_not_shown_to_be_alike_by_few_rows(small):
+    for rows, passed in ((60, False), (400, True)):
+        frame = pd.DataFrame({"gender": ["f", "m"] * rows})
+        case = frame, Judged(np.arange(2 * rows) % 3 == 0, np.full(2 * rows, 0.1), None)
+        rule = {"demographic_parity_difference": {"value": 0.02}, "min_rows": 50}
+        (gate,), (found,) = asked(small, case, gender=rule)
+        assert (gate.passed, gate.state) == (passed, "passed" if passed else "cannot_tell")
+        assert found["intervals"]["demographic_parity_difference"][1] > 0
+        assert "disparate_impact" not in found["intervals"]

@@ -141,3 +141,66 @@ def test_a_minimum_may_have_to_be_shown(small: Loop, rows: int, passed: bool) ->
     assert "with 95% confidence at least 0." in found["minimum"].detail
     assert "with 95% confidence at most 0." in found["maximum"].detail
     assert (found["minimum"].state == "cannot_tell") is not passed
+
+
+def few(positives: int, negatives: int) -> gates.Judged:
+    """All of them on the right side of 0.5, with nothing that scatters."""
+    truth = np.array([True] * positives + [False] * negatives)
+    return gates.Judged(truth, np.where(truth, 0.9, 0.1) + np.linspace(0, 0.05, len(truth)), None)
+
+
+def test_no_error_among_few_rows_does_not_show_that_there_is_none(small: Loop) -> None:
+    ceiling = with_gates(small, maximum={"false_positive_rate": {"value": 0.01}}, champion={})
+    gate = apply(ceiling, few(5, 20))["maximum"]
+    assert (gate.passed, gate.state) == (False, "cannot_tell")
+    # Clopper & Pearson: 1 - 0.05 ** (1 / 20).
+    assert "0.0000, and with 95% confidence at most 0.1391" in gate.detail
+    assert gate.rows_needed is not None
+    assert 300 < gate.rows_needed < 400
+    assert apply(ceiling, few(80, 320))["maximum"].passed
+    for metric in ("recall", "f1"):
+        floor = with_gates(small, minimum={metric: {"value": 0.9}}, champion={})
+        assert "at least 0.5493" in apply(floor, few(5, 20))["minimum"].detail
+
+
+def test_an_area_that_does_not_scatter_says_nothing_of_how_sure_it_is(small: Loop) -> None:
+    for metric in ("roc_auc", "average_precision"):
+        loop = with_gates(small, minimum={metric: {"value": 0.9}}, champion={})
+        gate = apply(loop, few(5, 20))["minimum"]
+        assert (gate.passed, gate.state) == (False, "cannot_tell"), metric
+        assert "too few rows" in gate.detail
+
+
+def test_customers_not_their_rows_are_counted_at_the_edge(small: Loop) -> None:
+    loop = with_gates(small, maximum={"false_positive_rate": {"value": 0.01}}, champion={})
+    case = few(80, 320)
+    of_few = gates.Judged(case.truth, case.challenger, None, groups=np.arange(400) % 20)
+    assert not apply(loop, of_few)["maximum"].passed
+
+
+def test_different_models_without_a_mistake_on_few_rows_are_not_shown_to_be_alike(small: Loop) -> None:
+    for metric in ("roc_auc", "recall"):
+        loop = with_gates(small, champion={metric: {"no_worse_by": 0.01}})
+        case = few(5, 20)
+        other = gates.Judged(case.truth, case.challenger, case.challenger * 0.99)
+        assert apply(loop, other)["champion"].state == "cannot_tell", metric
+        assert apply(loop, gates.Judged(case.truth, case.challenger, case.challenger))["champion"].passed
+
+
+def test_what_is_shown_of_few_rows_is_as_wide_as_it_has_to_be(small: Loop) -> None:
+    from loopwright.steps.evidence import Comparison
+
+    (found,) = Comparison(small, few(5, 20)).intervals()
+    assert found["recall"] == [pytest.approx(0.025 ** (1 / 5)), 1.0]
+    assert found["false_positive_rate"] == [0.0, pytest.approx(1 - 0.025 ** (1 / 20))]
+    assert "roc_auc" not in found
+
+
+def test_the_interval_of_a_calibration_error_holds_it(small: Loop) -> None:
+    from loopwright.steps.evidence import Comparison
+
+    random = np.random.default_rng(3)
+    probability = random.random(300)
+    comparison = Comparison(small, gates.Judged(random.random(300) < probability, probability, None))
+    low, high = comparison.intervals()[0]["calibration_error"]
+    assert low < comparison.values[0]["calibration_error"] < high

@@ -40,6 +40,14 @@ def test_an_error_of_no_kind_of_ours_is_told_with_its_type(loop, ledger, monkeyp
     assert (failed.facts["error"], failed.facts["exit_code"]) == ("MemoryError: no more", 1)
 
 
+@pytest.mark.parametrize("kind", [DataError, OSError])
+def test_no_password_of_an_error_comes_into_the_ledger(loop, ledger, monkeypatch, kind):
+    monkeypatch.setenv(recording.FAILURES, "ledger")
+    fail(loop, kind("postgresql://ada:hunter2@warehouse/rows does not answer"))
+    (failed,) = ledger.entries(loop.name, kind=recording.FAILED)
+    assert "postgresql://ada:***@warehouse" in failed.facts["error"]
+
+
 def test_a_ledger_that_cannot_be_written_does_not_hide_why_the_step_failed(loop, ledger, monkeypatch):
     monkeypatch.setenv(recording.FAILURES, "ledger")
     monkeypatch.setenv("LOOPWRIGHT_LEDGER_URL", "sqlite:////nowhere/at/all.db")
