@@ -38,6 +38,8 @@ def broken(text: str, frame: "pd.DataFrame") -> "pd.Series[bool]":
     }
     try:
         found = _value(tree, columns)
+        if isinstance(found, pd.Series):
+            return ~found.astype("boolean").fillna(True).astype(bool)
     except (TypeError, ValueError, ZeroDivisionError) as error:
         kinds = ", ".join(
             f"{name} is {'text' if one.dtype == 'string' else 'no text'}" for name, one in columns.items()
@@ -47,9 +49,7 @@ def broken(text: str, frame: "pd.DataFrame") -> "pd.Series[bool]":
             expected="numbers compared with numbers and text with text",
             do="correct `data.rules`",
         ) from error
-    if not isinstance(found, pd.Series):
-        return pd.Series(not bool(found), index=frame.index)
-    return ~found.astype("boolean").fillna(True).astype(bool)
+    return pd.Series(not bool(found), index=frame.index)
 
 
 def _value(node: ast.expr, columns: dict[str, "pd.Series[Any]"]) -> Any:
@@ -66,11 +66,12 @@ def _value(node: ast.expr, columns: dict[str, "pd.Series[Any]"]) -> Any:
             return not found if isinstance(found, bool) else ~found
         case ast.UnaryOp(op=op, operand=operand):
             value = _value(operand, columns)
-            return -value if isinstance(op, ast.USub) else value
+            return -value if isinstance(op, ast.USub) and not _unknown(value) else value
         case ast.BinOp(left=left, op=op, right=right):
-            return _BINARY[type(op)](_value(left, columns), _value(right, columns))
+            return _applied(op, _value(left, columns), _value(right, columns))
         case ast.Call(func=ast.Name(id="abs"), args=[one]):
-            return abs(_value(one, columns))
+            value = _value(one, columns)
+            return value if _unknown(value) else abs(value)
         case ast.Call(args=[one]):
             return _value(one, columns).isna().astype("boolean")
         case ast.Compare(left=left, ops=ops, comparators=rights):
@@ -82,10 +83,23 @@ def _value(node: ast.expr, columns: dict[str, "pd.Series[Any]"]) -> Any:
 
 def _compared(left: ast.expr, op: ast.cmpop, right: ast.expr, columns: dict[str, "pd.Series[Any]"]) -> Any:
     if not isinstance(op, (ast.In, ast.NotIn)):
-        return _BINARY[type(op)](_value(left, columns), _value(right, columns))
-    value, listed = _value(left, columns), [one.value for one in getattr(right, "elts", ())]
+        return _applied(op, _value(left, columns), _value(right, columns))
+    assert isinstance(right, (ast.List, ast.Tuple))
+    value, listed = _value(left, columns), [_value(one, columns) for one in right.elts]
     found = value.isin(listed).astype("boolean").mask(value.isna())
     return found if isinstance(op, ast.In) else ~found
+
+
+def _applied(op: ast.AST, left: Any, right: Any) -> Any:
+    unknown = next((value for value in (left, right) if _unknown(value)), None)
+    if unknown is None:
+        return _BINARY[type(op)](left, right)
+    return unknown.astype("boolean") if isinstance(op, ast.cmpop) else unknown
+
+
+def _unknown(value: Any) -> bool:
+    """Whether it is a column without any value, of which pandas does not know whether it is one of text."""
+    return str(getattr(value, "dtype", "")) == "object" and bool(value.isna().all())
 
 
 def _truth(value: Any) -> Any:

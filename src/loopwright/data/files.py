@@ -46,8 +46,6 @@ class DataFile:
 def found(source: str, root: Path) -> list[DataFile]:
     """The data files that a source names, sorted by name. Raises DataError when there is none."""
     files = _remote(source) if "://" in source and not source.startswith("file://") else _local(source, root)
-    # A writer's temporary file must not be taken for data.
-    files = [file for file in files if not PurePosixPath(file.name).name.startswith((".", "_"))]
     if not files:
         path = source if "://" in source else _path(source, root)
         folder = isinstance(path, Path) and path.is_dir()
@@ -67,10 +65,13 @@ def _local(source: str, root: Path) -> list[DataFile]:
     path = _path(source, root)
     if path.is_dir():
         paths = [file for file in path.rglob("*") if file.is_file() and _kind(file.name) is not None]
+        paths = [file for file in paths if not _hidden(str(file.relative_to(path)))]
     elif glob.has_magic(source):
+        above = str(root / _above(source.removeprefix("file://")))
         paths = [Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file()]
+        paths = [file for file in paths if not _hidden(str(file.relative_to(above)))]
     else:
-        paths = [path] if path.is_file() else []
+        paths = [path] if path.is_file() and not _hidden(path.name) else []
     return [DataFile(str(one), partial(one.open, "rb")) for one in paths]
 
 
@@ -80,7 +81,7 @@ def _remote(source: str) -> list[DataFile]:
 
     scheme, rest = source.split("://", 1)
     bucket, _, key = rest.partition("/")
-    fixed = re.split(r"[*?\[]", key)[0].rpartition("/")[0] if glob.has_magic(key) else key.strip("/")
+    fixed = _above(key) if glob.has_magic(key) else key.strip("/")
     try:
         store = buckets.connect(f"{scheme}://{bucket}")
         if scheme in ("http", "https"):
@@ -90,14 +91,25 @@ def _remote(source: str) -> list[DataFile]:
         else:
             listed = (one["path"] for page in store.list(prefix=fixed or None) for one in page)
             fitting = fits(key) if glob.has_magic(key) else lambda name: _kind(name) is not None
-            names = [name for name in listed if fitting(name)]
+            names = [name for name in listed if fitting(name) and not _hidden(name.removeprefix(fixed))]
     except FileNotFoundError as error:
         raise DataError(
             f"there is no data at {source}", expected=_EXPECTED, do="correct `data.source`, or put the data there"
         ) from error
     except (BaseError, OSError, ValueError) as error:
         raise away(source, error) from error
+    names = [name for name in names if not _hidden(PurePosixPath(name).name)]
     return [DataFile(f"{scheme}://{bucket}/{name}", partial(Object, store, name)) for name in names]
+
+
+def _above(pattern: str) -> str:
+    """The folder that a glob begins with."""
+    return re.split(r"[*?\[]", pattern)[0].rpartition("/")[0]
+
+
+def _hidden(below: str) -> bool:
+    """Whether a file is none of the data by its path below the source: a temporary one, or a notebook's checkpoint."""
+    return any(part.startswith((".", "_")) for part in PurePosixPath(below).parts if part not in ("..", "/"))
 
 
 def _kind(name: str) -> str | None:

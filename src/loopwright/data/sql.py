@@ -54,7 +54,8 @@ def _batches(query: str, url: str, url_env: str, columns: Sequence[str] | None) 
                 _once(names)
                 for rows in result.partitions(BATCH_ROWS):
                     yield tables.plain(_table(names, rows))
-    except (sql.exc.SQLAlchemyError, OSError) as error:
+    except (sql.exc.SQLAlchemyError, OSError, TypeError) as error:
+        # A driver takes options of the URL as arguments, and one that it does not know is a TypeError.
         raise DataError(
             f"the query of `data.source` failed: {_told(error, url)}",
             expected="a database that answers, and a query that it takes",
@@ -96,7 +97,9 @@ def _column(values: list[Any]) -> "pa.Array":
     import pyarrow as pa
 
     if any(isinstance(value, decimal.Decimal) for value in values):
-        whole = all(value is None or value == int(value) for value in values if value is None or value.is_finite())
+        # PostgreSQL's NUMERIC may be NaN, which is no value, and infinite, which no whole number is.
+        values = [None if value is None or value.is_nan() else value for value in values]
+        whole = all(value is None or (value.is_finite() and value == int(value)) for value in values)
         values = [None if value is None else int(value) if whole else float(value) for value in values]
     try:
         if not any(isinstance(value, uuid.UUID) for value in values):

@@ -120,7 +120,14 @@ def fit(
     if choices.calibration is None:
         return Fitted(task, final, None, trees)
     left_out, parts = np.empty(len(target)), layout.folds(FOLDS)
-    for fold in range(FOLDS):
+    # Fewer entities than parts leave some without a row.
+    for fold in np.unique(parts):
+        if len(np.unique(target[parts != fold])) < 2:
+            raise DataError(
+                f"without one of {FOLDS} parts the training rows have not both classes of the label",
+                expected="rows of both classes in several parts, which a calibration leaves out in turn",
+                do="provide more rows, or leave out model.calibration",
+            )
         left_out[parts == fold] = Fitted(task, train(parts != fold)[0]).predict(matrix[parts == fold])
     return Fitted(task, final, Calibration.fit(choices.calibration, left_out, target), trees)
 

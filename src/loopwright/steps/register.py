@@ -1,5 +1,6 @@
 """Store the judged model: as an MLflow run always, and as a registered version if it passed its gates."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,17 @@ def registered(loop: Loop, registry: Registry, tags: dict[str, str]) -> dict[str
 
 
 def register(
-    loop: Loop, registry: Registry, model: Path, evaluation: Path, training: Path, tags: dict[str, str]
+    loop: Loop,
+    registry: Registry,
+    model: Path,
+    evaluation: Path,
+    training: Path,
+    tags: dict[str, str],
+    trained: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Register the bundle in the folder `model`; returns the version, or None where a gate was not passed.
+
+    `trained` is what training said: the parameters that a search found, and the trees of early stopping.
 
     Raises BundleError when the bundle is not whole, and RegistryError when the registry cannot store it.
     """
@@ -44,6 +53,8 @@ def register(
     judged = read_json(evaluation)
     example = pd.read_parquet(training).head(3)[[spec.name for spec in loaded.manifest.inputs]]
     output = Model(loaded).predict(from_frame(loaded.manifest.inputs, example))
+    trained = trained or {}
+    found = {**trained.get("search", {}).get("parameters", {}), **({"trees": trained["trees"]} if "trees" in trained else {})}
     approved = loop.gates.approval == "auto"
     version = registry.register(
         loop.name,
@@ -51,7 +62,7 @@ def register(
             bundle=model,
             digest=loaded.digest,
             evaluation=judged,
-            parameters={"estimator": loop.model.estimator, "seed": loop.model.seed, **loop.model.parameters},
+            parameters={"estimator": loop.model.estimator, "seed": loop.model.seed, **loop.model.parameters, **found},
             metrics=judged["metrics"],
             tags={
                 **tags,

@@ -39,7 +39,11 @@ def validate(
     """
     for path in (valid, set_aside, report):
         path.parent.mkdir(parents=True, exist_ok=True)
-    checked = _gone_through(loop, rows, valid, set_aside, now)
+    try:
+        checked = _gone_through(loop, rows, valid, set_aside, now)
+    except BaseException:
+        valid.unlink(missing_ok=True)
+        raise
     before = (last or {}).get("shapes") or {}
     checked = replace(checked, violations=(*checked.violations, *shapes.shifted(loop, valid, before)))
     write_json(report, checked.report())
@@ -92,7 +96,8 @@ def _schema(frame: "pd.DataFrame") -> "pa.Schema":
 
     def kind(dtype: Any) -> "pa.DataType":
         if pd.api.types.is_datetime64_any_dtype(dtype):
-            return pa.timestamp("ns", "UTC")
+            # Nanoseconds would end in 2262, and begin in 1677.
+            return pa.timestamp("us", "UTC")
         return pa.float64() if pd.api.types.is_float_dtype(dtype) else pa.string()
 
     return pa.schema([(str(name), kind(dtype)) for name, dtype in frame.dtypes.items()])
@@ -101,4 +106,4 @@ def _schema(frame: "pd.DataFrame") -> "pa.Schema":
 def _table(frame: "pd.DataFrame", schema: Any) -> "pa.Table":
     import pyarrow as pa
 
-    return pa.Table.from_pandas(frame, schema, preserve_index=False)
+    return pa.Table.from_pandas(frame, schema, preserve_index=False, safe=False)

@@ -1,9 +1,11 @@
 from pathlib import Path
+from unittest.mock import patch
 
+import obstore
 import pandas as pd
 import pytest
 
-from loopwright.data import sources
+from loopwright.data import files, sources
 from loopwright.errors import DataError
 
 
@@ -75,3 +77,21 @@ def test_only_the_columns_asked_for_are_read_and_an_absent_one_is_named(tmp_path
     assert list(sources.read("a.csv", tmp_path, ["y"]).columns) == ["y"]
     with pytest.raises(DataError, match="z"):
         sources.read("a.csv", tmp_path, ["z"])
+
+
+def test_what_lies_in_a_hidden_folder_below_the_source_is_no_data(tmp_path: Path) -> None:
+    for folder in (".kept/data", ".kept/data/.ipynb_checkpoints", ".kept/data/_old", ".kept/data/new"):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / "a.csv").write_text(f"a\n{folder}\n")
+    for source in (".kept/data", ".kept/data/**/*.csv"):
+        found = sources.read(source, tmp_path)["a"].tolist()
+        assert found == [".kept/data", ".kept/data/new"], source
+    memory = obstore.store.MemoryStore()
+    for name in ("data/a.csv", "data/.tmp/b.csv", "data/_old/c.csv", "data/new/d.csv"):
+        obstore.put(memory, name, b"a\n1\n")
+    with patch("loopwright.buckets.connect", return_value=memory):
+        for source in ("s3://rows/data", "s3://rows/data/**/*.csv"):
+            assert [file.name for file in files.found(source, tmp_path)] == [
+                "s3://rows/data/a.csv",
+                "s3://rows/data/new/d.csv",
+            ]

@@ -1,10 +1,11 @@
 import sqlite3
 from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from loopwright.data import sources
+from loopwright.data import sources, sql
 from loopwright.errors import DataError
 from loopwright.loop.source import Source
 
@@ -60,3 +61,15 @@ def test_a_database_that_cannot_be_asked_is_told_without_its_password(
         sources.read(Source(sql="SELECT 1", url_env="WAREHOUSE_URL"), tmp_path)
     assert "s3cret" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+def test_an_option_that_the_driver_does_not_know_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WAREHOUSE_URL", "postgresql+pg8000://ada:hunter2@localhost:1/rows?sslmode=require")
+    with pytest.raises(DataError, match="unexpected keyword argument 'sslmode'") as told:
+        sources.read(Source(sql="SELECT 1", url_env="WAREHOUSE_URL"), tmp_path)
+    assert "hunter2" not in str(told.value)
+
+
+def test_what_is_no_number_and_what_is_infinite_of_a_databases_numerics_is_read() -> None:
+    assert sql._column([Decimal(7), Decimal("NaN"), None]).to_pylist() == [7, None, None]
+    assert sql._column([Decimal(7), Decimal("-Infinity")]).to_pylist() == [7.0, float("-inf")]

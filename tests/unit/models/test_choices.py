@@ -138,3 +138,19 @@ def test_parts_keep_entities_whole_and_follow_time():
     timed = Layout(300, 7, None, times)
     assert times[timed.part(0.2)].min() == 240
     assert times[timed.folds(3) == 0].max() < times[timed.folds(3) == 1].min()
+
+
+def test_a_calibration_needs_no_row_in_every_part(table):
+    matrix, score, _ = table
+    layout = Layout(300, 7, entities=np.arange(300) % 3)
+    found = trained("classification", matrix[:300], score[:300] > 0, Choices(calibration="sigmoid"), layout=layout)
+    assert found.calibration is not None
+
+
+@pytest.mark.parametrize("weight", [None, "balanced"])
+def test_a_calibration_whose_part_holds_one_class_alone_is_told(table, weight):
+    matrix, _, _ = table
+    layout, target = Layout(300, 7, times=np.arange(300)), np.arange(300) < 30
+    choices = Choices(calibration="sigmoid", class_weight=weight)
+    with pytest.raises(DataError, match="without one of 5 parts the training rows have not both classes"):
+        trained("classification", matrix[:300], target, choices, "random_forest", {}, layout=layout)

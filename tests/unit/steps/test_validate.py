@@ -39,7 +39,7 @@ def test_valid_rows_and_rows_set_aside_are_written_batch_by_batch(run: Any, smal
     assert (facts["rows"], facts["kept"], facts["set_aside"]) == (800, 798, 2)
     valid, aside = pd.read_parquet(out / "valid.parquet"), pd.read_parquet(out / "aside.parquet")
     assert valid["age"].dtype == "float64"
-    assert str(valid["seen"].dtype) == "datetime64[ns, UTC]"
+    assert str(valid["seen"].dtype) == "datetime64[us, UTC]"
     assert aside["age"].tolist() == ["17", "forty"]
     assert aside["loopwright_reasons"].tolist() == ["age: min (at least 18)", "age: type (whole numbers)"]
     assert json.loads((out / "report.json").read_text())["violations"][1]["samples"] == ["17"]
@@ -64,3 +64,27 @@ def test_data_far_from_the_last_that_was_accepted_is_stopped(run: Any, small_row
     older = small_rows.assign(age=[str(60 + number % 30) for number in range(800)])
     with pytest.raises(ContractError, match="age: it is"):
         run(older, facts)
+
+
+def test_a_moment_that_nanoseconds_do_not_reach_is_valid(run: Any, small_rows: pd.DataFrame) -> None:
+    seen = pd.Series(pd.to_datetime(small_rows["seen"], utc=True).dt.as_unit("us"))
+    seen[0] = pd.Timestamp("0001-01-01", tz="UTC").as_unit("us")
+    _, out = run(small_rows.assign(seen=seen))
+    assert pd.read_parquet(out / "valid.parquet")["seen"].min().year == 1
+
+
+def test_a_check_that_dies_leaves_no_valid_rows(
+    run: Any, small_rows: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = iter([step._table])
+
+    def dies(*some: Any) -> Any:
+        try:
+            return next(written)(*some)
+        except StopIteration:
+            raise MemoryError from None
+
+    monkeypatch.setattr(step, "_table", dies)
+    with pytest.raises(MemoryError):
+        run(small_rows)
+    assert not (tmp_path / "out" / "valid.parquet").exists()
