@@ -1,9 +1,10 @@
 """The append-only record of everything that happened, each entry with its cause.
 
-Entries form one hash chain over all loops of a ledger: an entry's hash covers its content and the hash before it,
-and the head row holds the newest, so a changed, missing, reordered or cut-off entry is found by `verify`. The head
-row is also the lock that makes concurrent writers wait for each other (SQLite: an immediate transaction;
-PostgreSQL: SELECT ... FOR UPDATE).
+Entries form one hash chain over all loops of a ledger: an entry's hash is that of the hash before it and of the digest
+of its content, and the head row holds the newest, so a changed, missing, reordered or cut-off entry is found by
+`verify`. Who knows an entry's two digests can follow the chain past it without its content. The head row is also the
+lock that makes concurrent writers wait for each other (SQLite: an immediate transaction; PostgreSQL: SELECT ... FOR
+UPDATE).
 
 History, lineage, cool-downs and idempotency are read from here and from nowhere else.
 """
@@ -31,6 +32,8 @@ from sqlalchemy.pool import NullPool
 from loopwright.errors import LedgerError, StateError
 
 GENESIS = "0" * 64
+CONTENT = ("number", "at", "loop", "kind", "cause", "key", "facts")
+"""What an entry's content digest is over, in this order, as a JSON array; `facts` are their JSON text."""
 
 _metadata = sa.MetaData()
 _entries = sa.Table(
@@ -178,7 +181,7 @@ class Ledger:
                     raise _broken(f"entry {expected} is missing: after {expected - 1} comes {row.number}")
                 if row.previous != previous:
                     raise _broken(f"entry {row.number} does not follow from entry {row.number - 1}")
-                if _digest(row._asdict()) != row.hash:
+                if row.hash not in (_digest(row._asdict()), _former_digest(row._asdict())):
                     raise _broken(f"entry {row.number} ({row.kind}) was changed after it was written")
                 previous, expected = row.hash, expected + 1
             if (head.number, head.hash) != (expected - 1, previous):
@@ -241,8 +244,21 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
     connection.execute("PRAGMA synchronous=FULL")
 
 
+def content_digest(row: Mapping[str, Any]) -> str:
+    """SHA-256 of an entry's content, in hexadecimal digits, without the hash before it."""
+    return _sha256([row[name] for name in CONTENT])
+
+
 def _digest(row: Mapping[str, Any]) -> str:
-    content = [row[name] for name in ("number", "at", "loop", "kind", "cause", "key", "facts", "previous")]
+    return hashlib.sha256((row["previous"] + content_digest(row)).encode()).hexdigest()
+
+
+def _former_digest(row: Mapping[str, Any]) -> str:
+    """As entries were hashed until November 2026: content and the hash before in one, which no link can show."""
+    return _sha256([row[name] for name in (*CONTENT, "previous")])
+
+
+def _sha256(content: list[Any]) -> str:
     return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()
 
 

@@ -31,7 +31,9 @@ def dossier(context: Context, version: str, path: Path | None, all_loops: bool) 
     text, pictures = document.markdown(main)
     contents = {"index.html": document.html(main), "dossier.md": text, **pictures, **written(found)}
     contents |= dossiers.files(found)
-    contents[proof.FILE] = proof.extract(context.ledger.entries(), context.loop.name, whole=all_loops)
+    code = found.lineage.code
+    whole = proof.of(context.loop.name, None if code is None else code.number, all_loops=all_loops)
+    contents[proof.FILE] = proof.extract(context.ledger.entries(), whole)
     contents[proof.PROGRAM] = proof.program()
     contents["SHA256SUMS"] = dossiers.sums(contents)
     name = f"{context.loop.name}-{found.version.number}-dossier"
