@@ -1,12 +1,15 @@
-"""Which code a run is of: the git revision of the loop's folder, and what differed from it, as a patch.
+"""Which code a run is of: the git revision of the loop's folder, and what differed from it there, as a patch.
 
 A tree with changes is recorded, not refused. The declaration and the feature code that a model was trained with are in
-its bundle in any case; this says where they came from. Nothing in the repository is touched.
+its bundle in any case; this says where they came from. Nothing in the repository is touched. The patch stands in the
+ledger, which forgets nothing: it is of the loop's folder alone, and without files that are named as secrets are.
 """
 
 import hashlib
 import os
 import subprocess
+import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,57 +18,119 @@ from loopwright.settings import redacted
 LONGEST = 200_000
 """Bytes of a patch that are kept: it stands in the ledger, whole or not at all."""
 MOST_FILES = 20
+SECRETS = (
+    *(".env", ".env.*", "*.env", ".envrc", ".netrc", ".pgpass", ".pypirc", ".npmrc", "kubeconfig*"),
+    *("*.pem", "*.key", "*.p12", "*.pfx", "*.jks", "*.keystore", "id_rsa*", "id_ed25519*", "id_ecdsa*"),
+    *("*secret*", "*credential*", "*password*"),
+)
+"""Names of files and folders whose changes are left out of a patch, whatever their case."""
 _SECONDS = 20.0
+_LISTED = 1_000_000
+"""Bytes of a list of files that are read."""
 _QUIET = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+# What `git apply` reads, whatever the user's configuration of `git diff` is.
+_PLAIN = (
+    *("--no-ext-diff", "--no-textconv", "--no-color", "--no-relative", "--no-renames", "--binary", "-U3"),
+    *("--src-prefix=a/", "--dst-prefix=b/", "--submodule=short"),
+)
 
 
-def read(folder: Path) -> dict[str, Any] | None:
+@dataclass(frozen=True)
+class _Output:
+    kept: bytes
+    """As many bytes as were asked for, from the first."""
+    size: int
+    sha256: str
+    """Of all of it."""
+
+
+def read(folder: Path, *, patches: bool = True, given: str = "") -> dict[str, Any] | None:
     """The revision of the repository that `folder` is in; None where there is no git, no repository or no commit.
 
-    `patch` is what `git apply` needs on a checkout of `revision`, with new files that git does not ignore left out:
-    they are named in `untracked`. A patch beyond `LONGEST` bytes is left out, and its digest and its files are kept.
+    `patch` is what `git apply` needs on a checkout of `revision` to have the folder's tracked files, those that are
+    named as secrets are (`SECRETS`) left out and named in `withheld`. New files that git does not ignore are named in
+    `untracked`. A patch beyond `LONGEST` bytes is left out, and its digest is kept; so it is of every patch without
+    `patches`. `dirty` is None where git did not say. `given` is the revision where there is no repository, as in an
+    image that has no git.
     """
     revision = _git(folder, "rev-parse", "--verify", "HEAD")
     top = _git(folder, "rev-parse", "--show-toplevel")
     if revision is None or top is None:
-        return None
-    root = Path(top.decode(errors="replace").strip())
-    changed = _git(root, "diff", "HEAD", "--name-only", "--no-ext-diff")
-    patch = _git(root, "diff", "HEAD", "--no-ext-diff", "--no-textconv", "--no-color") or b""
-    others = _git(folder, "ls-files", "--others", "--exclude-standard", "--", ".", ":!.loopwright") or b""
+        unknown: dict[str, Any] = {"revision": given, "folder": ".", "remote": None, "dirty": None, "untracked": []}
+        return unknown if given else None
+    root = Path(_text(top).strip())
+    changed = _git(root, "diff", "HEAD", "--name-only", "--no-ext-diff", "--no-renames", "--no-relative")
+    others = _git(folder, "ls-files", "--others", "--exclude-standard", "--", ".", ":!.loopwright")
     remote = _git(root, "remote", "get-url", "origin")
+    known = changed is not None and others is not None
     found: dict[str, Any] = {
-        "revision": revision.decode().strip(),
+        "revision": _text(revision).strip(),
         "folder": os.path.relpath(folder.resolve(), root.resolve()),
-        "remote": None if remote is None else redacted(remote.decode(errors="replace").strip()),
-        "dirty": bool(patch),
+        "remote": None if remote is None else redacted(_text(remote).strip()),
+        "dirty": True if _lines(changed) or _lines(others) else False if known else None,
         "untracked": _lines(others)[:MOST_FILES],
     }
-    if patch:
-        found["changed"] = _lines(changed or b"")[:MOST_FILES]
-        found["patch_sha256"] = hashlib.sha256(patch).hexdigest()
-        # A patch that is no text, or too long, says by its digest whether a tree at hand is the one.
-        found["patch"] = _text(patch) if len(patch) <= LONGEST else None
+    if found["dirty"]:
+        found["changed"] = _lines(changed)[:MOST_FILES]
+    if _lines(changed):
+        found |= _patch(folder, patches)
     return found
 
 
-def _git(folder: Path, *arguments: str) -> bytes | None:
-    """What git says; None where it fails, or takes too long."""
+def _patch(folder: Path, kept: bool) -> dict[str, Any]:
+    """What is recorded of the changes in the folder itself."""
+    public = [f":(exclude,glob,icase)**/{name}{below}" for name in SECRETS for below in ("", "/**")]
+    patch = _git(folder, "diff", "HEAD", *_PLAIN, "--", ".", *public, most=LONGEST)
+    names = [
+        _lines(_git(folder, "diff", "HEAD", "--name-only", "--no-renames", "--no-relative", "--", ".", *less))
+        for less in ((), public)
+    ]
+    withheld = [name for name in names[0] if name not in set(names[1])]
+    found: dict[str, Any] = {"withheld": withheld[:MOST_FILES]} if withheld else {}
+    if patch is None:
+        return {**found, "patch": None}
+    if not patch.size:
+        return found
+    # A patch that is no text, or too long, says by its digest whether a tree at hand is the one.
+    return {**found, "patch_sha256": patch.sha256, "patch": _whole(patch) if kept else None}
+
+
+def _git(folder: Path, *arguments: str, most: int = _LISTED) -> _Output | None:
+    """What git says, of which `most` bytes are kept; None where it fails, or takes too long."""
     # A repository may name programs for git to start; none of them is.
     command = ["git", "-C", str(folder), "-c", "core.fsmonitor=false", "-c", "core.quotePath=false", *arguments]
+    digest, kept, size = hashlib.sha256(), b"", 0
     try:
-        done = subprocess.run(command, env={**os.environ, **_QUIET}, capture_output=True, timeout=_SECONDS, check=False)
-    except (OSError, subprocess.TimeoutExpired):
+        with subprocess.Popen(
+            command, env={**os.environ, **_QUIET}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as process:  # fmt: skip
+            assert process.stdout is not None
+            late = threading.Timer(_SECONDS, process.kill)
+            late.start()
+            try:
+                while chunk := process.stdout.read(65536):
+                    digest.update(chunk)
+                    kept += chunk[: most - len(kept)]
+                    size += len(chunk)
+                process.wait()
+            finally:
+                late.cancel()
+    except OSError:
         return None
-    return done.stdout if done.returncode == 0 else None
+    return _Output(kept, size, digest.hexdigest()) if process.returncode == 0 else None
 
 
-def _lines(output: bytes) -> list[str]:
-    return output.decode(errors="replace").splitlines()
+def _text(output: _Output) -> str:
+    return output.kept.decode(errors="replace")
 
 
-def _text(patch: bytes) -> str | None:
+def _lines(output: _Output | None) -> list[str]:
+    return [] if output is None else _text(output).splitlines()
+
+
+def _whole(patch: _Output) -> str | None:
     try:
-        return patch.decode()
+        return patch.kept.decode() if patch.size == len(patch.kept) else None
     except UnicodeDecodeError:
         return None

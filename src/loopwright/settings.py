@@ -74,6 +74,12 @@ class Settings:
     """What this machine is called where others share its ledger; by default its host name, which a pod's successor does
     not keep. `LOOPWRIGHT_MACHINE`."""
 
+    revision: str = ""
+    """The revision of the loop's code where no repository says it, as in a pod of the chart. `LOOPWRIGHT_REVISION`."""
+
+    patches: bool = True
+    """Whether the ledger keeps what differs from the revision; else its digest. `LOOPWRIGHT_PATCHES`: true or false."""
+
     rollout_template: str = "loopwright-rollout"
     """The WorkflowTemplate that rollouts are submitted by (`rollout --workflow`). `LOOPWRIGHT_ROLLOUT_TEMPLATE`."""
 
@@ -118,6 +124,8 @@ class Settings:
             f"{PREFIX}PUSHGATEWAY_URL": self.pushgateway_url,
             f"{PREFIX}ENGINE": self.engine,
             f"{PREFIX}MACHINE": self.machine,
+            f"{PREFIX}REVISION": self.revision,
+            f"{PREFIX}PATCHES": "true" if self.patches else "false",
             f"{PREFIX}ROLLOUT_TEMPLATE": self.rollout_template,
             f"{PREFIX}TRAINING_TEMPLATE": self.training_template,
         }
@@ -142,13 +150,15 @@ def read(loop: Path, environ: Mapping[str, str] = os.environ) -> Settings:
         pushgateway_url=environ.get(f"{PREFIX}PUSHGATEWAY_URL", "").rstrip("/"),
         engine=_one_of(environ, "ENGINE", ENGINES),
         machine=environ.get(f"{PREFIX}MACHINE") or socket.gethostname(),
+        revision=environ.get(f"{PREFIX}REVISION", "").strip(),
+        patches=_flag(environ, "PATCHES", "true"),
         rollout_template=environ.get(f"{PREFIX}ROLLOUT_TEMPLATE") or Settings.rollout_template,
         training_template=environ.get(f"{PREFIX}TRAINING_TEMPLATE") or Settings.training_template,
     )
 
 
-def _flag(environ: Mapping[str, str], name: str) -> bool:
-    text = environ.get(PREFIX + name) or "false"
+def _flag(environ: Mapping[str, str], name: str, default: str = "false") -> bool:
+    text = environ.get(PREFIX + name) or default
     if text not in ("true", "false"):
         raise StateError(f"{PREFIX}{name} is {text!r}", expected="true or false", do="correct or unset it")
     return text == "true"

@@ -72,7 +72,7 @@ def test_a_childs_environment_gives_the_same_settings(tmp_path):
         for name in (
             *("STATE", "LEDGER_URL", "REGISTRY_URI", "TOKEN", "EVENTS_PASSWORD", "SPEED", "ORIGIN"),
             *("GATEWAY", "NAMESPACE", "PROMETHEUS_URL", "MODELS", "WORKFLOWS", "PUSHGATEWAY_URL"),
-            *("ENGINE", "MACHINE", "ROLLOUT_TEMPLATE", "TRAINING_TEMPLATE"),
+            *("ENGINE", "MACHINE", "REVISION", "PATCHES", "ROLLOUT_TEMPLATE", "TRAINING_TEMPLATE"),
         )
     }
 

@@ -27,10 +27,10 @@ def approve(context: Context, version: str, reason: str, workflow: bool) -> None
         return _tell_workflow(context, _number(version), by, reason)
     name, found = context.loop.name, resolve(context, version)
     approvals.check(context.loop, context.ledger.entries(name), found, by)
-    needed = context.loop.gates.approvals
+    needed = approvals.rules(context.loop, context.ledger.entries(name), found.number).approvals
     _say(context, "approved", found.number, {"by": by, "reason": reason, **({"of": needed} if needed > 1 else {})})
     # The ledger's order decides, should somebody have spoken at the same moment.
-    said = approvals.decision(context.ledger.entries(name), found.number)
+    said = approvals.decision(context.loop, context.ledger.entries(name), found.number)
     if said.state == approvals.REJECTED:
         raise RegistryError(f"version {found.number} of {name} was rejected meanwhile", expected="a version that waits")
     if said.state == approvals.APPROVED:
@@ -57,7 +57,7 @@ def reject(context: Context, version: str, reason: str) -> None:
     by, name, found = getpass.getuser(), context.loop.name, resolve(context, version)
     approvals.check(context.loop, context.ledger.entries(name), found, by, rejects=True)
     _say(context, "rejected", found.number, {"by": by, "reason": reason})
-    if approvals.decision(context.ledger.entries(name), found.number).state != approvals.REJECTED:
+    if approvals.decision(context.loop, context.ledger.entries(name), found.number).state != approvals.REJECTED:
         raise RegistryError(f"version {found.number} of {name} was approved meanwhile", expected="a version that waits")
     context.registry.tag(name, found.number, "approval", "rejected")
     context.registry.demote(name, found.number)
@@ -68,10 +68,13 @@ def reject(context: Context, version: str, reason: str) -> None:
 def _say(context: Context, kind: str, version: int, facts: dict[str, object]) -> None:
     """Write it before it has an effect; said again after a failure in between, it is written once."""
     name = context.loop.name
-    registered = [one for one in context.ledger.entries(name, kind="registered") if one.facts["version"] == version]
-    cause = registered[-1].number if registered else None
+    from loopwright.governance import approvals
+
+    registered = approvals.registration(context.ledger.entries(name, kind="registered"), version)
+    cause = None if registered is None else registered.number
     with suppress(DuplicateEntry):
-        key = f"{name}/{kind}/{version}/{facts['by']}"
+        # The number of a version is given again after its model was deleted; that of its registration is not.
+        key = f"{name}/{kind}/{version}/{cause or 0}/{facts['by']}"
         context.ledger.append(name, kind, {"version": version, **facts}, cause=cause, key=key)
 
 

@@ -11,12 +11,25 @@ if TYPE_CHECKING:
 
 
 def opened(settings: "Settings", name: str = "") -> "Engine":
-    """The engine of this name, by default the settings'. Raises RunError where its cluster cannot be reached."""
-    if (name or settings.engine) == "local":
+    """The engine of this name, by default the settings'.
+
+    Raises RunError where its cluster cannot be reached, or its client is not installed.
+    """
+    from loopwright.engines import protocol
+
+    kind = name or settings.engine
+    try:
+        return _opened(settings, kind)
+    except ModuleNotFoundError as error:
+        raise protocol.uninstalled(kind, "kubernetes" if kind == "argo" else kind, error) from error
+
+
+def _opened(settings: "Settings", kind: str) -> "Engine":
+    if kind == "local":
         from loopwright.engines.local import LocalEngine
 
         return LocalEngine(settings)
-    if (name or settings.engine) == "kfp":
+    if kind == "kfp":
         return kubeflow(settings)
     from loopwright import cluster
     from loopwright.engines.argo import ArgoEngine

@@ -44,10 +44,11 @@ def lineage(context: Context, version: str, snapshot: str | None, patch: bool, l
 
 def _patch(found: "Lineage") -> str:
     facts = {} if found.code is None else found.code.facts
-    if facts.get("dirty") and facts.get("patch") is None:
+    if "patch" in facts and facts["patch"] is None:
+        digest = facts.get("patch_sha256")
         raise RegistryError(
-            f"the patch of version {found.version.number} was too long to be kept",
-            expected=f"a patch of the SHA-256 {facts['patch_sha256']}",
+            f"the patch of version {found.version.number} was not kept: it was too long, no text, or not wanted",
+            expected=f"a patch of the SHA-256 {digest}" if digest else "a patch that git wrote",
         )
     return str(facts.get("patch", ""))
 
@@ -107,8 +108,12 @@ def _code(found: "Lineage") -> Rows:
     facts: Any = found.code.facts
     where = f" of {facts['remote']}" if facts.get("remote") else ""
     rows: Rows = [("code", f"{facts['revision']}{where}, {facts['folder']}")]
-    if facts["dirty"]:
-        rows.append(("", f"changed: {', '.join(facts['changed'])} (see --patch)"))
+    if facts["dirty"] is None:
+        rows.append(("", "whether anything was changed is not known"))
+    if facts.get("changed"):
+        rows.append(("", f"changed: {', '.join(facts['changed'])}{' (see --patch)' if facts.get('patch') else ''}"))
+    if facts.get("withheld"):
+        rows.append(("", f"not in the patch, by their names: {', '.join(facts['withheld'])}"))
     if facts.get("untracked"):
         rows.append(("", f"not in the repository: {', '.join(facts['untracked'])}"))
     return rows

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from loopwright.cli.context import Context, on_loop
+from loopwright.cli.versioned import unchanged
 
 if TYPE_CHECKING:
     from loopwright.loop import Loop
@@ -216,7 +217,10 @@ def _published(context: Context, version: "ModelVersion") -> bool:
 
 
 def _pair(context: Context, version: int | None, both: bool) -> "tuple[ModelVersion, ModelVersion]":
-    """The version that is served, and the one that a rollout is for: the same one unless both are asked for."""
+    """The version that is served, and the one that a rollout is for: the same one unless both are asked for.
+
+    Raises BundleError where the registry has another digest for one of them than the ledger.
+    """
     from loopwright.errors import RegistryError
 
     registry, loop = context.registry, context.loop.name
@@ -224,11 +228,11 @@ def _pair(context: Context, version: int | None, both: bool) -> "tuple[ModelVers
     newest = registry.newest(loop) if version is None else registry.get(loop, version)
     if not both:
         served = newest if version is not None or champion is None else champion
-        return served, served
+        return unchanged(context, served), served
     if champion is None or champion.number == newest.number:
         raise RegistryError(
             f"version {newest.number} of {loop} has no champion beside it to take the place of",
             expected="a champion, and another version for --version",
             do="leave --strategy-steps away, or name a challenger",
         )
-    return champion, newest
+    return unchanged(context, champion), unchanged(context, newest)

@@ -6,6 +6,7 @@ import sys
 import click
 
 from loopwright.cli.context import Context, on_loop
+from loopwright.cli.versioned import unchanged
 from loopwright.errors import RegistryError, ServingError
 from loopwright.registry import ModelVersion
 
@@ -23,7 +24,7 @@ def serve(context: Context, version: int | None, http_port: int, grpc_port: int,
     """
     from loopwright.local import ports
 
-    chosen = choose(context, version)
+    chosen = unchanged(context, choose(context, version))
     bundle = context.registry.fetch(context.loop.name, chosen)
     spare = ports.free(2)
     http_port, grpc_port = http_port or spare[0], grpc_port or spare[1]

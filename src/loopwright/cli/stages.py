@@ -33,6 +33,7 @@ def promote(context: Context, version: str, reason: str) -> None:
     entries, before = context.ledger.entries(name), context.registry.champion(name)
     if "champion" in found.aliases:
         raise RegistryError(f"version {found.number} of {name} is the champion", expected="another version")
+    approvals.unchanged(entries, found)
     if why := approvals.refusal(context.loop, entries, found):
         raise RegistryError(why, expected="an approved version that is not archived")
     _require_unserved(context, f"loopwright rollout {context.shown} --version {found.number}")
@@ -50,7 +51,8 @@ def promote(context: Context, version: str, reason: str) -> None:
 def demote(context: Context, version: str, reason: str) -> None:
     """Take the alias from a challenger, or from a champion, whose place `previous` takes again.
 
-    Exit code 8 when it is neither, or when it is the champion and something of ours serves the loop.
+    Exit code 8 when it is neither, or when it is the champion and something of ours serves the loop, or `previous` is
+    archived or not approved.
     """
     name, found = context.loop.name, resolve(context, version)
     alias = next((one for one in ("champion", "challenger") if one in found.aliases), None)
@@ -63,6 +65,7 @@ def demote(context: Context, version: str, reason: str) -> None:
         back = next((one for one in context.registry.versions(name) if "previous" in one.aliases), None)
         to = f"--version {back.number}" if back else "--version N"
         _require_unserved(context, f"loopwright rollout {context.shown} {to}")
+        _require_fit(context, back)
     by = getpass.getuser()
     facts = {"version": found.number, "alias": alias, "by": by, "reason": reason}
     entry = context.ledger.append(name, "demoted", facts, cause=_registered(context, found))
@@ -102,6 +105,22 @@ def archive(context: Context, version: str, reason: str) -> None:
 def _registered(context: Context, version: "ModelVersion") -> int | None:
     entries = context.ledger.entries(context.loop.name, kind="registered")
     return next((one.number for one in reversed(entries) if one.facts["version"] == version.number), None)
+
+
+def _require_fit(context: Context, back: "ModelVersion | None") -> None:
+    """Raises RegistryError where the version before may not be the champion again."""
+    from loopwright.governance import approvals
+
+    if back is None:
+        return
+    entries = context.ledger.entries(context.loop.name)
+    approvals.unchanged(entries, back)
+    if why := approvals.refusal(context.loop, entries, back):
+        raise RegistryError(
+            f"{why}, and would be the champion again",
+            expected="a version before it that is approved and not archived",
+            do="promote another version with `loopwright promote`, which takes the alias from this one",
+        )
 
 
 def _require_unserved(context: Context, instead: str) -> None:

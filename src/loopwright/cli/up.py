@@ -5,6 +5,7 @@ import sys
 import click
 
 from loopwright.cli.context import Context, on_loop
+from loopwright.cli.versioned import unchanged
 from loopwright.rollout.state import Placement, Status
 
 
@@ -52,6 +53,7 @@ def champion(context: Context) -> Placement | None:
     version = context.registry.champion(context.loop.name)
     if version is None:
         return None
+    unchanged(context, version)
     return Placement(version.number, str(context.registry.fetch(context.loop.name, version)), version.digest)
 
 

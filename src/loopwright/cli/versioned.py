@@ -1,5 +1,6 @@
 """Commands on one version of a loop: `churn@7`, `churn@champion`, `churn 7`; and which code a run is of."""
 
+import logging
 from collections.abc import Callable
 from contextlib import suppress
 from functools import wraps
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loopwright.cli.context import Context, json_option
-from loopwright.errors import RegistryError
+from loopwright.errors import RegistryError, StateError
 
 if TYPE_CHECKING:
     from loopwright.registry import ModelVersion
+
+log = logging.getLogger("loopwright.run")
 
 ALIASES = ("champion", "challenger", "previous")
 
@@ -69,16 +72,31 @@ def resolve(context: Context, text: str, default: str = "") -> "ModelVersion":
     )
 
 
+def unchanged(context: Context, version: "ModelVersion") -> "ModelVersion":
+    """The version, as the ledger has it. Raises BundleError where the registry has another digest for it."""
+    from loopwright.governance import approvals
+
+    approvals.unchanged(context.ledger.entries(context.loop.name, kind="registered"), version)
+    return version
+
+
 def record_code(context: Context, run: int) -> None:
-    """Write which code a run is of, as an entry whose cause is the run's; nothing where there is no repository."""
+    """Write which code a run is of, as an entry whose cause is the run's; nothing where there is no repository.
+
+    The run is under way: a ledger that is away for a moment costs it this entry, and does not end it.
+    """
     from loopwright import revision
     from loopwright.governance.lineage import CODE
     from loopwright.ledger import DuplicateEntry
 
-    found = revision.read(context.folder)
+    settings = context.settings
+    found = revision.read(context.folder, patches=settings.patches, given=settings.revision)
     if found is not None:
-        with suppress(DuplicateEntry):
-            context.ledger.append(context.loop.name, CODE, found, cause=run, key=f"{context.loop.name}/code/{run}")
+        try:
+            with suppress(DuplicateEntry):
+                context.ledger.append(context.loop.name, CODE, found, cause=run, key=f"{context.loop.name}/code/{run}")
+        except StateError as error:
+            log.warning("the code of the run of entry %d is not recorded: %s", run, error)
 
 
 def _is_version(text: str) -> bool:

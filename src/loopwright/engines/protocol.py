@@ -6,6 +6,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
 
+from loopwright.errors import RunError
+
 PENDING, RUNNING, SUCCEEDED, FAILED, CANCELLED = "pending", "running", "succeeded", "failed", "cancelled"
 ENDED = frozenset({SUCCEEDED, FAILED, CANCELLED})
 STEPS = ("snapshot", "validate", "split", "train", "evaluate", "register")
@@ -84,3 +86,12 @@ class Engine(Protocol):
     def cancel(self, run: str) -> RunStatus:
         """End a run that has not ended, and wait until nothing of it is left."""
         ...
+
+
+def uninstalled(engine: str, extra: str, error: ModuleNotFoundError) -> RunError:
+    """The client of an engine is not installed here, where a run may be that another machine began on it."""
+    return RunError(
+        f"the client of the {engine} engine is not installed here: there is no module {error.name}",
+        expected=f"loopwright with the extra `{extra}`",
+        do=f"install it with `pip install 'loopwright[{extra}]'`, or ask on the machine that began the run",
+    )

@@ -75,7 +75,7 @@ def gather(loop: Loop, registry: Registry, ledger: Ledger, settings: Settings, v
         found,
         judged,
         _attributions(loop.name, registry, version),
-        approvals.decision(entries, version.number),
+        approvals.decision(loop, entries, version.number),
         entries,
         _columns(made_by, settings, found.snapshot) if state == "here" else (),
         state,

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from loopwright.errors import BundleError, RegistryError
+from loopwright.errors import RegistryError
+from loopwright.governance.approvals import unchanged
 from loopwright.ledger import Entry
 from loopwright.registry import Registry
 
@@ -53,12 +54,7 @@ def models(loop: str, entries: Sequence[Entry], registry: Registry) -> Checked:
         digest = digests.get(version.number)
         if digest is None:
             continue
-        if version.digest != digest:
-            raise BundleError(
-                f"the registry has the digest {version.digest[:12]} of version {version.number}",
-                expected=f"{digest[:12]}, as the ledger has it",
-                do="restore the tag loopwright.digest and compare the model with a backup",
-            )
+        unchanged(entries, version)
         try:
             folder = registry.fetch(loop, version)
         except RegistryError:

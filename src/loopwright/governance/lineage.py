@@ -109,7 +109,7 @@ def of(loop: str, registry: Registry, ledger: Ledger, version: ModelVersion) -> 
     run = next((entry for entry in causes if entry.kind == "run"), None)
     code = next((one for one in entries if one.kind == CODE and run is not None and one.cause == run.number), None)
     later = [one for one in entries if one.kind in _LATER and one.facts.get("version") == version.number]
-    origin, features, problem = _bundled(loop, registry, version)
+    origin, features, problem = _bundled(loop, registry, version, entries)
     return Lineage(loop, version, causes, code, later, origin, features, problem)
 
 
@@ -173,11 +173,15 @@ def _newest(entries: Sequence[Entry], kind: str, version: int) -> Entry | None:
     return next((one for one in reversed(entries) if one.kind == kind and one.facts.get("version") == version), None)
 
 
-def _bundled(loop: str, registry: Registry, version: ModelVersion) -> tuple[Mapping[str, Any] | None, bytes, str]:
+def _bundled(
+    loop: str, registry: Registry, version: ModelVersion, entries: Sequence[Entry]
+) -> tuple[Mapping[str, Any] | None, bytes, str]:
+    from loopwright.governance.approvals import unchanged
     from loopwright.models import bundle as bundles
     from loopwright.models.features import FILE
 
     try:
+        unchanged(entries, version)
         bundle = bundles.read(registry.fetch(loop, version), version.digest)
         origin = bundle.json(bundles.ORIGIN) if bundles.ORIGIN in bundle.contents else None
         return origin, bundle.contents.get(FILE, b""), ""

@@ -8,7 +8,7 @@ how far apart the two models are, and the environment's differences say what may
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,13 @@ from loopwright import environment
 from loopwright.errors import BundleError, DataError, RegistryError
 from loopwright.governance.lineage import Lineage
 from loopwright.loop import Loop
+from loopwright.models.bundle import CALIBRATION, LIGHTGBM, SKOPS
+from loopwright.models.features import FILE as FEATURES
 from loopwright.registry import Registry
 
 IDENTICAL, EQUAL, DIFFERENT = "identical", "equal", "different"
+_PREDICTS = frozenset({LIGHTGBM, SKOPS, CALIBRATION, FEATURES})
+"""Files of a bundle that a prediction is made with; the manifest has every file's digest, and says nothing besides."""
 NEAR = 1e-9
 """Predictions that differ by no more than this, relative to the largest, are taken for equal: sums in another order."""
 
@@ -32,7 +36,7 @@ class Replayed:
 
     version: int
     outcome: str
-    """`identical`: the model's file has the same bytes. `equal`: its predictions are. `different`: they are not."""
+    """`identical`: what predicts has the same bytes. `equal`: its predictions are. `different`: they are not."""
     digest: str
     registered_digest: str
     files: tuple[str, ...]
@@ -70,9 +74,8 @@ def replay(found: Lineage, snapshot: Path, registry: Registry, keep: Path | None
         holdout = _made(declared, found, snapshot, folder, model)
         after = bundles.read(model)
         files = tuple(sorted(one for one in {*before.contents, *after.contents} if _differs(before, after, one)))
-        own = {bundles.LIGHTGBM, bundles.SKOPS}
         rows, greatest, scale = _apart(before, after, declared, holdout)
-        outcome = IDENTICAL if not own & set(files) else EQUAL if greatest <= NEAR * scale else DIFFERENT
+        outcome = _outcome(files, greatest, scale)
         metrics = {} if outcome == IDENTICAL else _metrics(declared, found, registry, model, holdout)
     return Replayed(
         version=found.version.number,
@@ -139,8 +142,18 @@ def _made(declared: Loop, found: Lineage, snapshot: Path, folder: Path, model: P
     valid, training, holdout = folder / "valid.parquet", folder / "training.parquet", folder / "holdout.parquet"
     validate(declared, snapshot, valid, folder / "set_aside.parquet", folder / "report.json")
     split(declared, valid, training, holdout)
-    train(declared, found.features.decode(), training, holdout, model, threads=int(found.origin["threads"]))
+    # A search that a timeout ended would end elsewhere now: what it found is recorded.
+    searched = found.facts("trained").get("search") if declared.model.search is not None else None
+    threads = int(found.origin["threads"])
+    train(declared, found.features.decode(), training, holdout, model, threads=threads, found=searched)
     return holdout
+
+
+def _outcome(files: Collection[str], greatest: float, scale: float) -> str:
+    """What came of it, by the files that differ and by how far predictions are apart."""
+    if not _PREDICTS & set(files) and greatest == 0:
+        return IDENTICAL
+    return EQUAL if greatest <= NEAR * scale else DIFFERENT
 
 
 def _differs(before: Any, after: Any, name: str) -> bool:

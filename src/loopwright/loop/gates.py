@@ -107,6 +107,11 @@ class Gates(Declared):
     approvals: int = Field(1, ge=1, description="How many different people must approve a version.")
     self_approval: bool = Field(True, description="Whether who asked for a run may approve what came of it.")
 
+    @property
+    def rules(self) -> dict[str, object]:
+        """The rules of approval, as the ledger keeps them of a version: later changes of them do not count."""
+        return {"approvals": self.approvals, "approvers": [*self.approvers], "self_approval": self.self_approval}
+
     @model_validator(mode="after")
     def _approvable(self) -> Self:
         if self.approval == "auto" and (self.approvers or self.approvals > 1 or not self.self_approval):

@@ -99,7 +99,7 @@ def _register(pod: Pod, step: Step, cause: int) -> None:
     if facts["version"] is not None:
         pod.version = int(facts["version"])
         if not step.recorded("registered", pod.run):
-            step.facts = facts
+            step.facts = {**facts, "rules": step.loop.gates.rules}
 
 
 STEPS: Mapping[str, Callable[[Pod, Step, int], None]] = {

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,14 +36,15 @@ def train(
     search: "Place | None" = None,
     *,
     threads: int | None = None,
+    found: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Fit the loop's estimator and write its bundle into the folder `model`.
 
     `features` is the feature code's source, or empty. Of the holdout only the inputs are used: the profile expects
     the predictions of rows that the model was not fitted to, as live rows are. `search` is where a declared search
     keeps its trials, so that it goes on after a kill; without it they are kept in memory. `threads` is as many as there
-    are cores to be used on many rows; a repetition names those of before. Raises DeclarationError when the feature code
-    or a parameter is wrong, and DataError when the rows cannot be learnt from.
+    are cores to be used on many rows; a repetition names those of before, and in `found` what the search found. Raises
+    DeclarationError when the feature code or a parameter is wrong, and DataError when the rows cannot be learnt from.
     """
     import pandas as pd
     from joblib import cpu_count
@@ -65,7 +66,8 @@ def train(
     # joblib knows the share of the processor that a pod's limit leaves it; LightGBM would count the node's.
     threads = threads or max(1, min(cpu_count(), len(rows) // ROWS_A_THREAD))
     matrix = code.encode(specs, derived)
-    found = _searched(loop, matrix, specs, wanted, choices, layout, threads, search)
+    if found is None:
+        found = _searched(loop, matrix, specs, wanted, choices, layout, threads, search)
     fitted = fit.fit(
         loop.model.task,
         loop.model.estimator,
@@ -118,7 +120,7 @@ def train(
         "features": len(specs),
         "digest": digest,
         **({"trees": fitted.trees} if fitted.trees is not None else {}),
-        **({"search": found} if found else {}),
+        **({"search": dict(found)} if found else {}),
         **_seasons_kept(profile),
         "seconds": round(time.monotonic() - began, 3),
     }

@@ -1,5 +1,6 @@
 """Which engine a command and the trigger ask, and what the ledger says came of a run whose pods hand nothing back."""
 
+import sys
 from dataclasses import replace
 
 import pytest
@@ -163,3 +164,29 @@ def test_the_trigger_leaves_a_run_open_whose_engine_is_away_and_closes_it_as_it_
     assert [end.facts["error"] for end in context.ledger.entries(context.loop.name, kind="run_ended")] == [
         "age is missing"
     ]
+
+
+def test_a_run_on_an_engine_whose_client_is_not_installed_cannot_be_asked_after_and_is_no_traceback(
+    context, monkeypatch
+):
+    for name, engine, module in (("one", "kfp", "kfp"), ("two", "argo", "kubernetes")):
+        began = entry(context, name, engine)
+        with monkeypatch.context() as without:
+            for known in [one for one in sys.modules if one.split(".")[0] == module]:
+                without.delitem(sys.modules, known)
+            without.setitem(sys.modules, module, None)
+            with pytest.raises(RunError, match=f"client of the {engine} engine is not installed.*pip install"):
+                open_runs.status(context, began, {})
+
+
+def test_a_ledger_that_is_away_does_not_end_a_run_whose_code_cannot_be_recorded(context, monkeypatch, caplog):
+    from loopwright import revision
+    from loopwright.cli import versioned
+
+    def away(*_arguments, **_facts):
+        raise StateError("the ledger is away")
+
+    monkeypatch.setattr(revision, "read", lambda *_arguments, **_options: {"revision": "abc"})
+    monkeypatch.setattr(context.ledger, "append", away)
+    versioned.record_code(context, 1)
+    assert "the code of the run of entry 1 is not recorded: the ledger is away" in caplog.text

@@ -1,7 +1,7 @@
 import pytest
 
 from loopwright.errors import DataError
-from loopwright.governance.replay import snapshot_file
+from loopwright.governance.replay import _outcome, snapshot_file
 
 
 def test_a_snapshot_is_found_in_the_state_folder_in_another_one_and_in_a_bucket(tmp_path):
@@ -20,3 +20,19 @@ def test_a_snapshot_is_found_in_the_state_folder_in_another_one_and_in_a_bucket(
 def test_a_snapshot_that_is_nowhere_is_named_with_what_to_do(tmp_path, place):
     with pytest.raises(DataError, match=r"abc.*(--snapshots|see the bucket|See the bucket)"):
         snapshot_file(tmp_path, "abc", place, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("files", "greatest", "outcome"),
+    [
+        ((), 0.0, "identical"),
+        (("origin.json", "model.json"), 0.0, "identical"),
+        (("calibration.json", "model.json"), 0.01, "different"),
+        (("calibration.json", "model.json"), 0.0, "equal"),
+        (("features.py",), 1e-12, "equal"),
+        (("profile.json",), 1e-12, "equal"),
+        (("model.txt",), 1.0, "different"),
+    ],
+)
+def test_identical_is_only_what_predicts_with_the_same_bytes_the_same(files, greatest, outcome):
+    assert _outcome(files, greatest, 1.0) == outcome

@@ -131,3 +131,17 @@ def test_trials_of_a_search_are_child_runs_and_a_second_attempt_has_the_same_par
     assert [one.info.status for one in children].count("FAILED") == 1
     best = max(one.data.metrics.get("value", 0) for one in children)
     assert best == pytest.approx(facts["search"]["value"])
+
+
+def test_a_repetition_takes_what_the_search_found_and_does_not_search_again(small, small_rows, tmp_path, monkeypatch):
+    rows = small_rows.assign(age=small_rows["age"].astype(int), spend=pd.to_numeric(small_rows["spend"]))
+    rows.iloc[:600].to_parquet(tmp_path / "training.parquet")
+    rows.iloc[600:].to_parquet(tmp_path / "holdout.parquet")
+    model = small.model.model_copy(update={"search": Search.model_validate({"trials": 3, "folds": 2})})
+    monkeypatch.setattr("loopwright.models.search.search", None)
+    paths, found = (tmp_path / "training.parquet", tmp_path / "holdout.parquet"), {"parameters": {"num_leaves": 2}}
+    searched = small.model_copy(update={"model": model})
+    facts = train(searched, "", *paths, tmp_path / "model", found=found)
+    assert facts["search"] == found
+    trees = bundle.read(tmp_path / "model").contents[bundle.LIGHTGBM]
+    assert trees.count(b"\nnum_leaves=2\n") == trees.count(b"\nTree=") > 0

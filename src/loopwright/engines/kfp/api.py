@@ -9,6 +9,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
+from loopwright.engines import protocol
 from loopwright.engines.kfp import options as reading
 from loopwright.engines.kfp.options import Options
 from loopwright.errors import EngineAway, RunError
@@ -29,9 +30,12 @@ class Api:
 
     def ask(self, call: Callable[[Any], T]) -> T:
         """What `call` returns of the client. Raises Unreachable, or RunError when the API refuses."""
-        import kfp_server_api
-        import urllib3
-
+        try:
+            import kfp  # noqa: F401 - what the connection is made with
+            import kfp_server_api
+            import urllib3
+        except ModuleNotFoundError as error:
+            raise protocol.uninstalled("kfp", "kfp", error) from error
         try:
             return call(self._connect())
         except kfp_server_api.ApiException as error:
