@@ -69,7 +69,8 @@ check-generated: generate  ## What is generated is what is committed
 
 ci: lint types layers check-generated  ## The slower checks; with a cluster in KUBECONFIG the end-to-end tests too
 	@$(BIN)/python -m pytest -q -n 2 --dist loadscope -m long tests/integration tests/unit
-	@$(BIN)/python -m pytest -q tests/package tests/manifests tests/e2e
+	@$(BIN)/python -m pytest -q -n 2 --dist loadscope tests/package tests/manifests
+	@$(BIN)/python -m pytest -q -m "not long" tests/e2e
 
 # docker or buildah; for buildah as root without user namespaces: BUILD_FLAGS="--isolation chroot --network host".
 BUILDER ?= $(notdir $(firstword $(shell command -v docker buildah)))
@@ -85,7 +86,7 @@ images:  ## Build the images loopwright/{component-python,predictor,monitor,trig
 	        --tag docker.io/loopwright/$$name:$(VERSION) . || exit 1; \
 	done
 
-e2e: setup  ## The end-to-end tests on the cluster of KUBECONFIG; what the cluster lacks they skip, and say so
+e2e: setup  ## All end-to-end tests on the cluster of KUBECONFIG; what the cluster lacks they skip, and say so
 	@test -n "$$KUBECONFIG" || { echo "KUBECONFIG is not set; expected the path of a cluster's" >&2; exit 1; }
 	@$(BIN)/python -m pytest -q tests/e2e
 

@@ -134,6 +134,7 @@ def canary(house: Any) -> Iterator[tuple[int, int]]:
     assert "the ledger verifies" in house.loopwright("audit", "verify", "/loop")
 
 
+@pytest.mark.long
 def test_two_triggers_at_once_make_one_run_which_a_restart_of_postgresql_does_not_stop(house: Any) -> None:
     houses = sys.modules["house"]
     house.deliver()
@@ -173,6 +174,7 @@ def test_two_triggers_at_once_make_one_run_which_a_restart_of_postgresql_does_no
     assert "the ledger verifies" in house.loopwright("audit", "verify", "/loop")
 
 
+@pytest.mark.long
 def test_an_object_store_that_is_away_for_a_minute_stops_neither_the_service_nor_a_run(house: Any) -> None:
     houses = sys.modules["house"]
     before = set(house.workflows("training"))
@@ -216,6 +218,7 @@ def test_every_pod_of_ours_killed_once_in_the_middle_of_a_canary_costs_nothing(h
     ready(house, *(f"loopwright-{part}" for part in parts[:-1]))
 
 
+@pytest.mark.long
 def test_a_run_without_enough_memory_fails_by_that_name_and_the_next_one_goes_through(house: Any) -> None:
     kubectl(house, "get", "pods")
     champion, before = house.champion(), set(house.workflows("training"))
