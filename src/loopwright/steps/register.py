@@ -54,7 +54,9 @@ def register(
     example = pd.read_parquet(training).head(3)[[spec.name for spec in loaded.manifest.inputs]]
     output = Model(loaded).predict(from_frame(loaded.manifest.inputs, example))
     trained = trained or {}
-    found = {**trained.get("search", {}).get("parameters", {}), **({"trees": trained["trees"]} if "trees" in trained else {})}
+    found = dict(trained.get("search", {}).get("parameters", {}))
+    if "trees" in trained:
+        found["trees"] = trained["trees"]
     approved = loop.gates.approval == "auto"
     version = registry.register(
         loop.name,
