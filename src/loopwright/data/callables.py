@@ -47,10 +47,16 @@ def _function(name: str, root: Path) -> Any:
             loaded = importlib.util.module_from_spec(spec)
             # What the module imports of its neighbours is found while it is loaded.
             sys.path.insert(0, str(root))
+            before = sys.modules.get(module)
+            # A dataclass looks for the module that it is defined in.
+            sys.modules[module] = loaded
             try:
                 spec.loader.exec_module(loaded)
             finally:
                 sys.path.remove(str(root))
+                sys.modules.pop(module, None)
+                if before is not None:
+                    sys.modules[module] = before
         else:
             loaded = importlib.import_module(module)
         return getattr(loaded, function)

@@ -58,7 +58,8 @@ def joined(batch: "pa.Table", loop: Loop, held: list[tuple[Join, "pd.DataFrame"]
             raise DataError(
                 f"the rows have a column {taken[0]!r} already", do="leave it out of `data.joins`, or rename it"
             )
-        oldest = None if join.max_age is None else pd.Timedelta(join.max_age)
+        # The table's times are when values are there to be read; their age counts from the moment they are of.
+        oldest = None if join.max_age is None else pd.Timedelta(join.max_age - join.delay)
         values = pd.merge_asof(dated, table, on=_AT, by=_KEY, tolerance=oldest, direction="backward")
         values = values.set_index(_ROW).reindex(range(len(batch)))
         found = tables.plain(pa.Table.from_pandas(values[list(join.columns)], preserve_index=False))

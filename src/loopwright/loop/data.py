@@ -170,6 +170,12 @@ class Join(Declared):
     max_age: Duration | None = Field(None, description="Values older than this at the row's time are not taken.")
     columns: tuple[str, ...] = Field(min_length=1, description="The columns that are taken; the contract has them too.")
 
+    @model_validator(mode="after")
+    def _ever_known(self) -> Self:
+        if self.max_age is not None and self.max_age < self.delay:
+            raise ValueError("max_age is below delay: a value would be too old before it can be read")
+        return self
+
 
 class Data(Declared):
     """Where the rows come from and what they must satisfy."""

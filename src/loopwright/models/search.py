@@ -1,4 +1,4 @@
-"""A search for parameters with Optuna, the same for one seed however often it was interrupted.
+"""A search for parameters with Optuna, the same for one seed and one `parallel` however often it was interrupted.
 
     ask some sets -> judge each fold by fold, in threads -> tell them in order -> ask again
 

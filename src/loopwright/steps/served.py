@@ -16,7 +16,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,9 +71,13 @@ def durations(bundle: "Bundle", columns: "Columns", requests: int = REQUESTS) ->
         connection = HTTPConnection("127.0.0.1", port, timeout=30)
         for number in range(WARM + requests):
             began = time.perf_counter()
-            connection.request("POST", "/v1/models/judged:predict", bodies[number % len(bodies)], _JSON)
-            answer = connection.getresponse()
-            content = answer.read()
+            try:
+                connection.request("POST", "/v1/models/judged:predict", bodies[number % len(bodies)], _JSON)
+                answer = connection.getresponse()
+                content = answer.read()
+            except (OSError, HTTPException) as error:
+                why = str(error) or type(error).__name__
+                raise ServingError(f"the model's server did not answer request {number + 1}: {why}") from error
             if answer.status != 200:
                 raise ServingError(
                     f"the model's server answered {answer.status}: {content[:200].decode(errors='replace')}"

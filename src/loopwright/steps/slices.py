@@ -3,6 +3,7 @@
 A metric over all rows hides a part that it fails on. A part of few rows says little, and is said to be small.
 """
 
+from collections.abc import Collection
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -48,11 +49,18 @@ def parts(values: "pd.Series[Any]") -> dict[str, NDArray[np.bool_]]:
     else:
         labels = values.astype("string")
         common = labels.value_counts().index[:MOST_VALUES]
-        labels = labels.where(labels.isin(common) | labels.isna(), OTHER)
+        labels = labels.where(labels.isin(common) | labels.isna(), _free(OTHER, common))
     found = {
         str(name): (labels == name).fillna(False).to_numpy(dtype=bool) for name in sorted(labels.dropna().unique())
     }
-    return {**found, MISSING: missing} if missing.any() else found
+    return {**found, _free(MISSING, found): missing} if missing.any() else found
+
+
+def _free(name: str, taken: Collection[str]) -> str:
+    """The name, in brackets where it is also a value."""
+    while name in taken:
+        name = f"({name})"
+    return name
 
 
 def _slice(

@@ -7,9 +7,18 @@ from loopwright.errors import DataError
 from loopwright.loop.source import Source
 
 MODULE = """
+from __future__ import annotations
+
+import dataclasses
+
 import pandas as pd
 import pyarrow as pa
 from neighbour import NUMBER
+
+@dataclasses.dataclass
+class Row:
+    # What a dataclass is defined in is looked up by its name.
+    a: int = 1
 
 def frame():
     return pd.DataFrame({"a": [1, 2], "b": ["x", None]})

@@ -53,6 +53,11 @@ def test_a_row_has_the_newest_value_that_was_known_by_its_time(small: Loop, fold
 def test_a_value_is_not_taken_before_it_can_be_read_nor_when_it_is_old(small: Loop, folder: Path) -> None:
     assert logins(declared(small, delay="5d"), folder) == [None, "15", None, None, None, None]
     assert logins(declared(small, max_age="1d"), folder) == ["10", None, None, None, None, "10"]
+    # The age is that at the row's time, whenever the value was there to be read.
+    assert logins(declared(small, delay="2d", max_age="4d"), folder) == [None] * 6
+    assert logins(declared(small, delay="2d", max_age="5d"), folder)[1] == "15"
+    with pytest.raises(ValueError, match="max_age is below delay"):
+        declared(small, delay="2d", max_age="1d")
 
 
 def test_no_value_of_the_future_is_taken_whatever_the_order_of_rows(small: Loop, folder: Path) -> None:

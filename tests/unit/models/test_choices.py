@@ -143,7 +143,15 @@ def test_parts_keep_entities_whole_and_follow_time():
 def test_a_calibration_needs_no_row_in_every_part(table):
     matrix, score, _ = table
     layout = Layout(300, 7, entities=np.arange(300) % 3)
-    found = trained("classification", matrix[:300], score[:300] > 0, Choices(calibration="sigmoid"), layout=layout)
+    found = trained(
+        "classification",
+        matrix[:300],
+        score[:300] > 0,
+        Choices(calibration="sigmoid"),
+        "logistic_regression",
+        {},
+        layout=layout,
+    )
     assert found.calibration is not None
 
 

@@ -1,6 +1,8 @@
 """A trained model judged on held-out rows, beside a champion, as the registry keeps it."""
 
 import json
+import socket
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 
 from loopwright.loop.gates import Gates
 from loopwright.models import bundle
+from loopwright.steps import served
 from loopwright.steps.evaluate import evaluate
 from loopwright.steps.train import train
 
@@ -108,6 +111,9 @@ def test_values_that_are_missing_or_rare_are_slices_too():
     assert len(found) == 22
     assert sum(mask.sum() for mask in found.values()) == 65
     assert set(parts(pd.Series([0.0, 1.0, 1.0]))) == {"0", "1"}
+    named = pd.Series(["missing"] * 3 + [None] * 2 + ["other"] * 4 + [f"rare {number}" for number in range(30)])
+    sizes = {name: int(mask.sum()) for name, mask in parts(named).items()}
+    assert (sizes["missing"], sizes["(missing)"], sizes["other"], sizes["(other)"]) == (3, 2, 4, 12)
     assert np.all(sum(mask.astype(int) for mask in parts(pd.Series(np.arange(500.0) % 50)).values()) == 1)
 
 
@@ -122,3 +128,20 @@ def test_latency_and_size_are_those_of_the_real_server(small, place):
     assert outcome["latency_p99"]["passed"], outcome
     assert 0 < outcome["latency_p99"]["value"] < 2
     assert "500 requests" in outcome["latency_p99"]["detail"]
+
+
+def test_a_server_that_goes_away_is_a_gate_not_passed(small, place, monkeypatch):
+    @contextmanager
+    def gone(bundle):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        yield port
+
+    monkeypatch.setattr(served, "_server", gone)
+    monkeypatch.setattr(served.importlib.util, "find_spec", lambda name: name)
+    loop = small.model_copy(update={"gates": Gates.model_validate({"serving": {"latency_p99": "2s"}})})
+    found = evaluate(loop, Champion(), trained(small, place, "training.parquet", "a"), place / "holdout.parquet")
+    (outcome,) = (gate for gate in found["gates"] if gate["gate"] == "serving")
+    assert not outcome["passed"]
+    assert "did not answer request 1" in outcome["detail"]
