@@ -247,3 +247,19 @@ def test_helm_test_asks_the_trigger_with_its_own_settings(helm: Any, values: str
     from loopwright.cli.doctor import doctor
 
     assert doctor.make_context("doctor", list(container["args"][1:])).params["places"] == "machine"
+
+
+def test_a_job_that_runs_the_pipeline_beside_the_trigger_s_local_engine_is_refused(helm: Any) -> None:
+    more = ("--set-json", 'jobs.more=[{"name": "nightly", "schedule": "@daily", "args": ["run", "/loop"]}]')
+    answer = helm.try_template(*more)
+    assert answer.returncode != 0
+    assert 'jobs.more "nightly" starts `loopwright run` with engine=local' in answer.stderr
+    argo = ("--set", "engine=argo,persistence.enabled=true", "--api-versions", "argoproj.io/v1alpha1/WorkflowTemplate")
+    assert ("CronJob", "loopwright-nightly") in helm.template(*more, *argo)
+
+
+@pytest.mark.parametrize(("revision", "given"), [("main", False), ("a" * 40, True)])
+def test_a_commit_of_a_loop_from_git_is_the_revision_of_its_runs(helm: Any, revision: str, given: bool) -> None:
+    source = f"loop.git.repository=https://example.org/loop.git,loop.git.revision={revision}"
+    trigger, _ = containers(helm.template("--set", source))["loopwright-trigger/trigger"]
+    assert variables(trigger).get("LOOPWRIGHT_REVISION", {}).get("value") == (revision if given else None)

@@ -65,6 +65,11 @@ app.kubernetes.io/instance: {{ .Release.Name }}
     fieldRef: {fieldPath: metadata.namespace}
 - name: LOOPWRIGHT_MACHINE
   value: $(POD_NAMESPACE)/{{ include "loopwright.fullname" . }}
+{{- if and .Values.loop.git.repository (regexMatch "^[0-9a-f]{40}$" (toString .Values.loop.git.revision)) }}
+# A branch or a tag may be another commit by the time a run begins.
+- name: LOOPWRIGHT_REVISION
+  value: {{ .Values.loop.git.revision | quote }}
+{{- end }}
 - name: LOOPWRIGHT_TOKEN
   valueFrom:
     secretKeyRef: {name: {{ include "loopwright.secret" . }}, key: token}

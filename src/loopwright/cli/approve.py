@@ -1,11 +1,10 @@
 """approve and reject: what a person says of a version that waits for one."""
 
-import getpass
 from contextlib import suppress
 
 import click
 
-from loopwright.cli.context import Context
+from loopwright.cli.context import Context, user
 from loopwright.cli.versioned import on_version, resolve
 from loopwright.errors import RegistryError, RolloutError
 from loopwright.ledger import DuplicateEntry
@@ -22,7 +21,7 @@ def approve(context: Context, version: str, reason: str, workflow: bool) -> None
     """
     from loopwright.governance import approvals
 
-    by = getpass.getuser()
+    by = user()
     if workflow:
         return _tell_workflow(context, _number(version), by, reason)
     name, found = context.loop.name, resolve(context, version)
@@ -54,7 +53,7 @@ def reject(context: Context, version: str, reason: str) -> None:
     """
     from loopwright.governance import approvals
 
-    by, name, found = getpass.getuser(), context.loop.name, resolve(context, version)
+    by, name, found = user(), context.loop.name, resolve(context, version)
     approvals.check(context.loop, context.ledger.entries(name), found, by, rejects=True)
     _say(context, "rejected", found.number, {"by": by, "reason": reason})
     if approvals.decision(context.loop, context.ledger.entries(name), found.number).state != approvals.REJECTED:

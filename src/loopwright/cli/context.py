@@ -1,5 +1,6 @@
 """What every command begins with: the loop it is about, its settings, and how it answers."""
 
+import getpass
 import json
 import os
 import shlex
@@ -70,6 +71,15 @@ class Context:
         """Print a machine's answer, with --json only."""
         if self.json:
             click.echo(json.dumps(value, indent=2, default=str))
+
+
+def user() -> str:
+    """Who runs the command, by the name of the operating system's user; its number where it has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # A container may run as any number: KeyError until Python 3.12, OSError from 3.13.
+        return f"user {os.getuid()}"
 
 
 def loop_argument(function: F) -> F:

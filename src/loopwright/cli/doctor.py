@@ -191,11 +191,16 @@ def _engine(settings: "Settings", cluster: "Cluster") -> Checks:
     """What the engine of LOOPWRIGHT_ENGINE needs of the cluster."""
     from loopwright.cli import engines
     from loopwright.doctor import engine
+    from loopwright.errors import LoopwrightError
 
     if settings.engine == "argo":
         return [("engine argo", lambda: engine.argo(cluster, settings.training_template))]
     if settings.engine == "kfp":
-        kfp = engines.kubeflow(settings)
+        try:
+            kfp = engines.kubeflow(settings)
+        except LoopwrightError:
+            # `kubeflow pipelines` has said which option cannot be used.
+            return []
         steps: Checks = [("steps", lambda: engine.kfp_pods(cluster, kfp))]
         name = kfp.options.secret
         return [(f"secret {name}", lambda: engine.kfp_secret(cluster, kfp)), *steps] if name else steps

@@ -1,6 +1,5 @@
 """A version goes live: what `rollout`, `render` and the trigger have in common, whatever the data plane."""
 
-import getpass
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -9,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loopwright.cli.context import Context
+from loopwright.cli.context import Context, user
 from loopwright.errors import RegistryError, RolledBack
 
 if TYPE_CHECKING:
@@ -59,7 +58,7 @@ def take_live(
     approvals.require(loop, context.ledger.entries(loop.name), version, context.shown)
     bundle = str(registry.fetch(loop.name, version))
     cause = cause if cause is not None else registered(context, number)
-    waits = Paused(getpass.getuser(), "started with --paused", time.time()) if paused else None
+    waits = Paused(user(), "started with --paused", time.time()) if paused else None
     with open_target(loop, context.settings) as target:
         if _serves_unknown(context, target, number):
             return adopt(context, number)
@@ -124,7 +123,7 @@ def adopt(context: Context, number: int) -> "Outcome":
 
     context.registry.promote(context.loop.name, number)
     reason = "it was deployed, and nothing was served before"
-    facts = {"version": number, "previous": None, "seconds": 0.0, "by": getpass.getuser(), "reason": reason}
+    facts = {"version": number, "previous": None, "seconds": 0.0, "by": user(), "reason": reason}
     entry = context.ledger.append(context.loop.name, "promoted", facts, cause=registered(context, number))
     return Outcome(number, True, reason, None, None, None, 0.0, None, entry.number)
 

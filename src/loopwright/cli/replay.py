@@ -1,13 +1,12 @@
 """replay: a version trained again from what was recorded of it, and whether the same model came out."""
 
-import getpass
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from loopwright.cli.context import Context
+from loopwright.cli.context import Context, user
 from loopwright.cli.versioned import on_version, resolve
 from loopwright.errors import BundleError, ReplayError
 
@@ -20,7 +19,9 @@ MOST_SHOWN = 12
 
 @click.command(epilog="Example: loopwright replay churn@7")
 @click.option("--snapshots", metavar="PLACE", help="Where the snapshot is, if not in the state folder: folder or URL.")
-@click.option("--keep", type=click.Path(path_type=Path), help="A new folder for the bundle that comes of it.")
+@click.option(
+    "--keep", type=click.Path(file_okay=False, path_type=Path), help="A new folder for the bundle that comes of it."
+)
 @on_version
 def replay(context: Context, version: str, snapshots: str | None, keep: Path | None) -> int:
     """Train a version again from its snapshot, declaration, feature code and seed, and compare.
@@ -55,7 +56,7 @@ def _record(context: Context, found: "Lineage", outcome: "Replayed") -> None:
         "digest": outcome.digest,
         "greatest": outcome.greatest,
         "environment": list(outcome.environment[:MOST_SHOWN]),
-        "by": getpass.getuser(),
+        "by": user(),
     }
     cause = registered.number if registered else None
     context.ledger.append(context.loop.name, "replayed", facts, cause=cause)

@@ -1,6 +1,5 @@
 """run: the pipeline once, in the foreground, with progress, and the gates and the version at the end."""
 
-import getpass
 import secrets
 import signal
 import time
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from loopwright.cli import engines, features, open_runs, push, turns, versioned
-from loopwright.cli.context import Context, on_loop
+from loopwright.cli.context import Context, on_loop, user
 from loopwright.cli.open_runs import end, outcome
 from loopwright.errors import DataError, EngineAway, GateError, LoopwrightError, RunError
 from loopwright.settings import ENGINES
@@ -70,10 +69,10 @@ def _start(context: Context, engine: "Engine", code: str, reason: str, progress:
     """Run the pipeline because a person asked, and write what came of it; Ctrl-C cancels the run."""
 
     ledger, name = context.ledger, context.loop.name
-    asked = ledger.append(name, "request", {"reason": reason, "by": getpass.getuser()})
+    asked = ledger.append(name, "request", {"reason": reason, "by": user()})
     run = f"{name}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(3)}"
     where = {"engine": context.settings.engine, "place": engine.place}
-    facts: dict[str, Any] = {"run": run, **where, "by": getpass.getuser()}
+    facts: dict[str, Any] = {"run": run, **where, "by": user()}
     entry = ledger.append(name, "run", facts, cause=asked.number)
     turns.take(context, entry)
     # Whatever ends this command ends the run with it, in order.

@@ -1,6 +1,7 @@
 """schedule: the pipeline by `retrain.schedule` on Kubeflow Pipelines, for a loop that has no trigger."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import click
 
@@ -9,8 +10,19 @@ from loopwright.cli.context import Context, on_loop
 from loopwright.errors import DeclarationError
 
 
+class _Until(click.DateTime):
+    """A moment, or a day, whose last second is meant."""
+
+    def __init__(self) -> None:
+        super().__init__(["%Y-%m-%d", "%Y-%m-%dT%H:%M"])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        moment = super().convert(value, param, ctx)
+        return moment + timedelta(days=1, seconds=-1) if "T" not in str(value) else moment
+
+
 @click.command(epilog="Example: loopwright schedule churn")
-@click.option("--until", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M"]), help="Start none after this (UTC).")
+@click.option("--until", type=_Until(), help="Start none after this day or moment (UTC).")
 @click.option("--remove", is_flag=True, help="Take the schedule away; what runs goes on.")
 @on_loop
 def schedule(context: Context, until: datetime | None, remove: bool) -> None:

@@ -4,12 +4,11 @@ What is served changes by a rollout, which moves the aliases itself. Where anoth
 or the loop is down, a person moves them here, with a reason that the ledger keeps.
 """
 
-import getpass
 from typing import TYPE_CHECKING
 
 import click
 
-from loopwright.cli.context import Context
+from loopwright.cli.context import Context, user
 from loopwright.cli.versioned import on_version, resolve
 from loopwright.errors import RegistryError
 
@@ -38,7 +37,7 @@ def promote(context: Context, version: str, reason: str) -> None:
         raise RegistryError(why, expected="an approved version that is not archived")
     _require_unserved(context, f"loopwright rollout {context.shown} --version {found.number}")
     previous = None if before is None else before.number
-    facts = {"version": found.number, "previous": previous, "seconds": 0.0, "by": getpass.getuser(), "reason": reason}
+    facts = {"version": found.number, "previous": previous, "seconds": 0.0, "by": user(), "reason": reason}
     context.ledger.append(name, "promoted", facts, cause=_registered(context, found))
     context.registry.promote(name, found.number)
     context.answer({"version": found.number, "champion": found.number, "previous": previous})
@@ -66,7 +65,7 @@ def demote(context: Context, version: str, reason: str) -> None:
         to = f"--version {back.number}" if back else "--version N"
         _require_unserved(context, f"loopwright rollout {context.shown} {to}")
         _require_fit(context, back)
-    by = getpass.getuser()
+    by = user()
     facts = {"version": found.number, "alias": alias, "by": by, "reason": reason}
     entry = context.ledger.append(name, "demoted", facts, cause=_registered(context, found))
     if back is not None:
@@ -95,7 +94,7 @@ def archive(context: Context, version: str, reason: str) -> None:
             expected="a version that nothing waits for or serves",
             do="demote it first" if held else "",
         )
-    facts = {"version": found.number, "by": getpass.getuser(), "reason": reason}
+    facts = {"version": found.number, "by": user(), "reason": reason}
     context.ledger.append(name, "archived", facts, cause=_registered(context, found))
     context.registry.tag(name, found.number, "archived", "yes")
     context.answer({"version": found.number, "archived": True})

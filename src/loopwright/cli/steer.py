@@ -4,7 +4,6 @@ They tell a rollout in another process. One that no process runs any more is tak
 or taken back here.
 """
 
-import getpass
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from loopwright.cli.context import Context, on_loop
+from loopwright.cli.context import Context, on_loop, user
 from loopwright.cli.going_live import data_plane, drive, on_plane
 from loopwright.errors import RolloutError
 
@@ -153,7 +152,7 @@ def _told(context: Context, target: "Target", kind: "Kind", reason: str) -> "Sav
             expected=f"one to {kind}",
             do=f"start one with `loopwright rollout {context.shown}`",
         )
-    target.states.tell(Command(kind, getpass.getuser(), reason, time.time()))
+    target.states.tell(Command(kind, user(), reason, time.time()))
     return saved
 
 

@@ -1,11 +1,10 @@
 """trigger: a person asks the running loop for a pipeline run, and for what follows from it."""
 
-import getpass
 from datetime import UTC, datetime
 
 import click
 
-from loopwright.cli.context import Context, on_loop
+from loopwright.cli.context import Context, on_loop, user
 from loopwright.errors import DeclarationError, RunError
 
 
@@ -42,7 +41,7 @@ def trigger(context: Context, reason: str, since: datetime | None) -> int:
             f"{status.endpoints['trigger']}/v1/runs",
             json={
                 "reason": reason,
-                "by": getpass.getuser(),
+                "by": user(),
                 **({"since": since.replace(tzinfo=UTC).isoformat()} if since else {}),
             },
             headers=http.bearer(token.find(context.settings)),

@@ -4,6 +4,7 @@ The ledger's chain says that its entries are as they were written (`Ledger.verif
 rest, so what is checked here is held against the ledger and not against a name or a tag that somebody may change.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,9 @@ from loopwright.errors import RegistryError
 from loopwright.governance.approvals import unchanged
 from loopwright.ledger import Entry
 from loopwright.registry import Registry
+
+# What MLflow's stores say of files that are not there; any other answer is of a store that is away.
+_GONE = re.compile(r"(?i)no such (file|key)|nosuchkey|not found|\b404\b|does not exist|RESOURCE_DOES_NOT_EXIST")
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,8 @@ def snapshots(entries: Sequence[Entry], store: Path) -> Checked:
 
 
 def models(loop: str, entries: Sequence[Entry], registry: Registry) -> Checked:
-    """Hold the registered bundles against the ledger. Raises BundleError for the first that was changed.
+    """Hold the registered bundles against the ledger. Raises BundleError for the first that was changed, and
+    RegistryError where they cannot be read.
 
     The digest is the ledger's: that of the registry is a tag, which whoever may write there may change too.
     """
@@ -57,7 +62,9 @@ def models(loop: str, entries: Sequence[Entry], registry: Registry) -> Checked:
         unchanged(entries, version)
         try:
             folder = registry.fetch(loop, version)
-        except RegistryError:
+        except RegistryError as error:
+            if not _GONE.search(error.found):
+                raise
             continue  # deleted, as the models of old versions are
         bundle.read(folder, digest)
         there += 1

@@ -91,3 +91,15 @@ def test_in_a_pod_the_machine_is_nobody_s_business(monkeypatch: pytest.MonkeyPat
     assert checks["token"] == "warning"
     assert checks["cluster"] == "note", "a pod without rollouts has no service account's token"
     assert (code, checks["trigger"]) == (1, "problem")
+
+
+def test_an_option_of_kfp_that_cannot_be_used_is_a_finding_and_the_cluster_s_other_checks_go_on(monkeypatch):
+    from loopwright import settings
+    from loopwright.cli.doctor import _engine, _kubeflow
+    from loopwright.doctor.findings import collect
+
+    monkeypatch.setenv("LOOPWRIGHT_KFP_RETRIES", "many")
+    known = settings.read(Path("/nowhere"), {"LOOPWRIGHT_ENGINE": "kfp"})
+    (found,) = collect([("kubeflow pipelines", lambda: _kubeflow(known))])
+    assert "LOOPWRIGHT_KFP_RETRIES" in str(found)
+    assert _engine(known, None) == []

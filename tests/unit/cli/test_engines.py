@@ -60,7 +60,7 @@ def test_a_schedule_that_is_over_before_it_begins_is_refused(small_folder):
         stream.write('retrain: {on: [schedule], schedule: "0 2 * * 0"}\n')
     answer = CliRunner().invoke(schedule, [str(small_folder), "--until", "2025-01-31"])
     assert answer.exit_code == 2
-    assert "2025-01-31 00:00 UTC has passed" in answer.output
+    assert "2025-01-31 23:59 UTC has passed" in answer.output
 
 
 def test_an_engine_that_there_is_not_is_named(small_folder, monkeypatch):
@@ -190,3 +190,11 @@ def test_a_ledger_that_is_away_does_not_end_a_run_whose_code_cannot_be_recorded(
     monkeypatch.setattr(context.ledger, "append", away)
     versioned.record_code(context, 1)
     assert "the code of the run of entry 1 is not recorded: the ledger is away" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "end"), [("2030-01-31", "2030-01-31 23:59:59"), ("2030-01-31T08:00", "2030-01-31 08:00:00")]
+)
+def test_a_schedule_until_a_day_has_that_day(text, end):
+    (option,) = [one for one in schedule.params if one.name == "until"]
+    assert str(option.type.convert(text, None, None)) == end
