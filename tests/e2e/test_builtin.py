@@ -98,8 +98,9 @@ def alert(namespace: str) -> Any:
 def test_one_value_is_enough_and_a_ledger_outlives_an_upgrade(namespace: str, values: str) -> None:
     helm(namespace, "install", str(CHART), "--set", values, "--wait", "--timeout", "8m")
     told = helm(namespace, "test", "--logs", "--timeout", "4m")
-    assert "ledger: postgresql+pg8000://loopwright:***@loopwright-postgresql:5432/loopwright verifies" in told
-    assert "registry: http://loopwright-mlflow:5000: 0 versions of churn" in told
+    database = f"loopwright-postgresql.{namespace}.svc:5432"
+    assert f"ledger: postgresql+pg8000://loopwright:***@{database}/loopwright verifies" in told
+    assert f"registry: http://loopwright-mlflow.{namespace}.svc:5000: 0 versions of churn" in told
     assert "trigger: the trigger at http://loopwright-trigger:8080 is well and takes this token" in told
 
     # There are no rows in this pod; that it was decided so is in the ledger.
