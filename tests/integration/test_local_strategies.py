@@ -16,6 +16,8 @@ from loopwright.rollout.local import LocalGateway
 
 from .test_local_gateway import ONE, PREDICT, TWO, load, start, up_with  # noqa: F401 - a fixture
 
+pytestmark = pytest.mark.long
+
 INFER = "/inference.GRPCInferenceService/ModelInfer"
 
 
