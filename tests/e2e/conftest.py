@@ -370,7 +370,8 @@ def _deploy(folder: Path, namespace: str, digest: str) -> None:
     deploy(declaration.load(folder), 1, digest, cluster, said.append, timeout_s=120)
 
 
-@pytest.fixture(scope="session")
+# An installation a module: rollouts of one leave another champion than the next expects.
+@pytest.fixture(scope="module")
 def house(gateway_address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     """The whole product on the cluster (house.py), with version 1 of the example churn serving."""
     if shutil.which("helm") is None:

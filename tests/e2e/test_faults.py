@@ -22,10 +22,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.timeout(1200)]
 
 @pytest.fixture(scope="module", autouse=True)
 def two_versions(house: Any) -> Any:
-    """A second version, for the rollouts; the story (test_whole_loop.py) leaves one."""
-    if not any(entry["kind"] == "registered" and entry["facts"]["version"] == 2 for entry in house.story()):
-        house.deliver()
-        house.loopwright("run", "/loop")
+    """A second version, for the rollouts."""
+    house.deliver()
+    house.loopwright("run", "/loop")
     return sys.modules["house"]
 
 
