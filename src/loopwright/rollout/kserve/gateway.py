@@ -127,7 +127,10 @@ class KServeGateway:
                 self._routes.hold(spec.champion)
             raise
         for route in ("ab", "hold"):
-            self._routes.drop(route)
+            if percent in (0, 100):
+                self._close(route, version if percent else spec.champion)
+            else:
+                self._routes.drop(route)
 
     def mirror(self, version: int, on: bool) -> None:
         champion = self.champion()
@@ -158,8 +161,8 @@ class KServeGateway:
         former = spec.champion
         if spec.challenger == version:
             self.shift(version, 100)
-            for route in ("shadow", "preview"):
-                self._routes.drop(route)
+            self._close("shadow", version)
+            self._routes.drop("preview")
             if keep:
                 self._notes.write(kept=str(former))
             self._patch(lambda spec: spec.promoted(keep=keep))
@@ -191,8 +194,8 @@ class KServeGateway:
         spec = Spec(self._loop, found)
         if spec.challenger == version:
             self.shift(version, 0)
-            for route in ("shadow", "preview"):
-                self._routes.drop(route)
+            self._close("shadow", spec.champion)
+            self._routes.drop("preview")
             self._patch(lambda spec: spec.without_challenger())
             self._notes.write(kept=None)
             self._await(lambda: version not in self._routes.weights(), f"no route to version {version}")
@@ -266,6 +269,17 @@ class KServeGateway:
                     do="see that both run (`kubectl describe httproute`), and run this again; it goes on where it was",
                 )
             self._pause(POLL)
+
+    def _close(self, route: str, stays: int) -> None:
+        """Remove a route of Loopwright's own; `stays` is the version that has all traffic from now on.
+
+        The gateway says that it has taken a route, but not that it has forgotten one. Should a version's pods be gone
+        before that, a route that still names them answers 503 (seen on Envoy Gateway), a mirror's too. So before it
+        goes, the route names nothing but what stays.
+        """
+        if self._routes.whole(route, stays):
+            self._await(lambda: self._routes.taken(route), f"the gateway to take the last of the route {route}")
+            self._routes.drop(route)
 
     def _await(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + self._patience

@@ -37,7 +37,14 @@ class Routes:
 
     def hold(self, champion: int) -> None:
         """All traffic to the champion, whatever KServe's route says."""
-        self._apply(routes.hold(self._loop, champion, "", "/"))
+        self._apply(routes.whole(self._loop, "hold", champion, "", "/"))
+
+    def whole(self, what: str, version: int) -> bool:
+        """Give one version everything on one of Loopwright's own routes; False where there is no such route."""
+        if self._cluster.get(ROUTE, routes.route_name(self._loop.name, what)) is None:
+            return False
+        self._apply(routes.whole(self._loop, what, version, "", "/"))
+        return True
 
     def taken(self, what: str = "") -> bool:
         """Whether the gateway has taken the newest of KServe's route, or of one of Loopwright's own."""

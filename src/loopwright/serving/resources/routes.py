@@ -38,10 +38,10 @@ def mirror(loop: Loop, champion: int, version: int, host: str, gateway: str) -> 
     return _route(loop, "shadow", host, gateway, rules)
 
 
-def hold(loop: Loop, champion: int, host: str, gateway: str) -> Manifest:
-    """The champion answers everything, for as long as KServe cannot be told so."""
-    rules = [_rule(port, [_backend(loop, champion, port)]) for port in (SERVICE_PORT, GRPC_PORT)]
-    return _route(loop, "hold", host, gateway, rules)
+def whole(loop: Loop, what: str, version: int, host: str, gateway: str) -> Manifest:
+    """One version answers everything: while KServe cannot be told so, and before one of these routes goes."""
+    rules = [_rule(port, [_backend(loop, version, port)]) for port in (SERVICE_PORT, GRPC_PORT)]
+    return _route(loop, what, host, gateway, rules)
 
 
 def split(loop: Loop, champion: int, version: int, ab: AB, host: str, gateway: str) -> Manifest:

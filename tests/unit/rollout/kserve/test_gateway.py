@@ -162,6 +162,38 @@ def test_a_mirror_and_a_preview_go_with_the_challenger(gateway: KServeGateway, a
     assert {name for kind, name in api.objects if kind == "httproutes"} == {"churn"}
 
 
+@pytest.mark.parametrize(("ends", "stays"), [("withdraw", 1), ("promote", 2)])
+@pytest.mark.parametrize("what", ["shadow", "ab"])
+def test_no_route_names_a_version_s_pods_when_they_go(
+    gateway: KServeGateway, api: Any, what: str, ends: str, stays: int
+) -> None:
+    def follow(method: str, plural: str) -> None:
+        if plural == "httproutes" and (plural, f"churn-{what}") in api.objects:
+            named.append(str(api.objects[plural, f"churn-{what}"]["spec"]["rules"]))
+        if plural == "inferenceservices" and len(services(api)) == 1:
+            assert ("httproutes", f"churn-{what}") not in api.objects
+        reconcile(method, plural)
+
+    rolled(gateway, 0)
+    reconcile, named = api.after, list[str]()
+    api.after = follow
+    if what == "shadow":
+        gateway.mirror(2, True)
+    else:
+        gateway.split(2, AB(share=30))
+    getattr(gateway, ends)(2)
+    assert all(f"churn-v{version}-predictor" in named[0] for version in (1, 2))
+    assert f"churn-v{stays}-predictor" in named[-1]
+    assert f"churn-v{3 - stays}-predictor" not in named[-1]
+    assert gateway.weights() == {stays: 100}
+
+
+def services(api: Any) -> list[Any]:
+    """The predictors that the InferenceService names."""
+    spec = api.objects["inferenceservices", "churn"]["spec"]
+    return [spec["predictor"], *(spec.get("canary") or [])]
+
+
 def test_a_challenger_that_is_not_ready_gets_nothing(gateway: KServeGateway, controller: Controller) -> None:
     controller.ready = False
     gateway.add(2, "", "d2")
