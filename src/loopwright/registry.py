@@ -85,7 +85,7 @@ class Registry:
 
     def versions(self, loop: str) -> list[ModelVersion]:
         """All versions of a loop's model, the oldest first; empty when there is none."""
-        with self._connected() as client:
+        with self.connected() as client:
             # Versions from a search carry no aliases; the registered model does.
             aliases = self._aliases(client, loop)
             found = client.search_model_versions(f"name='{loop}'")
@@ -122,7 +122,7 @@ class Registry:
 
     def fetch(self, loop: str, version: ModelVersion) -> Path:
         """The version's bundle on this machine: the folder itself where the store is local, else a copy."""
-        with self._connected() as client:
+        with self.connected() as client:
             import mlflow
 
             mlflow.set_tracking_uri(self._settings.registry_uri)
@@ -135,9 +135,9 @@ class Registry:
         import mlflow
         from mlflow.models import infer_signature
 
-        with self._connected() as client:
+        with self.connected() as client:
             mlflow.set_tracking_uri(self._settings.registry_uri)
-            experiment = self._experiment(client, loop)
+            experiment = self.experiment(client, loop)
             tags = {f"{TAG}{key}": value for key, value in submission.tags.items()}
             with mlflow.start_run(experiment_id=experiment, tags=tags) as run:
                 mlflow.log_params(dict(submission.parameters))
@@ -180,13 +180,13 @@ class Registry:
     def challenge(self, loop: str, number: int) -> None:
         """Give a version the alias `challenger`, where it has none: whoever registered it was lost before that."""
         if not self.get(loop, number).aliases:
-            with self._connected() as client:
+            with self.connected() as client:
                 client.set_registered_model_alias(loop, "challenger", str(number))
 
     def promote(self, loop: str, number: int) -> None:
         """Make a version the champion; the champion before it becomes `previous`."""
         before = self.champion(loop)
-        with self._connected() as client:
+        with self.connected() as client:
             if before is not None and before.number != number:
                 client.set_registered_model_alias(loop, "previous", str(before.number))
             client.set_registered_model_alias(loop, "champion", str(number))
@@ -195,13 +195,13 @@ class Registry:
 
     def demote(self, loop: str, number: int) -> None:
         """Take the alias `challenger` from a version that was judged worse."""
-        with self._connected() as client:
+        with self.connected() as client:
             if self._aliases(client, loop).get("challenger") == str(number):
                 client.delete_registered_model_alias(loop, "challenger")
 
     def unalias(self, loop: str, alias: str, instead: int | None = None) -> None:
         """Take an alias from its version, or give it to the version `instead`, which was `previous`."""
-        with self._connected() as client:
+        with self.connected() as client:
             if instead is None:
                 client.delete_registered_model_alias(loop, alias)
             else:
@@ -210,13 +210,13 @@ class Registry:
 
     def tag(self, loop: str, number: int, key: str, value: str) -> None:
         """Set the tag `loopwright.<key>` of a version."""
-        with self._connected() as client:
+        with self.connected() as client:
             client.set_model_version_tag(loop, str(number), f"{TAG}{key}", value)
 
     def evaluation(self, loop: str, number: int) -> dict[str, Any]:
         """What the version was judged by: metrics, gates and curves."""
         version = self.get(loop, number)
-        with self._connected():
+        with self.connected():
             import mlflow
 
             mlflow.set_tracking_uri(self._settings.registry_uri)
@@ -247,7 +247,8 @@ class Registry:
             aliases=tuple(sorted(alias for alias, number in aliases.items() if number == str(version.version))),
         )
 
-    def _experiment(self, client: "MlflowClient", loop: str) -> str:
+    def experiment(self, client: "MlflowClient", loop: str) -> str:
+        """The id of the loop's experiment in MLflow, which is made where there is none."""
         found = client.get_experiment_by_name(loop)
         if found is not None:
             return str(found.experiment_id)
@@ -257,14 +258,14 @@ class Registry:
         return str(client.create_experiment(loop, artifact_location=location))
 
     @contextmanager
-    def _connected(self) -> Iterator["MlflowClient"]:
+    def connected(self) -> Iterator["MlflowClient"]:
+        """MLflow's client, for what is no version. Raises RegistryError for whatever it does not answer."""
         os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        # Bars are for terminals, and stand a line a step in the log of a pod.
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         # A model is its bundle; the lock file of wherever a run happens to be is no part of it.
         os.environ.setdefault("MLFLOW_LOG_UV_FILES", "false")
-        # Bars are for terminals, and stand a line a step in the log of a pod.
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking", "mlflow.models.model"):
             logging.getLogger(name).setLevel(logging.ERROR)
         from mlflow import MlflowClient

@@ -5,7 +5,7 @@ from contextlib import suppress
 import click
 
 from loopwright.cli.context import Context, user
-from loopwright.cli.versioned import on_version, resolve
+from loopwright.cli.versioned import on_version, registered, resolve
 from loopwright.errors import RegistryError, RolloutError
 from loopwright.ledger import DuplicateEntry
 
@@ -66,11 +66,7 @@ def reject(context: Context, version: str, reason: str) -> None:
 
 def _say(context: Context, kind: str, version: int, facts: dict[str, object]) -> None:
     """Write it before it has an effect; said again after a failure in between, it is written once."""
-    name = context.loop.name
-    from loopwright.governance import approvals
-
-    registered = approvals.registration(context.ledger.entries(name, kind="registered"), version)
-    cause = None if registered is None else registered.number
+    name, cause = context.loop.name, registered(context, version)
     with suppress(DuplicateEntry):
         # The number of a version is given again after its model was deleted; that of its registration is not.
         key = f"{name}/{kind}/{version}/{cause or 0}/{facts['by']}"

@@ -87,8 +87,13 @@ def settle(context: Context, engine: "Engine", abandon: str = "") -> None:
 
 def busy(context: Context, run: str) -> RunError:
     """One run of a loop at a time."""
+    return refused(f"the run {run} of {context.loop.name} is under way")
+
+
+def refused(why: str) -> RunError:
+    """The error of whoever wants to begin a run while there is another."""
     return RunError(
-        f"the run {run} of {context.loop.name} is under way",
+        why,
         expected="one run of a loop at a time",
         do="wait until it has ended; `loopwright status` says how it is",
     )

@@ -38,7 +38,7 @@ def promote(context: Context, version: str, reason: str) -> None:
     _require_unserved(context, f"loopwright rollout {context.shown} --version {found.number}")
     previous = None if before is None else before.number
     facts = {"version": found.number, "previous": previous, "seconds": 0.0, "by": user(), "reason": reason}
-    context.ledger.append(name, "promoted", facts, cause=_registered(context, found))
+    context.ledger.append(name, "promoted", facts, cause=registered(context, found.number))
     context.registry.promote(name, found.number)
     context.answer({"version": found.number, "champion": found.number, "previous": previous})
     context.console.print(f"[green]promoted[/]: version {found.number} is the champion of {name}")
@@ -67,7 +67,7 @@ def demote(context: Context, version: str, reason: str) -> None:
         _require_fit(context, back)
     by = user()
     facts = {"version": found.number, "alias": alias, "by": by, "reason": reason}
-    entry = context.ledger.append(name, "demoted", facts, cause=_registered(context, found))
+    entry = context.ledger.append(name, "demoted", facts, cause=registered(context, found.number))
     if back is not None:
         again = {"version": back.number, "previous": None, "seconds": 0.0, "by": by, "reason": reason}
         context.ledger.append(name, "promoted", again, cause=entry.number)
@@ -95,15 +95,10 @@ def archive(context: Context, version: str, reason: str) -> None:
             do="demote it first" if held else "",
         )
     facts = {"version": found.number, "by": user(), "reason": reason}
-    context.ledger.append(name, "archived", facts, cause=_registered(context, found))
+    context.ledger.append(name, "archived", facts, cause=registered(context, found.number))
     context.registry.tag(name, found.number, "archived", "yes")
     context.answer({"version": found.number, "archived": True})
     context.console.print(f"version {found.number} of {name} is archived")
-
-
-def _registered(context: Context, version: "ModelVersion") -> int | None:
-    entries = context.ledger.entries(context.loop.name, kind="registered")
-    return next((one.number for one in reversed(entries) if one.facts["version"] == version.number), None)
 
 
 def _require_fit(context: Context, back: "ModelVersion | None") -> None:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from loopwright.cli import open_runs
 from loopwright.cli.context import Context
-from loopwright.errors import RunError
 
 if TYPE_CHECKING:
     from loopwright.ledger import Entry
@@ -23,19 +22,11 @@ def take(context: Context, entry: "Entry") -> None:
         if run.entry.number < entry.number and not run.ended:
             why = f"the run {run.name} of {name} was first"
             open_runs.end(context, entry, {"state": "cancelled", "seconds": 0.0, "version": None, "error": why})
-            raise _refused(why)
+            raise open_runs.refused(why)
 
 
 def keep(context: Context, entry: "Entry") -> None:
     """Raise RunError where another process took this run for dead and closed it, before it was submitted."""
     ends = context.ledger.entries(context.loop.name, kind="run_ended")
     if any(one.facts.get("run") == entry.facts["run"] for one in ends):
-        raise _refused(f"the run {entry.facts['run']} was closed by another one that began at the same moment")
-
-
-def _refused(why: str) -> RunError:
-    return RunError(
-        why,
-        expected="one run of a loop at a time",
-        do="wait until it has ended; `loopwright status` says how it is",
-    )
+        raise open_runs.refused(f"the run {entry.facts['run']} was closed by another one that began at the same moment")

@@ -80,6 +80,14 @@ def unchanged(context: Context, version: "ModelVersion") -> "ModelVersion":
     return version
 
 
+def registered(context: Context, version: int) -> int | None:
+    """The number of the ledger's entry of a version's registration; None where it has none."""
+    from loopwright.governance import approvals
+
+    entry = approvals.registration(context.ledger.entries(context.loop.name, kind="registered"), version)
+    return None if entry is None else entry.number
+
+
 def record_code(context: Context, run: int) -> None:
     """Write which code a run is of, as an entry whose cause is the run's; nothing where there is no repository.
 

@@ -50,6 +50,8 @@ def evaluate(loop: Loop, registry: Registry, model: Path, holdout: Path) -> dict
         loop, registry, frame, bundle.manifest.classes, Judged(truth, predicted, None, groups=groups)
     )
     comparison = Comparison(loop, judged)
+    # Before the gates, which then need no draws of their own.
+    intervals = comparison.intervals()
     on_fairness, fairness = fair(loop, frame, judged)
     outcome = [
         sane,
@@ -58,7 +60,6 @@ def evaluate(loop: Loop, registry: Registry, model: Path, holdout: Path) -> dict
         *on_fairness,
         *served.gates(loop.gates.serving, bundle, columns),
     ]
-    intervals = comparison.intervals()
     if version is not None:
         champion = {"metrics": finite(comparison.values[1]), "intervals": intervals[1]}
         found["champion"] = {"version": version, **champion}

@@ -22,7 +22,7 @@ class Trials:
     ) -> None:
         """Log one trial."""
         try:
-            with self._registry._connected() as client:
+            with self._registry.connected() as client:
                 experiment, parent = self._parent or self._find(client)
                 tags = {"mlflow.parentRunId": parent, f"{TAG}run": self._run, f"{TAG}trial": str(number)}
                 child = client.create_run(experiment, tags=tags, run_name=f"{self._run} trial {number}").info.run_id
@@ -38,7 +38,7 @@ class Trials:
 
     def _find(self, client: Any) -> tuple[str, str]:
         """The experiment and the parent run, of an attempt before this one where there was one."""
-        experiment = self._registry._experiment(client, self._loop)
+        experiment = self._registry.experiment(client, self._loop)
         wanted = f"tags.`{TAG}search` = '{self._run}'"
         found = client.search_runs([experiment], wanted, max_results=1)
         if found:

@@ -122,7 +122,7 @@ def test_trials_of_a_search_are_child_runs_and_a_second_attempt_has_the_same_par
     assert facts["search"]["complete"] + facts["search"]["pruned"] == 3
     assert set(facts["search"]["parameters"]) == {"num_leaves"}
     Trials(registry, loop.name, "run-1")(4, {"num_leaves": 3}, None, "failed", 0.1)
-    with registry._connected() as client:
+    with registry.connected() as client:
         experiment = client.get_experiment_by_name(loop.name).experiment_id
         children = client.search_runs([experiment], "tags.`loopwright.trial` != ''")
         parents = client.search_runs([experiment], "tags.`loopwright.search` = 'run-1'")
