@@ -65,7 +65,8 @@ def check(context: Context, html: Path | None) -> int:
     from rich.markup import escape
 
     from loopwright.cli import features
-    from loopwright.data import contract, joins, leakage, snapshots, splits
+    from loopwright.data import contract, joins, snapshots, splits
+    from loopwright.steps import leakage
 
     loop = context.loop
     code = features.read(context)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from loopwright.cli.context import Context, user
-from loopwright.cli.versioned import on_version, resolve
+from loopwright.cli.versioned import on_version, registered, resolve
 from loopwright.errors import RegistryError
 
 if TYPE_CHECKING:

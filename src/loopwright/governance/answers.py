@@ -1,13 +1,12 @@
 """All that a card, a data sheet and a dossier are made of, gathered once from registry, ledger, bundle and snapshot."""
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from loopwright.errors import BundleError, RegistryError
+from loopwright.errors import RegistryError
 from loopwright.governance import approvals, lineage
 from loopwright.governance.approvals import Decision
 from loopwright.governance.lineage import Lineage
@@ -74,24 +73,13 @@ def gather(loop: Loop, registry: Registry, ledger: Ledger, settings: Settings, v
         made_by,
         found,
         judged,
-        _attributions(loop.name, registry, version),
+        found.attributions,
         approvals.decision(loop, entries, version.number),
         entries,
         _columns(made_by, settings, found.snapshot) if state == "here" else (),
         state,
         datetime.now(UTC),
     )
-
-
-def _attributions(loop: str, registry: Registry, version: ModelVersion) -> Mapping[str, Any] | None:
-    from loopwright.models import bundle as bundles
-
-    try:
-        bundle = bundles.read(registry.fetch(loop, version), version.digest)
-    except (BundleError, RegistryError):
-        return None
-    content = bundle.contents.get(bundles.ATTRIBUTIONS)
-    return None if content is None else dict(json.loads(content))
 
 
 def _columns(loop: Loop, settings: Settings, snapshot: str) -> list[Column]:

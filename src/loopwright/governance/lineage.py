@@ -15,6 +15,9 @@ from typing import Any
 from loopwright.errors import BundleError, DataError, RegistryError
 from loopwright.ledger import Entry, Ledger
 from loopwright.loop import Loop
+from loopwright.models import bundle as bundles
+from loopwright.models.bundle import ATTRIBUTIONS, ORIGIN, Bundle
+from loopwright.models.features import FILE as FEATURES
 from loopwright.registry import ModelVersion, Registry
 from loopwright.settings import Settings
 
@@ -45,10 +48,8 @@ class Lineage:
     """The revision of the run; None where the run's folder was in no repository."""
     later: Sequence[Entry]
     """What was decided and done with the version, in its order."""
-    origin: Mapping[str, Any] | None
-    """The bundle's `origin.json`; None of a version that was registered before there was one."""
-    features: bytes
-    """The feature code's source; empty for none."""
+    bundle: Bundle | None
+    """What was registered, verified; None where there is a `problem`."""
     problem: str = ""
     """Why the bundle could not be read; it is not what was registered, or not to be had."""
 
@@ -56,6 +57,26 @@ class Lineage:
     def entries(self) -> dict[str, Entry]:
         """The chain by kind; there is one entry a kind."""
         return {entry.kind: entry for entry in self.causes}
+
+    @cached_property
+    def origin(self) -> Mapping[str, Any] | None:
+        """The bundle's `origin.json`; None of a version that was registered before there was one."""
+        return self._json(ORIGIN)
+
+    @cached_property
+    def attributions(self) -> Mapping[str, Any] | None:
+        """How much each input moved the predictions on the training rows; None where that was not computed."""
+        return self._json(ATTRIBUTIONS)
+
+    @property
+    def features(self) -> bytes:
+        """The feature code's source; empty for none."""
+        return b"" if self.bundle is None else self.bundle.contents.get(FEATURES, b"")
+
+    def _json(self, name: str) -> Mapping[str, Any] | None:
+        if self.bundle is None or name not in self.bundle.contents:
+            return None
+        return dict(self.bundle.json(name))
 
     @cached_property
     def declared(self) -> Loop | None:
@@ -109,8 +130,8 @@ def of(loop: str, registry: Registry, ledger: Ledger, version: ModelVersion) -> 
     run = next((entry for entry in causes if entry.kind == "run"), None)
     code = next((one for one in entries if one.kind == CODE and run is not None and one.cause == run.number), None)
     later = [one for one in entries if one.kind in _LATER and one.facts.get("version") == version.number]
-    origin, features, problem = _bundled(loop, registry, version, entries)
-    return Lineage(loop, version, causes, code, later, origin, features, problem)
+    bundle, problem = _bundled(loop, registry, version, entries)
+    return Lineage(loop, version, causes, code, later, bundle, problem)
 
 
 def made_from(loop: str, entries: Sequence[Entry], versions: Sequence[ModelVersion], wanted: str) -> dict[str, Any]:
@@ -175,18 +196,14 @@ def _newest(entries: Sequence[Entry], kind: str, version: int) -> Entry | None:
 
 def _bundled(
     loop: str, registry: Registry, version: ModelVersion, entries: Sequence[Entry]
-) -> tuple[Mapping[str, Any] | None, bytes, str]:
+) -> tuple[Bundle | None, str]:
     from loopwright.governance.approvals import unchanged
-    from loopwright.models import bundle as bundles
-    from loopwright.models.features import FILE
 
     try:
         unchanged(entries, version)
-        bundle = bundles.read(registry.fetch(loop, version), version.digest)
-        origin = bundle.json(bundles.ORIGIN) if bundles.ORIGIN in bundle.contents else None
-        return origin, bundle.contents.get(FILE, b""), ""
+        return bundles.read(registry.fetch(loop, version), version.digest), ""
     except (BundleError, RegistryError) as error:
-        return None, b"", str(error)
+        return None, str(error)
 
 
 def _chosen(origin: Mapping[str, Any] | None) -> dict[str, Any]:

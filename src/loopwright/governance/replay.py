@@ -64,10 +64,10 @@ def replay(found: Lineage, snapshot: Path, registry: Registry, keep: Path | None
     from loopwright.data import snapshots
     from loopwright.models import bundle as bundles
 
-    declared = _declared(found)
+    declared, before = _declared(found), found.bundle
+    assert before is not None
     assert found.origin is not None
     snapshots.verify(snapshot, set(filter(None, [found.facts("snapshot").get("file_sha256")])))
-    before = bundles.read(registry.fetch(found.loop, found.version), found.version.digest)
     with tempfile.TemporaryDirectory(prefix="loopwright-replay-") as name:
         folder = Path(name)
         model = keep if keep is not None else folder / "model"

@@ -1,10 +1,11 @@
-"""A search for parameters with Optuna, the same for one seed and one `parallel` however often it was interrupted.
+"""A search for parameters with Optuna, the same for one seed and one `parallel`.
 
     ask some sets -> judge each fold by fold, in threads -> tell them in order -> ask again
 
 Optuna's sampler is seeded anew for each batch by the number of sets that are known, and a batch is told in the order in
-which it was asked, so that neither threads nor a kill change what is found. The trials are kept in Optuna's journal, a
-file that is only appended to; a set that was under way when the process died is tried again.
+which it was asked, so that threads do not change what is found. The trials are kept in Optuna's journal, a file that is
+only appended to; a set that was under way when the process died is tried again. With one set at a time a kill changes
+nothing; with several, the batch that is asked for again may be another one.
 """
 
 import logging

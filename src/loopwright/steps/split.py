@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from loopwright.data import leakage, splits
+from loopwright.data import splits
 from loopwright.errors import DataError
 from loopwright.loop import Loop
+from loopwright.steps import leakage
 
 
 def split(loop: Loop, valid: Path, training: Path, holdout: Path) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from loopwright.durations import format_duration
 from loopwright.loop import Loop
+from loopwright.statistics import metrics
+from loopwright.statistics.paired import auc_parts
 
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
 
 BINS = 100
@@ -56,11 +57,14 @@ def _label(loop: Loop, training: "pd.DataFrame", holdout: "pd.DataFrame", classe
     """Inputs that alone predict the held-out label: its mean by the input's bins in training, tried on the holdout."""
     limit, name = loop.data.leakage.power, loop.data.label.column
     known, truth = (_target(frame[name], classes) for frame in (training, holdout))
+    outcome = truth.to_numpy()
+    if truth.nunique() < 2:
+        return
     for column, declared in loop.inputs.items():
         fitted, placed = _bins(training[column], holdout[column], declared.numeric)
         means = known.groupby(fitted.to_numpy()).mean()
         scores = placed.map(means).fillna(known.mean()).to_numpy(dtype="float64")
-        power = _area(truth.to_numpy(), scores) if classes else _explained(truth.to_numpy(), scores)
+        power = auc_parts(outcome, scores)[0] if classes else metrics.one("regression", "r2", outcome, scores)
         if declared.numeric and not classes:
             # Bins are too coarse for what is the label times a factor.
             power = max(power, float(holdout[column].corr(truth)) ** 2 if holdout[column].std() else 0.0)
@@ -73,8 +77,8 @@ def _label(loop: Loop, training: "pd.DataFrame", holdout: "pd.DataFrame", classe
             )  # fmt: skip
 
 
-def _target(label: "pd.Series[Any]", classes: list[str]) -> "pd.Series[float]":
-    return label.eq(classes[-1]).astype("float64") if classes else label.astype("float64")
+def _target(label: "pd.Series[Any]", classes: list[str]) -> "pd.Series[Any]":
+    return label.eq(classes[-1]) if classes else label.astype("float64")
 
 
 def _bins(
@@ -93,23 +97,6 @@ def _bins(
         for side in (training, holdout)
     ]
     return tuple(side.where(values.notna(), -1) for side, values in zip(sides, (training, holdout), strict=True))  # type: ignore[return-value]
-
-
-def _area(truth: "np.ndarray[Any, Any]", scores: "np.ndarray[Any, Any]") -> float:
-    """The area under the ROC curve, by ranks, ties shared (Hanley & McNeil 1982, Radiology 143)."""
-    import pandas as pd
-
-    ones = truth.sum()
-    zeros = len(truth) - ones
-    if not ones or not zeros:
-        return 0.5
-    ranks = pd.Series(scores).rank().to_numpy()
-    return float((ranks[truth == 1].sum() - ones * (ones + 1) / 2) / (ones * zeros))
-
-
-def _explained(truth: "np.ndarray[Any, Any]", scores: "np.ndarray[Any, Any]") -> float:
-    spread = float(((truth - truth.mean()) ** 2).sum())
-    return 1 - float(((truth - scores) ** 2).sum()) / spread if spread else 0.0
 
 
 def _entities(loop: Loop, training: "pd.DataFrame", holdout: "pd.DataFrame") -> Iterator[Leak]:

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from loopwright.data import contract, leakage, splits
+from loopwright.data import contract, splits
 from loopwright.loop import Loop
+from loopwright.steps import leakage
 
 
 def signs(
