@@ -11,24 +11,25 @@ from loopwright.errors import DataError
 SHOWN = 20
 
 
-@click.group(epilog="Example: loopwright data diff 3f2a 91bc churn")
+@click.group(epilog="Example: loopwright data diff churn 3f2a 91bc")
 def data() -> None:
     """The data of a loop: what changed from one snapshot to another."""
 
 
-@data.command(epilog="Example: loopwright data diff 3f2a 91bc churn")
-@click.argument("before", metavar="A")
-@click.argument("after", metavar="B")
-@click.argument("loop", required=False, default=None, metavar="[LOOP]")
+@data.command(epilog="Example: loopwright data diff churn 3f2a 91bc")
+@click.argument("names", nargs=-1, required=True, metavar="[LOOP] A B")
 @json_option
-def diff(before: str, after: str, loop: str | None, as_json: bool) -> None:
+def diff(names: tuple[str, ...], as_json: bool) -> None:
     """Say what changed from snapshot A to snapshot B: columns, rows, distributions.
 
     A and B are ids of snapshots, or beginnings of them, or Parquet files.
     """
     from loopwright.steps.difference import difference
 
-    context = Context.of(loop, as_json)
+    if len(names) not in (2, 3):
+        raise click.UsageError(f"{len(names)} given; expected two snapshots, and before them the loop")
+    *loop, before, after = names
+    context = Context.of(loop[0] if loop else None, as_json)
     found = difference(_path(context, before), _path(context, after))
     context.answer(found)
     _show(context, found)

@@ -4,6 +4,7 @@ import json
 
 import pandas as pd
 import pytest
+from click import UsageError
 from click.testing import CliRunner
 
 from loopwright.cli.data import data
@@ -29,10 +30,10 @@ def test_two_snapshots_are_compared_by_the_beginnings_of_their_ids(folder, small
     store = folder / ".loopwright" / "snapshots"
     one, _ = snapshots.write(small_rows, store)
     two, _ = snapshots.write(small_rows.iloc[:700].assign(plan="premium", extra="x"), store)
-    found = json.loads(call(data, "diff", one[:8], two[:8], folder, "--json"))
+    found = json.loads(call(data, "diff", folder, one[:8], two[:8], "--json"))
     assert found["schema"] == {"added": ["extra"], "removed": [], "retyped": {}}
     assert found["rows"] == {"before": 800, "after": 700}
-    shown = call(data, "diff", one[:8], store / f"{two}.parquet", folder)
+    shown = call(data, "diff", folder, one[:8], store / f"{two}.parquet")
     assert "rows: 800 -> 700\n" in shown
     assert "columns added: extra" in shown
     assert shown.splitlines()[3].startswith("plan ")
@@ -44,7 +45,12 @@ def test_a_name_that_is_no_snapshot_is_told(folder, small_rows, name, message):
     snapshots.write(small_rows, store)
     snapshots.write(small_rows.head(1), store)
     with pytest.raises(DataError, match=message):
-        call(data, "diff", name, name, folder)
+        call(data, "diff", folder, name, name)
+
+
+def test_one_name_is_too_few(folder):
+    with pytest.raises(UsageError, match="1 given; expected two snapshots"):
+        call(data, "diff", "abc")
 
 
 def test_check_shows_signs_of_leakage_warnings_and_joined_features(folder, small_rows):
