@@ -84,7 +84,7 @@ def hold(frame: "pd.DataFrame", loop: Loop, seen: dict[str, Seen]) -> Found:
     found = Found()
     for name, column in loop.data.contract.items():
         if name in frame.columns:
-            found.columns[name] = _column(found, name, column, frame[name], seen)
+            found.columns[name] = _column(found, name, column, frame[name])
     _label(found, frame, loop)
     _identity(found, frame, loop)
     import pandas as pd
@@ -94,10 +94,11 @@ def hold(frame: "pd.DataFrame", loop: Loop, seen: dict[str, Seen]) -> Found:
         if rule.columns <= found.columns.keys():
             mask = expressions.broken(rule.expression, typed)
             found.add(rule.title, "rule", mask, rule.expression, rule.policy)
+    _unique(found, frame, loop, seen)
     return found
 
 
-def _column(found: Found, name: str, column: Column, raw: "pd.Series[Any]", seen: dict[str, Seen]) -> "pd.Series[Any]":
+def _column(found: Found, name: str, column: Column, raw: "pd.Series[Any]") -> "pd.Series[Any]":
     """Check one column's values and give them its type."""
     missing, policy = blank(raw), column.policy
     found.missing[name] = int(missing.sum())
@@ -114,10 +115,22 @@ def _column(found: Found, name: str, column: Column, raw: "pd.Series[Any]", seen
         fits = values.dropna().map(re.compile(column.pattern).fullmatch).notna()
         mask = (~fits).reindex(values.index, fill_value=False)
         found.add(name, "pattern", mask, f"text that fits {column.pattern}", policy, raw)
-    if column.unique:
-        mask = seen.setdefault(name, Seen()).repeated(values)
-        found.add(name, "unique", mask, "each value once", policy, raw)
     return values
+
+
+def _unique(found: Found, frame: "pd.DataFrame", loop: Loop, seen: dict[str, Seen]) -> None:
+    """A value that only a row has which is set aside anyway is not there: the row that repeats it rightly is kept."""
+    import numpy as np
+
+    aside = np.zeros(len(frame), dtype=bool)
+    for one in found.broken:
+        if one.policy != "warn":
+            aside |= one.mask.to_numpy()
+    for name, column in loop.data.contract.items():
+        if column.unique and name in found.columns:
+            mask = seen.setdefault(name, Seen()).repeated(found.columns[name][~aside])
+            mask = mask.reindex(frame.index, fill_value=False)
+            found.add(name, "unique", mask, "each value once", column.policy, frame[name])
 
 
 def _numbers(

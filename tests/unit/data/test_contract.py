@@ -82,6 +82,18 @@ def test_without_the_label_nothing_can_be_checked(small: Loop, small_rows: pd.Da
         contract.check(small_rows.rename(columns={"left": "Left"}), small)
 
 
+def test_a_row_that_is_set_aside_anyway_does_not_make_another_a_repetition(
+    small: Loop, small_rows: pd.DataFrame
+) -> None:
+    column = small.data.contract["age"].model_copy(update={"unique": True})
+    data = small.data.model_copy(update={"contract": {**small.data.contract, "age": column}})
+    loop, once = small.model_copy(update={"data": data}), small_rows.drop_duplicates("age")
+    wrong = once.head(1).assign(plan="no such plan")
+    checked = contract.check(pd.concat([wrong, once], ignore_index=True), loop)
+    assert len(checked.valid) == len(once)
+    assert "plan: values" in checked.set_aside["loopwright_reasons"].item()
+
+
 def test_unique_sets_the_repeated_rows_aside(small: Loop, small_rows: pd.DataFrame) -> None:
     column = small.data.contract["age"].model_copy(update={"unique": True})
     data = small.data.model_copy(update={"contract": {**small.data.contract, "age": column}, "set_aside": 1.0})
