@@ -57,7 +57,7 @@ class KServeGateway:
     ) -> None:
         self._loop, self._cluster, self._arms, self._answers = loop, cluster, arms, answers
         self._publish, self._pause, self._patience = publish, pause, patience
-        self._routes, self._notes = Routes(loop, cluster), Notes(loop.name, cluster)
+        self._routes, self._notes = Routes(loop, cluster, pause, patience), Notes(loop.name, cluster)
 
     def champion(self) -> int | None:
         found = self._cluster.get(SERVICE, self._loop.name)
@@ -127,10 +127,7 @@ class KServeGateway:
                 self._routes.hold(spec.champion)
             raise
         for route in ("ab", "hold"):
-            if percent in (0, 100):
-                self._close(route, version if percent else spec.champion)
-            else:
-                self._routes.drop(route)
+            self._routes.close(route)
 
     def mirror(self, version: int, on: bool) -> None:
         champion = self.champion()
@@ -138,7 +135,7 @@ class KServeGateway:
             self._routes.mirror(champion, version)
             self._await(lambda: self._routes.taken("shadow"), "the gateway to take the mirror")
         else:
-            self._routes.drop("shadow")
+            self._routes.close("shadow")
 
     def split(self, version: int, ab: AB) -> None:
         spec = self._spec()
@@ -161,7 +158,7 @@ class KServeGateway:
         former = spec.champion
         if spec.challenger == version:
             self.shift(version, 100)
-            self._close("shadow", version)
+            self._routes.close("shadow")
             self._routes.drop("preview")
             if keep:
                 self._notes.write(kept=str(former))
@@ -194,7 +191,7 @@ class KServeGateway:
         spec = Spec(self._loop, found)
         if spec.challenger == version:
             self.shift(version, 0)
-            self._close("shadow", spec.champion)
+            self._routes.close("shadow")
             self._routes.drop("preview")
             self._patch(lambda spec: spec.without_challenger())
             self._notes.write(kept=None)
@@ -269,17 +266,6 @@ class KServeGateway:
                     do="see that both run (`kubectl describe httproute`), and run this again; it goes on where it was",
                 )
             self._pause(POLL)
-
-    def _close(self, route: str, stays: int) -> None:
-        """Remove a route of Loopwright's own; `stays` is the version that has all traffic from now on.
-
-        The gateway says that it has taken a route, but not that it has forgotten one. Should a version's pods be gone
-        before that, a route that still names them answers 503 (seen on Envoy Gateway), a mirror's too. So before it
-        goes, the route names nothing but what stays.
-        """
-        if self._routes.whole(route, stays):
-            self._await(lambda: self._routes.taken(route), f"the gateway to take the last of the route {route}")
-            self._routes.drop(route)
 
     def _await(self, condition: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + self._patience

@@ -1,4 +1,13 @@
-"""The HTTPRoutes of a service: KServe's, which is read, and Loopwright's own, which are made and removed."""
+"""The HTTPRoutes of a service: KServe's, which is read, and Loopwright's own, which are made and removed.
+
+One of Loopwright's own takes the place of KServe's for the same host. What a gateway makes of it reaches its proxies in
+parts. When a route goes, its clusters go first, and for some milliseconds its requests have nowhere to go; when a new
+one comes, its rules may be there before its clusters. Envoy answers 503 then, `cluster_not_found` (docs/kserve.md).
+So such a route comes and goes while it is parked: its rules and backends are there, and none matches a request.
+"""
+
+import time
+from collections.abc import Callable
 
 from loopwright.loop import Loop
 from loopwright.loop.rollout import AB
@@ -6,12 +15,17 @@ from loopwright.rollout.gateway import GatewayLost
 from loopwright.rollout.kserve.cluster import ROUTE, SERVICE, Cluster, Object, apply
 from loopwright.serving.resources import names, routes
 
+POLL = 0.25
+"""Seconds between two looks at a route's status."""
+SETTLE = 2.0
+"""Seconds in which a gateway's proxies have what its controller says that it has taken; Envoy Gateway takes 0.1."""
+
 
 class Routes:
-    """The routes of one loop's service."""
+    """The routes of one loop's service; `patience` is how many seconds the gateway has to take one."""
 
-    def __init__(self, loop: Loop, cluster: Cluster) -> None:
-        self._loop, self._cluster = loop, cluster
+    def __init__(self, loop: Loop, cluster: Cluster, pause: Callable[[float], None], patience: float) -> None:
+        self._loop, self._cluster, self._pause, self._patience = loop, cluster, pause, patience
 
     def weights(self) -> dict[int, int]:
         """The share of each version on KServe's route, in percent; empty where there is no route yet."""
@@ -25,7 +39,7 @@ class Routes:
         """
         for what in ("hold", "ab"):
             route = self._cluster.get(ROUTE, routes.route_name(self._loop.name, what))
-            if route is not None:
+            if route is not None and not routes.is_parked(route["spec"]["rules"]):
                 # The last rule is the one for everybody else; it is gRPC's, with the same shares as HTTP's.
                 return self._shares(route["spec"]["rules"][-1])
         return None
@@ -37,33 +51,28 @@ class Routes:
 
     def hold(self, champion: int) -> None:
         """All traffic to the champion, whatever KServe's route says."""
-        self._apply(routes.whole(self._loop, "hold", champion, "", "/"))
-
-    def whole(self, what: str, version: int) -> bool:
-        """Give one version everything on one of Loopwright's own routes; False where there is no such route."""
-        if self._cluster.get(ROUTE, routes.route_name(self._loop.name, what)) is None:
-            return False
-        self._apply(routes.whole(self._loop, what, version, "", "/"))
-        return True
+        self._open("hold", routes.hold(self._loop, champion, "", "/"))
 
     def taken(self, what: str = "") -> bool:
         """Whether the gateway has taken the newest of KServe's route, or of one of Loopwright's own."""
+        return "True" in self._said(what)
+
+    def _said(self, what: str) -> set[str]:
+        """What the gateways say of whether they accept the newest of a route: nothing while they have not seen it."""
         name = routes.route_name(self._loop.name, what) if what else self._loop.name
         route = self._cluster.get(ROUTE, name)
         parents = [] if route is None else route.get("status", {}).get("parents") or []
-        if route is None or not parents:
-            return False
-        newest = route["metadata"]["generation"]
+        newest = 0 if route is None else route["metadata"]["generation"]
         accepted = [one for parent in parents for one in parent.get("conditions") or [] if one["type"] == "Accepted"]
-        return any(one["status"] == "True" and one.get("observedGeneration", 0) >= newest for one in accepted)
+        return {one["status"] for one in accepted if one.get("observedGeneration", 0) >= newest}
 
     def mirror(self, champion: int, version: int) -> None:
         """Copy the champion's traffic to a version."""
-        self._apply(routes.mirror(self._loop, champion, version, "", "/"))
+        self._open("shadow", routes.mirror(self._loop, champion, version, "", "/"))
 
     def split(self, champion: int, version: int, ab: AB) -> None:
         """Divide the callers between the two versions, each to stay with one."""
-        self._apply(routes.split(self._loop, champion, version, ab, "", "/"))
+        self._open("ab", routes.split(self._loop, champion, version, ab, "", "/"))
 
     def preview(self, version: int) -> str:
         """A host name of its own for a version; returns its URL."""
@@ -75,20 +84,57 @@ class Routes:
         self._apply(routes.preview(self._loop, version, own, "/"), [own])
         return f"http://{own}"
 
+    def close(self, what: str) -> None:
+        """Remove one of Loopwright's own routes: ab, shadow or hold. KServe's has their requests from then on.
+
+        Raises GatewayLost where the gateway does not see it parked.
+        """
+        name = routes.route_name(self._loop.name, what)
+        found = self._cluster.get(ROUTE, name)
+        if found is None:
+            return
+        rules = found["spec"]["rules"]
+        if not routes.is_parked(rules):
+            self._cluster.patch(ROUTE, name, {"spec": {"rules": routes.parked(rules)}})
+        if not self._settled(what):
+            raise GatewayLost(
+                f"the gateway has not taken the route {name} after {self._patience:.0f} s",
+                expected="its controller to run: the route matches nothing any more, and is removed once that is so",
+                do="see `kubectl describe httproute`, and run this again; it goes on where it was",
+            )
+        self._cluster.delete(ROUTE, name)
+
     def drop(self, what: str) -> None:
-        """Remove one of Loopwright's own routes: preview, ab or shadow."""
+        """Remove one that has its host for itself, the preview's."""
         name = routes.route_name(self._loop.name, what)
         if self._cluster.get(ROUTE, name) is not None:
             self._cluster.delete(ROUTE, name)
 
+    def _open(self, what: str, route: Object) -> None:
+        found = self._cluster.get(ROUTE, routes.route_name(self._loop.name, what))
+        if found is None or routes.is_parked(found["spec"]["rules"]):
+            spec = route["spec"] | {"rules": routes.parked(route["spec"]["rules"])}
+            self._apply(route | {"spec": spec})
+            # Where the gateway has not taken it by then, the caller sees that of the route itself.
+            self._settled(what)
+        self._apply(route)
+
+    def _settled(self, what: str) -> bool:
+        """Wait until the gateway has seen the newest of a route, and its proxies have had the time to."""
+        deadline = time.monotonic() + self._patience
+        while not self._said(what):
+            if time.monotonic() >= deadline:
+                return False
+            self._pause(POLL)
+        self._pause(SETTLE)
+        return True
+
     def _apply(self, route: Object, hosts: list[str] | None = None) -> None:
         kserve = self._kserve()
-        route["spec"]["hostnames"] = hosts or kserve["spec"]["hostnames"]
-        route["spec"]["parentRefs"] = kserve["spec"]["parentRefs"]
+        places = {"hostnames": hosts or kserve["spec"]["hostnames"], "parentRefs": kserve["spec"]["parentRefs"]}
         service = self._cluster.get(SERVICE, self._loop.name)
-        if service is not None:
-            route["metadata"]["ownerReferences"] = [owner(service)]
-        apply(self._cluster, route, force=True)
+        metadata = route["metadata"] | ({} if service is None else {"ownerReferences": [owner(service)]})
+        apply(self._cluster, route | {"metadata": metadata, "spec": route["spec"] | places}, force=True)
 
     def _kserve(self) -> Object:
         """KServe's own route, which has the host names and the gateway. Raises GatewayLost where there is none."""

@@ -20,6 +20,7 @@ ANY_PATH = "^/(.*)$"
 GRPC_PATH = r"^/inference\.GRPCInferenceService/(.*)$"
 """KServe's own is ^/inference\\.GRPCInferenceService/.*$."""
 GRPC_TYPE = {"name": "content-type", "type": "RegularExpression", "value": "^application/grpc.*"}
+PARKED = {"name": "x-loopwright-route", "type": "Exact", "value": "parked"}
 
 
 def preview(loop: Loop, version: int, host: str, gateway: str) -> Manifest:
@@ -38,10 +39,10 @@ def mirror(loop: Loop, champion: int, version: int, host: str, gateway: str) -> 
     return _route(loop, "shadow", host, gateway, rules)
 
 
-def whole(loop: Loop, what: str, version: int, host: str, gateway: str) -> Manifest:
-    """One version answers everything: while KServe cannot be told so, and before one of these routes goes."""
-    rules = [_rule(port, [_backend(loop, version, port)]) for port in (SERVICE_PORT, GRPC_PORT)]
-    return _route(loop, what, host, gateway, rules)
+def hold(loop: Loop, champion: int, host: str, gateway: str) -> Manifest:
+    """The champion answers everything, for as long as KServe cannot be told so."""
+    rules = [_rule(port, [_backend(loop, champion, port)]) for port in (SERVICE_PORT, GRPC_PORT)]
+    return _route(loop, "hold", host, gateway, rules)
 
 
 def split(loop: Loop, champion: int, version: int, ab: AB, host: str, gateway: str) -> Manifest:
@@ -62,6 +63,21 @@ def split(loop: Loop, champion: int, version: int, ab: AB, host: str, gateway: s
             shares = [(champion, 100 - ab.share), (version, ab.share)]
             rules += _by_cookie(loop, shares, ab.cookie_name(loop.name), port)
     return _route(loop, "ab", host, gateway, rules)
+
+
+def parked(rules: Sequence[Manifest]) -> list[Manifest]:
+    """The rules, for no request: each asks for one more header, which nobody sends. Order and backends stay."""
+    return [
+        rule | {"matches": [one | {"headers": [*one.get("headers", []), PARKED]} for one in rule["matches"]]}
+        for rule in rules
+    ]
+
+
+def is_parked(rules: Sequence[Manifest]) -> bool:
+    """Whether these are rules that `parked` made."""
+    return any(
+        PARKED["name"] == header["name"] for one in rules[0].get("matches", []) for header in one.get("headers", [])
+    )
 
 
 def route_name(loop: str, what: str) -> str:

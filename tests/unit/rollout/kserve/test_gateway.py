@@ -8,7 +8,8 @@ from loopwright.loop.rollout import AB
 from loopwright.rollout.gateway import GatewayLost, NotReady
 from loopwright.rollout.kserve.cluster import Cluster
 from loopwright.rollout.kserve.gateway import KServeGateway
-from loopwright.serving.resources import names, service
+from loopwright.rollout.kserve.routes import SETTLE
+from loopwright.serving.resources import names, routes, service
 
 STATUS = {"parents": [{"conditions": [{"type": "Accepted", "status": "True", "observedGeneration": 1}]}]}
 
@@ -164,28 +165,71 @@ def test_a_mirror_and_a_preview_go_with_the_challenger(gateway: KServeGateway, a
 
 @pytest.mark.parametrize(("ends", "stays"), [("withdraw", 1), ("promote", 2)])
 @pytest.mark.parametrize("what", ["shadow", "ab"])
-def test_no_route_names_a_version_s_pods_when_they_go(
+def test_a_route_of_ours_comes_and_goes_while_it_matches_nothing(
     gateway: KServeGateway, api: Any, what: str, ends: str, stays: int
 ) -> None:
     def follow(method: str, plural: str) -> None:
         if plural == "httproutes" and (plural, f"churn-{what}") in api.objects:
-            named.append(str(api.objects[plural, f"churn-{what}"]["spec"]["rules"]))
+            seen.append(api.objects[plural, f"churn-{what}"]["spec"]["rules"])
         if plural == "inferenceservices" and len(services(api)) == 1:
             assert ("httproutes", f"churn-{what}") not in api.objects
         reconcile(method, plural)
 
     rolled(gateway, 0)
-    reconcile, named = api.after, list[str]()
+    reconcile, seen = api.after, list[Any]()
     api.after = follow
     if what == "shadow":
         gateway.mirror(2, True)
     else:
         gateway.split(2, AB(share=30))
+    opened = len(seen)
     getattr(gateway, ends)(2)
-    assert all(f"churn-v{version}-predictor" in named[0] for version in (1, 2))
-    assert f"churn-v{stays}-predictor" in named[-1]
-    assert f"churn-v{3 - stays}-predictor" not in named[-1]
+    assert [routes.is_parked(rules) for rules in seen[:opened]] == [True, False]
+    assert [routes.is_parked(rules) for rules in seen[opened:]] == [True]
+    # What a gateway calls a rule's cluster by is its place among the rules, so nothing else changes.
+    assert routes.parked(seen[1]) == seen[0] == seen[2]
     assert gateway.weights() == {stays: 100}
+
+
+def test_the_proxies_have_the_time_to_take_what_the_gateway_s_controller_took(
+    churn_loop: Loop, cluster: Cluster, api: Any, controller: Controller
+) -> None:
+    def pause(seconds: float) -> None:
+        route = api.objects.get(("httproutes", "churn-shadow"))
+        waited.append((seconds, route is not None and routes.is_parked(route["spec"]["rules"])))
+
+    api.put("inferenceservices", service.inference_service(churn_loop, 1, "d1"))
+    controller.reconcile("PATCH", "inferenceservices")
+    waited: list[tuple[float, bool]] = []
+    gateway = KServeGateway(churn_loop, cluster, lambda versions: {}, pause=pause, patience=0.05)
+    rolled(gateway, 0)
+    gateway.mirror(2, True)
+    gateway.mirror(2, False)
+    assert [one for one in waited if one[0] == SETTLE] == [(SETTLE, True)] * 2
+
+
+def test_a_route_that_the_gateway_does_not_see_parked_stays(gateway: KServeGateway, api: Any) -> None:
+    rolled(gateway, 0)
+    gateway.mirror(2, True)
+    api.objects["httproutes", "churn-shadow"]["metadata"]["generation"] = 2
+    with pytest.raises(GatewayLost, match="the gateway has not taken the route churn-shadow"):
+        gateway.withdraw(2)
+    assert ("httproutes", "churn-shadow") in api.objects
+    assert len(services(api)) == 2
+    # Run again it goes on, whether the gateway accepts the route now or says that it cannot.
+    refused = {"type": "Accepted", "status": "False", "observedGeneration": 2}
+    api.objects["httproutes", "churn-shadow"]["status"] = {"parents": [{"conditions": [refused]}]}
+    gateway.withdraw(2)
+    assert ("httproutes", "churn-shadow") not in api.objects
+
+
+def test_a_parked_split_is_no_override(gateway: KServeGateway, api: Any) -> None:
+    rolled(gateway, 0)
+    gateway.split(2, AB(share=30))
+    rules = api.objects["httproutes", "churn-ab"]["spec"]["rules"]
+    assert gateway.weights() == {1: 70, 2: 30}
+    api.objects["httproutes", "churn-ab"]["spec"]["rules"] = routes.parked(rules)
+    assert gateway.weights() == {1: 100, 2: 0}
 
 
 def services(api: Any) -> list[Any]:
