@@ -234,5 +234,9 @@ def test_a_run_without_enough_memory_fails_by_that_name_and_the_next_one_goes_th
     (end,) = until(lambda: facts(house.story(), "run_ended", run), 60, "the end in the ledger")
     assert end["state"] == "failed"
     assert "OOMKilled" in end["error"], end
+    assert "training.resources.limits.memory" in end["error"], end
+    # Another try would need as much.
+    nodes = house.get("workflows.argoproj.io", run)["status"]["nodes"].values()
+    assert sum(node["type"] == "Pod" and node["templateName"] == "train" for node in nodes) == 1
     assert house.champion() == champion
     assert "the ledger verifies" in house.loopwright("audit", "verify", "/loop")

@@ -226,12 +226,19 @@ def test_the_copy_of_a_checkout_is_the_loop_s_folder(helm: Any, tmp_path: Path, 
     checkout = tmp_path / "git" / ".worktrees" / "abc" / ("" if path == "." else path)
     checkout.mkdir(parents=True)
     (checkout / "loop.yaml").write_text("kind: Loop\n")
+    (checkout / "tables").mkdir()
+    (tmp_path / "git" / ".worktrees" / "abc" / "shared.py").write_text("x = 1\n")
+    (checkout / "tables" / "shared.py").symlink_to("../shared.py" if path == "." else "../../shared.py")
+    (checkout / "nowhere").symlink_to("gone/for/long")
     (tmp_path / "git" / "loop").symlink_to(".worktrees/abc")
     (tmp_path / "loop").mkdir()
     command = [*copy["command"], *(f"{tmp_path}{argument}" for argument in copy["args"])]
     subprocess.run(command, check=True, timeout=60)
     assert (tmp_path / "loop" / "loop.yaml").read_text() == "kind: Loop\n"
     assert not (tmp_path / "loop" / "loop.yaml").is_symlink()
+    assert (tmp_path / "loop" / "tables" / "shared.py").read_text() == "x = 1\n"
+    assert not (tmp_path / "loop" / "tables" / "shared.py").is_symlink()
+    assert not (tmp_path / "loop" / "nowhere").is_symlink()
 
 
 @pytest.mark.parametrize("values", ["", EVERYTHING])

@@ -171,11 +171,12 @@ tolerations: {{- toYaml . | nindent 2 }}
   volumeMounts:
     - {name: git, mountPath: /git}
     - {name: tmp, mountPath: /tmp}
-# A link leads to the checkout, in which nothing can be mounted: the rows' claim is, in this copy.
+# A link leads to the checkout, in which nothing can be mounted: the rows' claim is, in this copy. Files that links lead
+# to are copied, as they may lie beside the loop's folder; links that lead nowhere are left out.
 - name: copy
   image: {{ include "loopwright.image" . }}
   imagePullPolicy: {{ .Values.image.pullPolicy }}
-  command: [cp, --recursive, --dereference, --no-target-directory]
+  command: [sh, -ec, 'cd "$1"; find -L . -type f -exec cp --parents --target-directory="$2" {} +', copy]
   args: [{{ printf "/git/loop/%s" .Values.loop.git.path | quote }}, /loop]
   resources:
     requests: {cpu: 50m, memory: 64Mi}

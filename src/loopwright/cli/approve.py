@@ -6,8 +6,8 @@ import click
 
 from loopwright.cli.context import Context, user
 from loopwright.cli.versioned import on_version, registered, resolve
-from loopwright.errors import RegistryError, RolloutError
-from loopwright.ledger import DuplicateEntry
+from loopwright.errors import RegistryError, RolloutError, StateError
+from loopwright.ledger import DuplicateEntry, Entry
 
 
 @click.command(epilog='Example: loopwright approve churn 7 --reason "checked the slices"')
@@ -80,9 +80,15 @@ def _number(version: str) -> int:
 
 
 def _tell_workflow(context: Context, version: int, by: str, reason: str) -> None:
-    """The Workflow writes down who said yes, and goes on."""
+    """The Workflow writes down who said yes, if they may, and goes on; who may not is told so here already."""
+    from loopwright.governance import approvals
     from loopwright.rollout import kserve, submission
 
+    entries: list[Entry] = []
+    # The ledger may be out of reach from here. The pod reads it; until then the rules are those of the declaration.
+    with suppress(StateError):
+        entries = context.ledger.entries(context.loop.name)
+    approvals.allowed(context.loop, entries, version, by)
     cluster = kserve.connect(context.settings.namespace)
     if not submission.approve(cluster, context.loop, version, by, reason):
         raise RolloutError(

@@ -29,13 +29,20 @@ PODS: Mapping[str, tuple[str, ...]] = {
     "judge": ("evaluate", "register"),
 }
 """Which steps run in which pod, in order."""
+LARGE = "train"
+"""The one with the resources of a large machine; `training.resources` of the chart."""
 KEPT_DAYS = 7
 """How long a Workflow that has ended can be looked at; Argo then deletes it."""
 TIMEOUT = timedelta(hours=6)
 RETRIES = 3
-AGAIN = "lastRetry.status == 'Error' || lastRetry.exitCode in ['-1', '7', '8', '137', '143']"
+OUT_OF_MEMORY = "OOMKilled"
+"""What Argo's message begins with of a pod that was killed for its memory (exit code 137, as of any kill)."""
+AGAIN = (
+    "(lastRetry.status == 'Error' || lastRetry.exitCode in ['-1', '7', '8', '137', '143'])"
+    f" && !(lastRetry.message contains '{OUT_OF_MEMORY}')"
+)
 """A pod is tried again when it was lost or killed, and where the ledger, the bucket (7) or the registry (8) did not
-answer. Not for what another try does not mend: the declaration (2), the data (3), a bug (1)."""
+answer. Not for what another try does not mend: the declaration (2), the data (3), too little memory, a bug (1)."""
 LONGEST = 100_000
 """Characters of a request. It becomes an environment variable, which Linux bounds at 128 KiB (MAX_ARG_STRLEN)."""
 
@@ -217,7 +224,7 @@ def _retry() -> Object:
 
 
 def _container(place: Place, name: str, arguments: list[str]) -> Object:
-    large = name == "train"
+    large = name == LARGE
     mounts: list[Object] = [{"name": "state", "mountPath": "/state"}, {"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 a volume
     mounts += [{"name": "data", "mountPath": place.data_path, "readOnly": True}] if place.data else []
     return {

@@ -13,7 +13,7 @@ from typing import Any
 
 from loopwright.cluster.argo import LOOP_LABEL
 from loopwright.cluster.objects import Object
-from loopwright.engines.argo_objects import PODS
+from loopwright.engines.argo_objects import LARGE, OUT_OF_MEMORY, PODS
 from loopwright.engines.protocol import (
     CANCELLED,
     ENDED,
@@ -112,8 +112,17 @@ def _state(found: Object) -> tuple[str, str | None, int]:
 def _message(found: Object, nodes: Mapping[str, Object]) -> str:
     for name, node in reversed(list(nodes.items())):
         if node.get("phase") in ("Failed", "Error"):
-            return f"the pod {name} failed: {node.get('message') or 'it says not why'}"
+            why = node.get("message") or "it says not why"
+            return f"the pod {name} failed: {why}{_memory(name) if OUT_OF_MEMORY in why else ''}"
     return f"its Workflow failed: {found['status'].get('message') or 'it says not why'}"
+
+
+def _memory(pod: str) -> str:
+    key = "resources" if pod == LARGE else "otherResources"
+    return (
+        f"; it needs more memory than its limit, so it was not tried again. Raise `training.{key}.limits.memory` of "
+        f"the chart, or the limit of the template {pod} in the WorkflowTemplate"
+    )
 
 
 def _lines(node: Object, log: Log) -> list[dict[str, Any]]:

@@ -96,6 +96,12 @@ def check(loop: Loop, entries: Sequence[Entry], version: ModelVersion, by: str, 
             f"version {number} of {loop.name} was {said.state} already, by {facts['by']}: {facts['reason']}",
             expected="a version that waits",
         )
+    allowed(loop, entries, number, by, rejects=rejects)
+    return said
+
+
+def allowed(loop: Loop, entries: Sequence[Entry], number: int, by: str, *, rejects: bool = False) -> None:
+    """Raise RegistryError where `by` is none of those who may speak of a version."""
     rule = rules(loop, entries, number)
     if rule.approvers and by not in rule.approvers:
         raise RegistryError(
@@ -106,7 +112,6 @@ def check(loop: Loop, entries: Sequence[Entry], version: ModelVersion, by: str, 
             f"{by} asked for the run that version {number} came of, and `gates.self_approval` is false",
             expected="somebody else to approve it",
         )
-    return said
 
 
 def asked_by(entries: Sequence[Entry], version: int) -> str | None:

@@ -149,6 +149,7 @@ def test_the_steps_run_in_three_pods_each_caused_by_the_one_before():
         plain = [text if "{{" not in text else text.split("=")[0] + "=1" for text in arguments]
         assert tuple(process._options(plain).steps) == argo_objects.PODS[name], "the process takes the arguments"
     assert "'3'" not in templates["train"]["retryStrategy"]["expression"], "bad data is not tried again"
+    assert "!(lastRetry.message contains 'OOMKilled')" in templates["train"]["retryStrategy"]["expression"]
 
 
 def test_the_mark_of_a_progress_line_is_one():
@@ -210,7 +211,8 @@ def test_a_failed_run_says_what_the_step_said_and_else_what_argo_says(cluster, e
         "Failed", prepare=PREPARED, train={"phase": "Failed", "message": "OOMKilled (exit code 137)", **killed}
     )
     status = engine.status(RUN)
-    assert status.error == "the pod train failed: OOMKilled (exit code 137)"
+    assert (status.error or "").startswith("the pod train failed: OOMKilled (exit code 137); it needs more memory")
+    assert "`training.resources.limits.memory`" in (status.error or "")
     assert status.exit_code == RunError.exit_code
     assert [step.state for step in status.steps][3] == "failed"
 
