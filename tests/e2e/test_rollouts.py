@@ -210,6 +210,30 @@ def test_a_shadow_answers_nobody_and_is_compared(service: Any) -> None:
     only(service, champion)
 
 
+@pytest.mark.long
+def test_routes_of_ours_that_come_and_go_cost_no_request(service: Any) -> None:
+    from loopwright import declaration
+    from loopwright.loop.rollout import AB
+    from loopwright.rollout import kserve
+    from loopwright.rollout.kserve.gateway import KServeGateway
+
+    version, digest = service.version("other")
+    gateway = KServeGateway(declaration.load(service.folder), kserve.connect(service.namespace), lambda versions: {})
+    gateway.add(version, "", digest)
+    gateway.wait_ready(version, 90)
+    # More of them than in a rollout, as what may be lost is lost in some milliseconds of each change.
+    with loaded(service, rate=90) as steady, loaded(service, rate=60, headers={"x-group": "beta"}) as beta:
+        for _ in range(5):
+            gateway.mirror(version, True)
+            gateway.mirror(version, False)
+            gateway.split(version, AB(header="x-group", values=("beta",)))
+            gateway.shift(version, 0)
+        gateway.withdraw(version)
+    assert (steady.seen.failures, beta.seen.failures) == ([], [])
+    assert beta.seen.of(version) > 0
+    assert steady.seen.of(version) == 0
+
+
 def test_the_challenger_s_pod_deleted_in_the_middle_costs_no_request(service: Any) -> None:
     version, digest = service.version("other")
     with loaded(service) as steady:

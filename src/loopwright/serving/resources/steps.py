@@ -11,6 +11,7 @@ from loopwright.serving.resources import names, routes, service
 from loopwright.serving.resources.names import Manifest
 
 STRATEGIES = ("canary", "blue-green", "ab", "shadow")
+PARKED = "15-parked.yaml"
 ROUTES_HAVE_IT = "kubectl get httproute {loop} -o jsonpath='{{.spec.rules[0].backendRefs}}'"
 
 
@@ -157,33 +158,47 @@ def _blue_green(change: Change) -> list[Step]:
 def _ab(change: Change) -> list[Step]:
     loop, ab = change.loop, change.loop.rollout.ab
     host, name = names.host(change.loop, change.namespace), routes.route_name(loop.name, "ab")
-    end = f"kubectl delete httproute {name}"
     split = routes.split(loop, change.champion, change.version, ab, host, loop.serving.gateway)
     how = f"with the header {ab.header}" if ab.header else f"that draw it at first, {ab.share} %, by a cookie"
     return [
         _add(change),
+        _parked(split),
         Step(
             "20-split.yaml",
             f"Callers are divided, and stay with their version; the new one gets those {how}.",
             split,
             "apply",
         ),
-        _shift(change, 30, 100, f"It does so when the callers are not divided any more:\n\n    {end}\n"),
+        _shift(change, 30, 100, f"It does so when the callers are not divided any more, after {_ended(name)}."),
         _promote(change, 40, "After 30-shift-100.yaml"),
-        _withdraw(change, f"In place of 30 and 40, after `{end}`"),
+        _withdraw(change, f"In place of 30 and 40, after {_ended(name)}"),
     ]
 
 
 def _shadow(change: Change) -> list[Step]:
     loop, host = change.loop, names.host(change.loop, change.namespace)
-    end = f"kubectl delete httproute {routes.route_name(loop.name, 'shadow')}"
+    name = routes.route_name(loop.name, "shadow")
     mirror = routes.mirror(loop, change.champion, change.version, host, loop.serving.gateway)
     about = f"Version {change.version} gets a copy of every request; its answers are thrown away."
     return [
         _add(change),
+        _parked(mirror),
         Step("20-mirror.yaml", about, mirror, "apply"),
-        _withdraw(change, f"After `{end}`"),
+        _withdraw(change, f"After {_ended(name)}"),
     ]
+
+
+def _parked(route: Manifest) -> Step:
+    about = (
+        "The route of the next file, which no request matches yet: a gateway may take rules before what they lead to "
+        "and answer 503 meanwhile. Give it a few seconds. Before the route is deleted, this one is applied again."
+    )
+    spec = route["spec"] | {"rules": routes.parked(route["spec"]["rules"])}
+    return Step(PARKED, about, route | {"spec": spec}, "apply")
+
+
+def _ended(name: str) -> str:
+    return f"{PARKED} was applied again and, some seconds later, the HTTPRoute {name} deleted"
 
 
 def _knative(change: Change) -> list[Step]:
