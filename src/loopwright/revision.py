@@ -15,6 +15,8 @@ from typing import Any
 
 from loopwright.settings import redacted
 
+CODE = "code"
+"""The kind of the entry that says which code a run is of; the run's entry is its cause."""
 LONGEST = 200_000
 """Bytes of a patch that are kept: it stands in the ledger, whole or not at all."""
 MOST_FILES = 20

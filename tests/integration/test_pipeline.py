@@ -1,4 +1,4 @@
-"""The pipeline through KFP's local runner and MLflow, called as a user does, and what bad input makes of it."""
+"""The pipeline on this machine and MLflow, called as a user does, and what bad input makes of it."""
 
 import json
 import os
@@ -64,9 +64,6 @@ def test_a_run_registers_a_version_and_one_that_does_not_pass_registers_none(
     status = loopwright.json("status")
     assert (status["up"], status["champion"], status["challenger"]) == (False, None, 1)
     assert status["last_run"]["state"] == "rejected"
-    pages = [path.read_text() for path in (small_folder / ".loopwright" / "runs").glob("**/evaluate/report")]
-    assert len(pages) == 2, "one a run, which KFP's UI draws"
-    assert [page for page in pages if "at least 0.999 needed" in page]
     assert loopwright.json("audit", "verify") == {"valid": True, "entries": 17, "snapshots": 1, "models": 1}
     (taken,) = (small_folder / ".loopwright" / "snapshots").glob("*.parquet")
     pd.read_parquet(taken).assign(plan="basic").to_parquet(taken)

@@ -19,7 +19,8 @@ from loopwright.durations import Clock
 from loopwright.ledger import Ledger
 from loopwright.loop import Loop
 from loopwright.settings import Settings
-from loopwright.trigger import RunResult, Trigger, execute, make_app, open_runs, pending, rollouts
+from loopwright.trigger import RunResult, Trigger, execute, open_runs, pending, rollouts
+from loopwright.trigger.app import make_app
 
 URL, FOLDER, PORT = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 CRASH = sys.argv[4] if len(sys.argv) > 4 else ""

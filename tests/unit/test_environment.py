@@ -1,3 +1,5 @@
+from importlib import metadata
+
 from loopwright import environment
 
 
@@ -6,6 +8,11 @@ def test_the_environment_names_every_package_and_its_lock_is_what_pip_reads():
     assert found == environment.read()
     assert found["packages"]["scikit-learn"]
     assert f"numpy=={found['packages']['numpy']}\n" in environment.lock(found)
+
+
+def test_the_packages_are_those_that_importlib_names():
+    named = {one.metadata["Name"]: one.version for one in metadata.distributions()}
+    assert environment.read()["packages"] == {environment._normal(name): version for name, version in named.items()}
 
 
 def test_differences_name_what_it_was_and_what_it_is_now():

@@ -31,8 +31,11 @@ def read(context: Context) -> str:
 def attempt(context: Context, code: str, rows: "pd.DataFrame") -> None:
     """Train on a few rows, with the feature code and the parameters of the declaration.
 
-    Raises DeclarationError saying what is wrong with them, before a whole run has to find out.
+    Raises DeclarationError saying what is wrong with them, before a whole run has to find out. Where there is neither,
+    and the estimator is one of ours, there is nothing that could be wrong, and nothing is trained.
     """
+    if not code and not context.loop.model.parameters and ":" not in context.loop.model.estimator:
+        return
     from loopwright.data import splits
     from loopwright.models import columns, features, fit
     from loopwright.steps.evaluate import target

@@ -24,13 +24,13 @@ def ended(context: Context, status: "RunStatus", state: str, metrics: Mapping[st
 
 def left(context: Context, job: str, content: "Sequence[Gauge]") -> None:
     """Push what a job of this loop found, where a Pushgateway is named; one that takes nothing fails no job."""
+    url = context.settings.pushgateway_url
+    if not url:
+        return
     import httpx
 
     from loopwright.pushgateway import push
 
-    url = context.settings.pushgateway_url
-    if not url:
-        return
     try:
         with httpx.Client(trust_env=False) as client:
             push(client, url, job, {"loop": context.loop.name}, content)

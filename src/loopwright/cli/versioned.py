@@ -94,7 +94,6 @@ def record_code(context: Context, run: int) -> None:
     The run is under way: a ledger that is away for a moment costs it this entry, and does not end it.
     """
     from loopwright import revision
-    from loopwright.governance.lineage import CODE
     from loopwright.ledger import DuplicateEntry
 
     settings = context.settings
@@ -102,7 +101,9 @@ def record_code(context: Context, run: int) -> None:
     if found is not None:
         try:
             with suppress(DuplicateEntry):
-                context.ledger.append(context.loop.name, CODE, found, cause=run, key=f"{context.loop.name}/code/{run}")
+                context.ledger.append(
+                    context.loop.name, revision.CODE, found, cause=run, key=f"{context.loop.name}/code/{run}"
+                )
         except StateError as error:
             log.warning("the code of the run of entry %d is not recorded: %s", run, error)
 

@@ -1,8 +1,7 @@
-"""Runs on this machine: the compiled pipeline, on KFP's local runner, in a process of its own.
+"""Runs on this machine: the steps of the pipeline, one after the other, in a process of their own.
 
 A run is a folder: the request, the process, the steps' progress, the log and, once it ended, the result. Who follows a
-run reads the folder, so that a run can be followed, cancelled and listed from any process. KFP keeps its local
-configuration in a global, which is why no two runs share a process.
+run reads the folder, so that a run can be followed, cancelled and listed from any process.
 """
 
 import json

@@ -1,40 +1,50 @@
 """The process of one local run: `python -m loopwright.engines.local_runner FOLDER PARENT`.
 
-It loads the compiled pipeline and runs it on KFP's SubprocessRunner, each step a process in this one's group, and
-writes the result. Steps tell their progress by a file that the environment names. PARENT is the id of the process that
-started it, with which it ends (on Linux; elsewhere it runs to its end).
+It runs all steps one after the other in a child of its own, by the same functions that the pods of a workflow call:
+what the steps import costs more than what they do, and is paid once a run. This process stays small and waits: it
+answers a signal at once, whatever the child is in the middle of, and has a word to say where the child was killed.
+The compiled pipeline of Kubeflow Pipelines is not run here; tests run it on KFP's own local runner.
+
+Steps tell their progress by a file that the environment names. PARENT is the id of the process that started it, with
+which it ends (on Linux; elsewhere it runs to its end).
 """
 
+import logging
 import os
 import signal
 import sys
 import time
-import warnings
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from loopwright import processes
 from loopwright.engines import local, protocol
 from loopwright.files import read_json, write_json
-from loopwright.steps.recording import PROGRESS
 
-
-def pipeline(name: str) -> Path:
-    """The compiled pipeline: in the wheel, or at the root of the checkout."""
-    package = Path(__file__).parent.parent
-    packed = package / "_pipelines" / f"{name}.yaml"
-    return packed if packed.exists() else package.parent.parent / "pipelines" / f"{name}.yaml"
+ARTIFACTS = "artifacts"
 
 
 def main(folder: Path, parent: int) -> int:
     """Run the request in the folder; the exit code is 0 when it succeeded."""
-    began = time.time()
+    began, runner = time.time(), os.getpid()
     signal.signal(signal.SIGTERM, _end)
     processes.end_with_parent(parent, signal.SIGTERM)
-    request = read_json(folder / local.REQUEST)
-    os.environ[PROGRESS] = str(folder / local.PROGRESS)
+    # There is one thread, and nothing heavy is imported yet: the child begins as small as this process stays.
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        processes.end_with_parent(runner)
+        return _steps(folder, began)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if not (folder / local.RESULT).exists():
+        write_json(folder / local.RESULT, local.result(protocol.FAILED, time.time() - began, error=_killed(code)))
+    return code if code >= 0 else 128 - code
+
+
+def _steps(folder: Path, began: float) -> int:
     try:
-        version = _run(request, folder)
+        version = _run(read_json(folder / local.REQUEST), folder)
     except Exception as error:
         write_json(folder / local.RESULT, local.result(protocol.FAILED, time.time() - began, error=str(error)))
         raise
@@ -42,26 +52,30 @@ def main(folder: Path, parent: int) -> int:
     return 0
 
 
-def _run(request: dict[str, str], folder: Path) -> int:
-    import kfp
-    from kfp import components
+def _run(request: dict[str, Any], folder: Path) -> int:
+    from loopwright.steps import recording
+    from loopwright.steps.place import RunPlace
+    from loopwright.steps.pods import STEPS, Pod
 
-    # The local runner looks for a Python image by its name, and warns of the others at each step.
-    warnings.filterwarnings("ignore", category=RuntimeWarning, module="kfp")
-    kfp.local.init(
-        runner=kfp.local.SubprocessRunner(use_venv=False),
-        pipeline_root=str(folder / "artifacts"),
-        workspace_root=str(folder / "workspace"),
-    )
-    training = components.load_component_from_file(str(pipeline("training")))
-    task = training(
-        loop=request["loop"],
-        features=request["features"],
-        root=request["folder"],
-        run=request["run"],
-        cause=int(request["cause"]),
-    )
-    return int(task.output)
+    os.environ[recording.PROGRESS] = str(folder / local.PROGRESS)
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+    loop, run, cause = request["loop"], request["run"], int(request["cause"])
+    place = RunPlace(str(folder), ARTIFACTS, folder)
+    pod = Pod(loop, request["features"], Path(request["folder"]), run, place)
+    for name in protocol.STEPS:
+        with recording.step(name, loop, run, cause) as step:
+            STEPS[name](pod, step, cause)
+        cause = step.number or cause
+    return pod.version
+
+
+def _killed(code: int) -> str:
+    if code >= 0:
+        return f"the run's process ended without a result, with exit code {code}"
+    name = signal.Signals(-code).name
+    memory = "; on Linux it is what ends a process when memory is short" if name == "SIGKILL" else ""
+    return f"the run's process was ended by {name}{memory}"
 
 
 def _end(number: int, _frame: FrameType | None) -> None:

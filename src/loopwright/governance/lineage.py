@@ -19,10 +19,9 @@ from loopwright.models import bundle as bundles
 from loopwright.models.bundle import ATTRIBUTIONS, ORIGIN, Bundle
 from loopwright.models.features import FILE as FEATURES
 from loopwright.registry import ModelVersion, Registry
+from loopwright.revision import CODE
 from loopwright.settings import Settings
 
-CODE = "code"
-"""The kind of the entry that says which code a run is of; the run's entry is its cause."""
 _LATER = (
     "replayed",
     "approved",

@@ -10,11 +10,11 @@ import pytest
 import yaml
 
 from loopwright.engines import kfp as engines
+from loopwright.engines.compiled import pipeline
 from loopwright.engines.kfp import binding, schedule
 from loopwright.engines.kfp import engine as module
 from loopwright.engines.kfp import options as reading
 from loopwright.engines.kfp.api import Unreachable
-from loopwright.engines.local_runner import pipeline
 from loopwright.engines.protocol import CANCELLED, FAILED, PENDING, RUNNING, STEPS, SUCCEEDED, RunRequest
 from loopwright.errors import RunError, StateError
 

@@ -12,8 +12,8 @@ import pytest
 
 from loopwright import processes, settings
 from loopwright.engines import local, protocol
+from loopwright.engines.compiled import pipeline
 from loopwright.engines.local import LocalEngine
-from loopwright.engines.local_runner import pipeline
 from loopwright.engines.protocol import RunRequest, RunStatus
 from loopwright.errors import RunError
 
@@ -248,6 +248,50 @@ def test_a_runner_whose_starter_is_gone_does_nothing(state: settings.Settings) -
     ended = subprocess.run([*local.RUNNER, str(folder), str(os.getpid() + 1)], timeout=30)
     assert ended.returncode == 1
     assert [path.name for path in folder.iterdir()] == [local.REQUEST]
+
+
+def steps_of(state: settings.Settings, body: str) -> RunStatus:
+    """A run on the product's own runner, whose steps are replaced by a line of Python."""
+    code = (
+        "import os, signal, sys, time; from pathlib import Path; from loopwright.engines import local_runner;"
+        f"local_runner._run = lambda request, folder: {body};"
+        "sys.exit(local_runner.main(Path(sys.argv[1]), int(sys.argv[2])))"
+    )
+    engine = LocalEngine(state, (sys.executable, "-c", code))
+    engine.submit(request())
+    return engine.follow("run-1", ignore)
+
+
+def test_the_runners_steps_give_the_version_or_none(state: settings.Settings) -> None:
+    status = steps_of(state, "3")
+    assert (status.state, status.version, status.error) == ("succeeded", 3, None)
+
+
+def test_steps_that_were_killed_are_a_failed_run_that_says_by_what(state: settings.Settings) -> None:
+    status = steps_of(state, "os.kill(os.getpid(), signal.SIGKILL)")
+    assert (status.state, status.exit_code) == ("failed", 6)
+    assert status.error is not None
+    assert "was ended by SIGKILL; on Linux it is what ends a process when memory is short" in status.error
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it looks for the child in /proc")
+def test_steps_that_are_busy_outside_python_end_with_the_runner(state: settings.Settings) -> None:
+    code = (
+        "import ctypes, sys; from pathlib import Path; from loopwright.engines import local_runner;"
+        # PyDLL keeps the interpreter's lock: no handler of Python's could run before the sleep is over.
+        "local_runner._run = lambda request, folder: ctypes.PyDLL(None).sleep(60);"
+        "sys.exit(local_runner.main(Path(sys.argv[1]), int(sys.argv[2])))"
+    )
+    engine = LocalEngine(state, (sys.executable, "-c", code))
+    engine.submit(request())
+    pid = local.read_json(state.runs / "run-1" / local.PROCESS)["pid"]
+    deadline = time.monotonic() + 10
+    while not Path(f"/proc/{pid}/task/{pid}/children").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    began = time.monotonic()
+    assert engine.cancel("run-1").state == "cancelled"
+    assert time.monotonic() - began < local.GRACE / 2
 
 
 def test_an_unknown_run_is_named(state: settings.Settings) -> None:

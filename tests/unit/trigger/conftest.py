@@ -17,7 +17,8 @@ from loopwright.durations import Clock
 from loopwright.ledger import Entry, Ledger
 from loopwright.loop import Loop
 from loopwright.settings import Settings
-from loopwright.trigger import RunResult, Trigger, make_app
+from loopwright.trigger import RunResult, Trigger
+from loopwright.trigger.app import make_app
 
 START = datetime(2025, 3, 1, 12, tzinfo=UTC)
 

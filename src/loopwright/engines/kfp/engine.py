@@ -20,11 +20,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from loopwright.engines.compiled import pipeline
 from loopwright.engines.kfp import binding, states
 from loopwright.engines.kfp.api import Api, Unreachable
 from loopwright.engines.kfp.options import Options
 from loopwright.engines.kfp.outcomes import Outcomes
-from loopwright.engines.local_runner import pipeline
 from loopwright.engines.protocol import CANCELLED, ENDED, FAILED, RunRequest, RunStatus, StepStatus
 from loopwright.errors import RunError
 from loopwright.settings import redacted
