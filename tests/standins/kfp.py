@@ -38,7 +38,7 @@ class Backend:
         self.before_create: Callable[[Object], None] | None = None
         self.ends_on_terminate = True
         self.lock = threading.RLock()
-        self._now = datetime(2026, 11, 21, 12, tzinfo=UTC)
+        self._now = datetime.now(UTC).replace(microsecond=0)
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
