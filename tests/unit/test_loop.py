@@ -34,7 +34,7 @@ DEFAULTS = {
         "source": "churn.csv",
         "entity": None,
         "timestamp": None,
-        "label": {"column": "churned", "delay": "0ms", "positive": None},
+        "label": {"column": "churned", "delay": "0ms", "positive": None, "classes": []},
         "history": None,
         "set_aside": 0.05,
         "holdout": {"share": 0.2, "by": "random"},

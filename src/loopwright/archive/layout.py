@@ -16,6 +16,8 @@ ID, RECEIVED, PREDICTED, PREDICTION, VERSION = (
     "prediction_id", "received_at", "predicted_at", "prediction", "model_version",
 )  # fmt: skip
 """The columns beside the inputs: text, two moments in UTC, a number, and the version, which stands in the path only."""
+CLASS = "predicted_class"
+"""One more of more than two classes: the name of the predicted one, whose probability is then the number."""
 
 HOUR = timedelta(hours=1)
 _PATH = re.compile(

@@ -38,6 +38,7 @@ def attempt(context: Context, code: str, rows: "pd.DataFrame") -> None:
         return
     from loopwright.data import splits
     from loopwright.models import columns, features, fit
+    from loopwright.models.choices import Choices
     from loopwright.steps.evaluate import target
 
     loop = context.loop
@@ -47,4 +48,8 @@ def attempt(context: Context, code: str, rows: "pd.DataFrame") -> None:
     derived = features.load(code)(raw) if code else raw
     specs = features.fit_spec(derived)
     matrix, wanted = features.encode(specs, derived), target(loop, few, classes)
-    fit.fit(loop.model.task, loop.model.estimator, loop.model.parameters, loop.model.seed, matrix, specs, wanted)
+    known = Choices(classes=max(len(classes), 2))
+    fit.fit(
+        loop.model.task, loop.model.estimator, loop.model.parameters, loop.model.seed, matrix, specs, wanted,
+        choices=known,
+    )  # fmt: skip

@@ -124,7 +124,8 @@ def join(
     else:
         asked = _predictions(context, ["prediction_id", joins.PREDICTION], of)
         found = joins.by_id(asked, _read(context, source, query, [id_column, name]), id=id_column, label=name)
-    measured = measure.versions(loop, found.rows, loop.monitor.performance.slices)
+    thresholds = _thresholds(context, found.rows)
+    measured = measure.versions(loop, found.rows, loop.monitor.performance.slices, thresholds)
     if to is not None:
         found.rows.to_parquet(to, index=False)
     told = {
@@ -139,6 +140,26 @@ def join(
         for metric, of in one["metrics"].items():
             between = f"   {of['low']:.4g} to {of['high']:.4g}" if of["low"] is not None else ""
             context.console.print(f"  {metric:<18}{of['value']:>10.4g}{between}", markup=False)
+
+
+def _thresholds(context: Context, rows: "pd.DataFrame") -> dict[str, float]:
+    """From which probability on each version decides positive, as it was judged; none of one that is not registered."""
+    from loopwright.errors import RegistryError
+    from loopwright.performance.join import VERSION
+    from loopwright.registry import Registry
+
+    loop = context.loop
+    if loop.model.task == "regression" or loop.several or VERSION not in rows:
+        return {}
+    registry, found = Registry(context.settings), {}
+    for version in sorted(rows[VERSION].astype(str).unique()):
+        try:
+            at = registry.evaluation(loop.name, int(version)).get("threshold")
+        except (RegistryError, ValueError):
+            continue
+        if at is not None:
+            found[version] = float(at)
+    return found
 
 
 def _read(context: Context, source: str, query: str, columns: list[str]) -> "pd.DataFrame":

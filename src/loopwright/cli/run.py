@@ -16,7 +16,7 @@ from loopwright.errors import DataError, EngineAway, GateError, LoopwrightError,
 from loopwright.settings import ENGINES
 
 if TYPE_CHECKING:
-    from loopwright.engines.protocol import Engine, RunRequest, RunStatus
+    from loopwright.engines.protocol import Engine, RunRequest, RunStatus, StepStatus
 
 Progress = Callable[["RunStatus"], None]
 
@@ -159,6 +159,10 @@ def _show(context: Context, status: "RunStatus", judged: dict[str, Any]) -> None
         )
 
 
+WIDTH = 20
+"""Characters of the bar of a search."""
+
+
 class _Live:
     """The steps as they go: live in a terminal, a line each where there is none."""
 
@@ -171,7 +175,10 @@ class _Live:
         if self._context.console.is_terminal and not self._context.json:
             from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-            columns = SpinnerColumn(finished_text="[green]✓[/]"), TextColumn("{task.description}"), TimeElapsedColumn()
+            columns = (
+                *(SpinnerColumn(finished_text="[green]✓[/]"), TextColumn("{task.description}"), TimeElapsedColumn()),
+                TextColumn("{task.fields[parts]}"),
+            )
             self._display = Progress(*columns, console=self._context.console)
             self._display.start()
         return self
@@ -183,15 +190,35 @@ class _Live:
     def show(self, status: "RunStatus") -> None:
         """Tell what has changed since the last time."""
         for step in status.steps:
-            if step.state == "pending" or (step.name, step.state) in self._told:
-                continue
-            self._told.add((step.name, step.state))
-            if self._display is None:
-                took = f" in {step.seconds:.1f} s" if step.state != "running" else ""
-                self._context.console.print(f"{step.name} {step.state}{took}")
-            elif step.state == "running":
-                self._display.add_task(step.name, total=1)
-            else:
-                task = next(task for task in self._display.tasks if task.description == step.name)
-                colour = "" if step.state == "succeeded" else "[red]"
-                self._display.update(task.id, completed=1, description=colour + step.name)
+            if step.state not in ("pending", "running"):
+                # What it told before it ended comes before its end.
+                self._parts(step)
+            if step.state != "pending" and (step.name, step.state) not in self._told:
+                self._told.add((step.name, step.state))
+                self._changed(step)
+            self._parts(step)
+
+    def _changed(self, step: "StepStatus") -> None:
+        if self._display is None:
+            took = f" in {step.seconds:.1f} s" if step.state != "running" else ""
+            self._context.console.print(f"{step.name} {step.state}{took}")
+        elif step.state == "running":
+            self._display.add_task(step.name, total=1, parts="")
+        else:
+            colour = "" if step.state == "succeeded" else "[red]"
+            self._display.update(self._task(step), completed=1, parts="", description=colour + step.name)
+
+    def _parts(self, step: "StepStatus") -> None:
+        """How far a step is that tells, as the trials of a search: a bar, or a line for each."""
+        if self._display is None:
+            for note in step.notes:
+                if (step.name, note) not in self._told:
+                    self._told.add((step.name, note))
+                    self._context.console.print(f"  {note}")
+        elif step.state == "running" and step.notes:
+            done = round(WIDTH * min(step.done / step.of, 1.0))
+            bar = f"[cyan]{'━' * done}[/][dim]{'━' * (WIDTH - done)}[/] {step.notes[-1]}"
+            self._display.update(self._task(step), parts=bar)
+
+    def _task(self, step: "StepStatus") -> Any:
+        return next(task.id for task in self._display.tasks if task.description == step.name)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MOST_VALUES = 25
 # A text column with more distinct values than this share of its rows names its rows, and cannot be learnt from.
 NAMING = 0.5
-# A label with more distinct numbers than this is a quantity.
+# A label with more distinct numbers than this is taken for a quantity.
 MOST_CLASSES = 2
 _ENTITY = re.compile(r"(^|_|\b)(id|key|uuid|instant|index)$|id$", re.IGNORECASE)
 # Yes and No stay text: a client sends its own rows, and JSON has true and false for a boolean.
@@ -45,6 +45,8 @@ class Inference:
     timestamp: str | None
     task: str
     rows: int
+    classes: tuple[str, ...] = ()
+    """The label's values, where a classification has more than two; of whole numbers those that may be classes."""
 
 
 def infer(frame: "pd.DataFrame", label: str) -> Inference:
@@ -69,12 +71,12 @@ def infer(frame: "pd.DataFrame", label: str) -> Inference:
     )
     columns = [_column(name, present[name], len(frame)) for name in text if name not in (label, timestamp, entity)]
     numeric = _numbers(present[label]) is not None
-    if not numeric and present[label].nunique() > MOST_CLASSES:
+    if not numeric and present[label].nunique() > MOST_VALUES:
         raise DataError(
-            f"the label {label} has {present[label].nunique()} classes "
-            f"({', '.join(sorted(present[label].unique())[:5])})",
-            expected="two classes, or a number",
-            do="name another label, or make it one class against the others",
+            f"the label {label} has {present[label].nunique():,} classes "
+            f"({', '.join(sorted(present[label].unique())[:5])}, ...)",
+            expected=f"at most {MOST_VALUES} classes, or a number",
+            do="name another label, or join rare classes into one",
         )
     return Inference(
         tuple(columns),
@@ -82,7 +84,16 @@ def infer(frame: "pd.DataFrame", label: str) -> Inference:
         timestamp,
         "regression" if numeric and present[label].nunique() > MOST_CLASSES else "classification",
         len(frame),
+        _classes(present[label]),
     )
+
+
+def _classes(label: "pd.Series[Any]") -> tuple[str, ...]:
+    """More than two values that may be classes: texts, or few whole numbers."""
+    numbers, distinct = _numbers(label), sorted(label.unique().tolist())
+    if not MOST_CLASSES < len(distinct) <= MOST_VALUES or (numbers is not None and (numbers % 1 != 0).any()):
+        return ()
+    return tuple(distinct if numbers is None else sorted(distinct, key=float))
 
 
 def declaration(name: str, source: str, label: str, inferred: Inference) -> str:
@@ -102,8 +113,13 @@ def declaration(name: str, source: str, label: str, inferred: Inference) -> str:
         lines.append(f"  entity: {_text(inferred.entity)}  # names what a row is about; not an input")
     if inferred.timestamp:
         lines.append(f"  timestamp: {_text(inferred.timestamp)}  # when the row was observed; not an input")
+    several = classification and bool(inferred.classes)
+    listed = ", ".join(map(_text, inferred.classes))
+    declared = f"column: {_text(label)}" + (f", classes: [{listed}]" if several else "")
+    lines.append(f"  label: {{{declared}}}  # add `delay: 30d` if labels come later than rows")
+    if inferred.classes and not several:
+        lines.append(f"  # If these numbers are classes: `classes: [{listed}]` there, and `task: classification`.")
     lines += [
-        f"  label: {{column: {_text(label)}}}  # add `delay: 30d` if labels come later than rows",
         f"  holdout: {{share: 0.2, by: {by}}}",
         "  contract:  # what the data must satisfy; a row that does not is set aside, with the reason",
     ]
@@ -112,7 +128,7 @@ def declaration(name: str, source: str, label: str, inferred: Inference) -> str:
             lines.append(f"    # {_text(column.name)}: not used: {column.seen}")
         else:
             lines.append(f"    {_text(column.name)}: {column.rule}  # {column.seen}")
-    metric = "roc_auc" if classification else "rmse"
+    metric = ("roc_auc_ovr" if several else "roc_auc") if classification else "rmse"
     rule = "{no_worse_by: 0.01, confidence: 0.95}" if classification else "{max_drop: 0.02}"
     lines += [
         "",
@@ -127,7 +143,7 @@ def declaration(name: str, source: str, label: str, inferred: Inference) -> str:
         "gates:",
     ]
     if classification:
-        lines.append("  minimum: {roc_auc: 0.7}")
+        lines.append(f"  minimum: {{{metric}: 0.7}}")
     else:
         lines.append("  minimum: {r2: 0.1}")
     lines += [

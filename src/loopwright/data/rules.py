@@ -161,8 +161,12 @@ def _label(found: Found, frame: "pd.DataFrame", loop: Loop) -> None:
     if loop.model.task == "regression":
         found.columns[name] = pd.to_numeric(raw, errors="coerce").astype("float64")
         found.add(name, "type", found.columns[name].isna() & ~missing, "a number", values=raw)
-    else:
-        found.columns[name] = strings(raw)
+        return
+    found.columns[name] = strings(raw)
+    if loop.several:
+        known = [str(one) for one in loop.data.label.classes]
+        unknown = ~found.columns[name].isin(known) & ~missing
+        found.add(name, "values", unknown, f"one of {_list(tuple(known))} (`data.label.classes`)", values=raw)
 
 
 def _identity(found: Found, frame: "pd.DataFrame", loop: Loop) -> None:

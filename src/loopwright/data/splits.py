@@ -23,7 +23,7 @@ LEAST_OF_A_CLASS = 5
 def split(frame: "pd.DataFrame", loop: Loop) -> tuple["pd.DataFrame", "pd.DataFrame"]:
     """Training rows and holdout rows, by `data.holdout`.
 
-    Raises DataError when a part is too small, or when classification has no two classes in both.
+    Raises DataError when a part is too small, or when it lacks a class of a classification.
     """
     holdout = loop.data.holdout
     _require_classes(frame, loop)
@@ -54,10 +54,15 @@ def place(identity: str, seed: int) -> float:
 
 
 def classes(frame: "pd.DataFrame", loop: Loop) -> list[str]:
-    """The two values of a classification's label, the positive one last; empty for a regression."""
+    """The two values of a classification's label, the positive one last; more in their declared order.
+
+    Empty for a regression.
+    """
     if loop.model.task == "regression":
         return []
     label = loop.data.label
+    if label.classes:
+        return [_spelling(one) for one in label.classes]
     found = sorted(frame[label.column].dropna().unique().tolist())
     if label.positive is None:
         return found
@@ -87,11 +92,24 @@ def _require_classes(frame: "pd.DataFrame", loop: Loop, part: str = "", least: i
     if loop.model.task == "regression":
         return
     found = sorted(map(str, frame[loop.data.label.column].dropna().unique()))
-    if len(found) != 2:
+    declared = classes(frame, loop) if loop.several else []
+    if declared and (unknown := [one for one in found if one not in declared]):
+        raise DataError(
+            f"{part}the label {loop.data.label.column} has {', '.join(unknown[:5])}",
+            expected=f"one of {', '.join(declared[:8])} (`data.label.classes`)",
+            do="correct the source, or name the class",
+        )
+    if absent := [one for one in declared if one not in found]:
+        raise DataError(
+            f"{part}the label {loop.data.label.column} is never {', '.join(absent[:5])}",
+            expected=f"at least {least} row{'s' * (least != 1)} of each class",
+            do="provide such rows, or leave the class out of `data.label.classes`",
+        )
+    if not declared and len(found) != 2:
         shown = ", ".join(found[:5]) or "none"
         raise DataError(
             f"{part}the label {loop.data.label.column} has {len(found)} class{'es' * (len(found) != 1)} ({shown})",
-            expected="two classes",
+            expected="two classes, or all of them in `data.label.classes`",
             do="check the label column and the source; for a number to predict use `task: regression`",
         )
     counts = frame[loop.data.label.column].value_counts()

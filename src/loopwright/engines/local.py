@@ -202,13 +202,19 @@ def _progress(path: Path) -> tuple[tuple[StepStatus, ...], str | None, int]:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines(True) if line.endswith("\n")]
     states, began, seconds = dict.fromkeys(STEPS, PENDING), dict[str, float](), dict.fromkeys(STEPS, 0.0)
     error, code = None, 0
+    done: dict[str, tuple[int, int]] = {}
+    notes: dict[str, list[str]] = {}
     for line in lines:
         step = line["step"]
+        if "of" in line:
+            notes.setdefault(step, []).append(line["note"])
+            done[step] = line["done"], line["of"]
         states[step] = line["state"]
         began.setdefault(step, line["at"])
         seconds[step] = round(line["at"] - began[step], 3)
         error, code = line.get("error", error), line.get("exit_code", code)
-    return tuple(StepStatus(step, states[step], seconds[step]) for step in STEPS), error, code
+    told = {step: (*done[step], tuple(notes[step])) for step in done}
+    return tuple(StepStatus(step, states[step], seconds[step], *told.get(step, ())) for step in STEPS), error, code
 
 
 def _process(folder: Path) -> tuple[int, int | None] | None:

@@ -39,6 +39,11 @@ class StepStatus:
     name: str
     state: str
     seconds: float = 0.0
+    done: int = 0
+    """How many of its parts are done, `of` so many; 0 of 0 of a step that does not tell."""
+    of: int = 0
+    notes: tuple[str, ...] = ()
+    """What came of each of them, in words."""
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,13 @@ from loopwright.governance.answers import Answers
 from loopwright.governance.document import Block, Document, Items, Missing, Section, Table, Text
 from loopwright.loop import LOWER_IS_BETTER
 from loopwright.report.facts import said as told
+from loopwright.report.parts import SHOWN
 from loopwright.report.tables import NONE
 
 # What has a place of its own on the card; whatever else an evaluation has is shown as it is.
 _SHOWN = frozenset(
     {"rows", "classes", "champion", "incomparable", "metrics", "intervals", "gains", "slices", "fairness", "gates"}
-    | {"passed", "curves", "champion_curves", "confusion", "threshold", "run"}
+    | {"passed", "curves", "champion_curves", "confusion", "threshold", "by_class", "run"}
 )
 
 
@@ -97,7 +98,12 @@ def metrics(evaluation: Mapping[str, Any], version: int) -> list[Block]:
             for name, row in zip(names, evaluation["confusion"], strict=True)
         ]
         head = ("", *(f"#predicted {name}" for name in names))
-        found.append(Table(head, cells, f"Confusion at the threshold {evaluation.get('threshold')}"))
+        at = f" at the threshold {evaluation['threshold']:g}" if evaluation.get("threshold") is not None else ""
+        found.append(Table(head, cells, f"Confusion{at}"))
+    if each := evaluation.get("by_class"):
+        figures = ("precision", "recall", "f1", "roc_auc")
+        lines = [[one["class"], f"{one['rows']:,}", *(figure(one.get(name)) for name in figures)] for one in each]
+        found.append(Table(("class", "#rows", *(f"#{name}" for name in figures)), lines, "Each class against the rest"))
     return found + others(evaluation)
 
 
@@ -106,7 +112,8 @@ def slices(evaluation: Mapping[str, Any]) -> list[Block]:
     found = evaluation.get("slices") or []
     if not found:
         return [Text("No slices were declared.")]
-    names = list(found[0].get("metrics") or {})[:4]
+    measured = found[0].get("metrics") or {}
+    names = [*(name for name in SHOWN if name in measured)][:4] or [*measured][:4]
     rows = [
         [
             f"{one['column']} = {one['value']}",
@@ -130,9 +137,34 @@ def slices(evaluation: Mapping[str, Any]) -> list[Block]:
 
 
 def fairness(evaluation: Mapping[str, Any]) -> list[Block]:
-    """Whatever was measured between groups."""
+    """What was decided about the groups of each protected attribute, and how far they are apart."""
     found = evaluation.get("fairness")
-    return generic("Between groups", found) if found else [Text("No fairness was measured between groups.")]
+    if not found:
+        return [Text("No fairness was measured between groups.")]
+    return [block for one in found for block in _between(one)]
+
+
+RATES = ("selection_rate", "true_positive_rate", "false_positive_rate", "accuracy")
+
+
+def _between(found: Mapping[str, Any]) -> list[Block]:
+    """One attribute: a table of its groups, and one of the measures between them."""
+    attribute = str(found["attribute"])
+    rows = [[str(one["group"]), f"{one['rows']:,}", *(_within(one, name) for name in RATES)] for one in found["groups"]]
+    small = found.get("too_small") or {}
+    rows += [[f"{name} (too few, not compared)", f"{count:,}", *[NONE] * len(RATES)] for name, count in small.items()]
+    heads = (attribute, "#rows", *(f"#{name.replace('_', ' ')}" for name in RATES))
+    blocks: list[Block] = [Table(heads, rows, f"Decisions by {attribute}, with 95 % intervals")]
+    ends = found.get("intervals") or {}
+    measures = [
+        [name.replace("_", " "), figure(value), interval(ends.get(name))] for name, value in found["measures"].items()
+    ]
+    heads = ("between the groups", "#value", "#95 % interval")
+    return [*blocks, Table(heads, measures, f"Fairness by {attribute}")] if measures else blocks
+
+
+def _within(one: Mapping[str, Any], name: str) -> str:
+    return f"{figure(one.get(name))} {interval((one.get('intervals') or {}).get(name))}".strip()
 
 
 def gates(evaluation: Mapping[str, Any]) -> list[Block]:

@@ -22,15 +22,19 @@ def judged(version: int, evaluation: Mapping[str, Any]) -> list[Picture]:
     on = "on the held-out rows"
     if "residuals" in own:
         return [Picture("residuals", curves.residuals(sides), f"Quantiles of predicted minus true, {on}.")]
-    areas = [(one.get("metrics") or {}).get("roc_auc") for one in (evaluation, before)][: len(sides)]
-    found = []
+    areas = [curves.auc(one.get("metrics")) for one in (evaluation, before)][: len(sides)]
+    found, words = [], curves.words(evaluation)
+    several = len(evaluation.get("classes") or ()) > 2
     if own.get("roc"):
-        found.append(Picture("roc", curves.roc(sides, areas), f"True over false positive rate, {on}."))
+        mean = ", the mean of each class against the rest" if several else ""
+        found.append(Picture("roc", curves.roc(sides, areas, **words), f"True over false positive rate{mean}, {on}."))
     if (drawn := precision_recall(version, evaluation)) is not None:
         found.append(drawn)
     if own.get("calibration"):
         caption = "Observed share over mean prediction, with 95 % intervals (Wilson)."
-        found.append(Picture("calibration", curves.calibration(sides), caption))
+        if several:
+            caption = "How often the predicted class was right over its mean probability, with 95 % intervals (Wilson)."
+        found.append(Picture("calibration", curves.calibration(sides, **words), caption))
     return found
 
 

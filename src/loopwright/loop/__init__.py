@@ -16,7 +16,9 @@ from loopwright.loop.fields import Declared, Scalar
 from loopwright.loop.gates import ChampionRule, FairnessRule, Gates, Limit, Served
 from loopwright.loop.model import (
     CLASSIFICATION_METRICS,
+    LABELLED_CLASSES,
     LOWER_IS_BETTER,
+    MULTICLASS_METRICS,
     REGRESSION_METRICS,
     Costs,
     EarlyStopping,
@@ -79,6 +81,9 @@ class Loop(Declared):
         if not self.inputs:
             raise ValueError("the contract names no input column beside the label, the entity and the timestamp")
         known = CLASSIFICATION_METRICS if self.model.task == "classification" else REGRESSION_METRICS
+        if self.data.label.classes:
+            self._of_classes()
+            known = LABELLED_CLASSES
         for metric in (*self.gates.minimum, *self.gates.maximum, *self.gates.champion):
             if metric not in self.judged_by:
                 there = ", ".join(self.judged_by)
@@ -91,7 +96,10 @@ class Loop(Declared):
             raise ValueError("monitor: seasonality needs `data.timestamp`, which says when a row was observed")
         watched = self.monitor.performance
         if watched.metric is not None and watched.metric not in known:
-            raise ValueError(f"monitor.performance: {watched.metric} is no metric of {self.model.task}")
+            raise ValueError(
+                f"monitor.performance: {watched.metric} is no metric that labels give of {self.model.task}; "
+                f"there are {', '.join(known)}"
+            )
         if unknown := [name for name in watched.slices if name not in self.inputs]:
             raise ValueError(f"monitor.performance.slices: {', '.join(unknown)} is no input of the contract")
         if unknown := [name for name in self.monitor.skew.max_share_of if name not in self.inputs]:
@@ -116,6 +124,18 @@ class Loop(Declared):
             if name not in self.inputs or not self.inputs[name].numeric:
                 raise ValueError(f"gates.monotone: {name} is no numeric input of the contract")
 
+    def _of_classes(self) -> None:
+        """Raise ValueError for what more than two classes do not have."""
+        if self.model.task == "regression":
+            raise ValueError("data.label.classes is for a classification")
+        for name in ("calibration", "costs", "threshold"):
+            if getattr(self.model, name) is not None:
+                raise ValueError(f"model.{name} is for two classes; of more the most probable one is decided")
+        if self.gates.monotone:
+            raise ValueError("gates.monotone is for two classes: of more no probability is the prediction")
+        if self.gates.fairness:
+            raise ValueError("gates.fairness compares positive decisions, which more than two classes do not have")
+
     def _archivable(self) -> None:
         """Raise ValueError for an archive that would keep what it should not, or mistake an input for its own."""
         archive = self.monitor.archive
@@ -127,7 +147,8 @@ class Loop(Declared):
             raise ValueError(
                 f"monitor.archive.redact: {', '.join(unknown)} is no input; there are {', '.join(self.inputs)}"
             )
-        if taken := sorted(RESERVED & self.inputs.keys() - set(archive.redact)):
+        reserved = RESERVED | {"predicted_class"} if self.several else RESERVED
+        if taken := sorted(reserved & self.inputs.keys() - set(archive.redact)):
             raise ValueError(
                 f"monitor.archive: the input {', '.join(taken)} has the name of a column of the archive's own; "
                 "rename it, or redact it"
@@ -147,7 +168,24 @@ class Loop(Declared):
     @property
     def judged_by(self) -> tuple[str, ...]:
         """The metrics that a challenger is judged by, in the order in which people read them."""
-        return self.model.judged_by
+        return MULTICLASS_METRICS if self.several else self.model.judged_by
+
+    @property
+    def first_metric(self) -> str:
+        """The metric that people look at first, and that a search goes by where none is declared."""
+        if self.model.task == "regression":
+            return "rmse"
+        return "roc_auc_ovr" if self.several else "roc_auc"
+
+    @property
+    def searched_by(self) -> str:
+        """The metric that sets of parameters are compared by."""
+        return (self.model.search.metric if self.model.search is not None else None) or self.first_metric
+
+    @property
+    def several(self) -> bool:
+        """Whether it is a classification into more than two classes."""
+        return bool(self.data.label.classes)
 
     @property
     def digest(self) -> str:

@@ -18,6 +18,12 @@ POLICY = (
 )
 
 
+MOST_CLASSES = 50
+"""Each pair of a true and a predicted class is a counter of the monitor's."""
+LONGEST_CLASS = 40
+"""Characters of a name by which the monitor's metrics tell classes apart."""
+
+
 def _compiled(pattern: str) -> None:
     try:
         re.compile(pattern)
@@ -136,6 +142,24 @@ class Label(Declared):
     positive: Scalar | None = Field(
         None, description="Classification: the value that counts as positive; by default the one that sorts last."
     )
+    classes: tuple[Scalar, ...] = Field(
+        (),
+        max_length=MOST_CLASSES,
+        description="Classification into more than two: every class, in the order in which answers and tables have "
+        "them. Two need not be named.",
+    )
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        if not self.classes:
+            return self
+        if len(self.classes) < 3:
+            raise ValueError("classes are named where there are more than two; of two, name the `positive` one")
+        if len({str(one)[:LONGEST_CLASS] for one in self.classes}) < len(self.classes):
+            raise ValueError(f"two of the classes begin with the same {LONGEST_CLASS} characters")
+        if self.positive is not None:
+            raise ValueError("of more than two classes none is the positive one: leave out positive, or classes")
+        return self
 
 
 class Holdout(Declared):

@@ -9,6 +9,17 @@ from loopwright.loop.search import Search
 
 CLASSIFICATION_METRICS = ("roc_auc", "average_precision", "accuracy", "f1", "precision", "recall", "log_loss", "brier")
 REGRESSION_METRICS = ("rmse", "mae", "r2")
+MULTICLASS_METRICS = (
+    "roc_auc_ovr",
+    "accuracy",
+    "balanced_accuracy",
+    "f1_macro",
+    "log_loss",
+    "brier",
+    "calibration_error",
+)
+"""Of more than two classes, by scikit-learn's names of scorers; `LABELLED_CLASSES` are those that decisions give."""
+LABELLED_CLASSES = ("accuracy", "balanced_accuracy", "f1_macro")
 # What a model is judged by beyond them, and no monitor follows.
 CLASSIFICATION_ONLY_JUDGED = ("false_positive_rate", "calibration_error", "cost")
 REGRESSION_ONLY_JUDGED = ("pinball", "poisson_deviance")

@@ -13,7 +13,21 @@ class Performance(Declared):
     """What is measured as labels come in, and when it is an alarm."""
 
     metric: (
-        Literal["roc_auc", "accuracy", "f1", "precision", "recall", "log_loss", "brier", "rmse", "mae", "r2"] | None
+        Literal[
+            "roc_auc",
+            "accuracy",
+            "f1",
+            "precision",
+            "recall",
+            "log_loss",
+            "brier",
+            "rmse",
+            "mae",
+            "r2",
+            "balanced_accuracy",
+            "f1_macro",
+        ]
+        | None
     ) = Field(None, description="The metric whose drop raises an alarm; without one there is no alarm.")
     max_drop: Annotated[float, Field(gt=0, le=1)] = Field(
         0.05, description="The least drop that is worth an alarm, relative to the reference: 0.03 is 3 % down."

@@ -14,7 +14,7 @@ import numpy as np
 from loopwright.errors import BundleError
 from loopwright.models.bundle import ATTRIBUTIONS, Bundle
 from loopwright.models.columns import Array
-from loopwright.models.explain import contributions
+from loopwright.models.explain import contributions, sizes
 
 FORMAT = 1
 MOST_ROWS = 2000
@@ -38,7 +38,7 @@ class Attributions:
             return None
         if len(matrix) > MOST_ROWS:
             matrix = matrix[np.random.default_rng(seed).choice(len(matrix), MOST_ROWS, replace=False)]
-        found = np.abs(contribute(matrix)[:, :-1])
+        found = sizes(contribute(matrix))
         return cls(tuple(features), len(matrix), found.mean(axis=0), found.var(axis=0, ddof=1))
 
     def to_json(self) -> str:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from loopwright.models import quick, trees
-from loopwright.models.columns import Array
+from loopwright.models.columns import Array, Prediction
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def batch_score(booster: Any) -> Callable[[Array], Array]:
     return score
 
 
-def row_score(booster: Any) -> Callable[[Sequence[float]], float]:
+def row_score(booster: Any) -> Callable[[Sequence[float]], Prediction]:
     """Score one row: by the fast call where this build of LightGBM has it and it agrees with `Booster.predict`."""
     score = batch_score(booster)
     try:
@@ -55,7 +55,12 @@ def row_score(booster: Any) -> Callable[[Sequence[float]], float]:
         if _agree(fast, score, booster.num_feature()):
             return fast
         log.warning("single rows are predicted as batches of one: LightGBM's fast call gave other numbers")
-    return lambda row: float(score(np.array([row], dtype=np.float64))[0])
+
+    def slow(row: Sequence[float]) -> Prediction:
+        found: Prediction = score(np.array([row], dtype=np.float64))[0].tolist()
+        return found
+
+    return slow
 
 
 class Quickened(NamedTuple):
@@ -115,16 +120,18 @@ class _Fast:
             raise ValueError("LightGBM refused to prepare it")
         weakref.finalize(self, _LIB.LGBM_FastConfigFree, config)
         self._row = (ctypes.c_double * self._width)()
-        self._length, self._result = ctypes.c_int64(), ctypes.c_double()
+        # LightGBM writes a number for each of more than two classes.
+        self._classes = int(booster.num_model_per_iteration())
+        self._length, self._result = ctypes.c_int64(), (ctypes.c_double * self._classes)()
         self._arguments = (config, self._row, ctypes.byref(self._length), ctypes.byref(self._result))
         self._lock = threading.Lock()
 
-    def __call__(self, row: Sequence[float]) -> float:
+    def __call__(self, row: Sequence[float]) -> Prediction:
         with self._lock:
             self._row[:] = row
             if self._call(*self._arguments) != 0:
                 raise RuntimeError("LightGBM's prediction of one row failed")
-            return self._result.value
+            return self._result[0] if self._classes == 1 else self._result[:]
 
 
 def _agree(fast: _Fast, score: Callable[[Array], Array], width: int) -> bool:

@@ -40,7 +40,7 @@ class Manifest(BaseModel):
     task: Literal["classification", "regression"]
     estimator: str
     classes: tuple[Scalar, ...] = ()
-    """Classification: the negative and the positive label. Regression: none."""
+    """Classification: the negative and the positive label, or more in their declared order. Regression: none."""
     inputs: tuple[InputSpec, ...]
     """The raw columns of a request, in order."""
     features: tuple[FeatureSpec, ...]

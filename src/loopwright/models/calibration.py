@@ -48,7 +48,7 @@ class Calibration:
             return np.asarray(np.interp(scores, self.x, self.y), dtype=np.float64)
         return np.asarray(1 / (1 + np.exp(-(self.x[0] * _log_odds(scores) + self.y[0]))), dtype=np.float64)
 
-    def of_row(self, score: Callable[[Sequence[float]], float]) -> Callable[[Sequence[float]], float]:
+    def of_row(self, score: Callable[[Sequence[float]], Any]) -> Callable[[Sequence[float]], float]:
         """The score of one row, calibrated; the same number as of an array."""
 
         def calibrated(row: Sequence[float]) -> float:

@@ -21,10 +21,12 @@ class Choices:
 
     objective: Objective | None = None
     quantile: float | None = None
-    class_weight: Literal["balanced"] | tuple[float, float] | None = None
-    """Weights of the negative and the positive class."""
+    class_weight: Literal["balanced"] | tuple[float, ...] | None = None
+    """Weights of the classes, the negative one before the positive."""
     early_stopping: EarlyStopping | None = None
     calibration: Literal["sigmoid", "isotonic"] | None = None
+    classes: int = 2
+    """How many a classification tells apart."""
 
     @classmethod
     def of(cls, model: Model, classes: Sequence[str]) -> Self:
@@ -37,7 +39,8 @@ class Choices:
                     expected=f"the label's classes: {', '.join(map(str, classes))}",
                 )
             weights = tuple(weights.get(str(name), 1.0) for name in classes)
-        return cls(model.objective, model.quantile, weights, model.early_stopping, model.calibration)
+        known = max(len(classes), 2)
+        return cls(model.objective, model.quantile, weights, model.early_stopping, model.calibration, known)
 
     def without_calibration(self) -> Self:
         """The same for trials, which a calibration would make six times as slow."""
@@ -53,9 +56,15 @@ class Choices:
             )
 
     def weights(self, target: Array) -> Array | None:
-        """The weight of each row of a classification."""
+        """The weight of each row of a classification, by its class: 0 and 1, or more."""
         if self.class_weight is None:
             return None
+        if self.classes > 2:
+            codes = target.astype(np.intp)
+            if self.class_weight == "balanced":
+                # As scikit-learn's: every class has the same sum.
+                return np.asarray(len(codes) / (self.classes * np.bincount(codes, minlength=self.classes))[codes])
+            return np.array(self.class_weight)[codes]
         if self.class_weight == "balanced":
             share = float(target.mean())
             return np.where(target > 0, 0.5 / share, 0.5 / (1 - share))

@@ -27,6 +27,8 @@ Columns = dict[str, Array]
 Kind = Literal["number", "category"]
 Value = float | str | None
 """One value as a model takes it: a number, NaN where it is missing; or text, None where it is missing."""
+Prediction = float | list[float]
+"""What is predicted of one row: P(positive class) or the value; of more than two classes the probability of each."""
 
 _NUMBERS = frozenset({int, float, bool, type(None)})
 _TEXT, _FLOATS = frozenset({str}), frozenset({float})

@@ -49,14 +49,15 @@ class Fitted:
 
     task: str
     estimator: Any
+    classes: int = 2
     calibration: Calibration | None = None
     trees: int | None = None
     """How many trees early stopping chose."""
 
     def predict(self, matrix: Array) -> Array:
-        """P(positive class) or the value of each row of the matrix, float64 (n,)."""
+        """P(positive class) or the value of each row of the matrix, (n,); of more classes each's, (n, classes)."""
         lightgbm = hasattr(self.estimator, "model_to_string")
-        score = batch_score(self.estimator) if lightgbm else sklearn_score(self.estimator, self.task)
+        score = batch_score(self.estimator) if lightgbm else sklearn_score(self.estimator, self.task, self.classes)
         return score(matrix) if self.calibration is None else self.calibration(score(matrix))
 
     def dump(self) -> dict[str, bytes]:
@@ -83,7 +84,7 @@ def fit(
     choices: Choices = NONE,
     layout: Layout | None = None,
 ) -> Fitted:
-    """Train on a float64 matrix (n, features) and a target (n,): 0 and 1, or the values.
+    """Train on a float64 matrix (n, features) and a target (n,): 0 and 1, or 0 to `choices.classes` - 1, or the values.
 
     `monotone` names features with which the prediction rises (`increasing`) or falls; LightGBM is trained to it.
 
@@ -92,7 +93,7 @@ def fit(
     parted for the latter two.
     """
     target = np.asarray(target, dtype=np.float64)
-    _check_target(task, target)
+    _check_target(task, target, choices.classes)
     choices.check(target)
     layout = layout or Layout(len(target), seed)
 
@@ -118,7 +119,7 @@ def fit(
 
     final, trees = train(np.ones(len(target), dtype=bool))
     if choices.calibration is None:
-        return Fitted(task, final, None, trees)
+        return Fitted(task, final, choices.classes, None, trees)
     left_out, parts = np.empty(len(target)), layout.folds(FOLDS)
     # Fewer entities than parts leave some without a row.
     for fold in np.unique(parts):
@@ -129,19 +130,19 @@ def fit(
                 do="provide more rows, or leave out model.calibration",
             )
         left_out[parts == fold] = Fitted(task, train(parts != fold)[0]).predict(matrix[parts == fold])
-    return Fitted(task, final, Calibration.fit(choices.calibration, left_out, target), trees)
+    return Fitted(task, final, 2, Calibration.fit(choices.calibration, left_out, target), trees)
 
 
-def _check_target(task: str, target: Array) -> None:
+def _check_target(task: str, target: Array, classes: int) -> None:
     if not len(target):
         raise DataError("there are no rows to train on", do="check the data and the contract's filters")
     if not np.isfinite(target).all():
         raise DataError("the label has missing or infinite values", expected="a value in every training row")
     values = np.unique(target)
-    if task == "classification" and values.tolist() != [0.0, 1.0]:
+    if task == "classification" and values.tolist() != [float(place) for place in range(classes)]:
         raise DataError(
             f"the training rows have {len(values)} class{'' if len(values) == 1 else 'es'} of the label",
-            expected="rows of both classes",
+            expected="rows of both classes" if classes == 2 else f"rows of all {classes} classes",
         )
 
 
@@ -163,8 +164,11 @@ def _lightgbm(
     own = _canonical(parameters)
     chosen = {**_defaults(task, len(target)), **choices.for_lightgbm(own), **own}
     rounds = chosen.pop("num_iterations")
-    fixed = {"deterministic": True, "force_row_wise": True, "num_threads": threads, "verbosity": -1}
-    objective = "binary" if task == "classification" else chosen.pop("objective", "regression")
+    fixed: dict[str, Any] = {"deterministic": True, "force_row_wise": True, "num_threads": threads, "verbosity": -1}
+    objective = chosen.pop("objective", "regression")
+    if task == "classification":
+        objective = "binary" if choices.classes == 2 else "multiclass"
+        fixed |= {"num_class": choices.classes} if choices.classes > 2 else {}
     every: dict[str, Any] = {"seed": seed, **chosen, "objective": objective, **fixed}
     if monotone:
         signs = {"increasing": 1, "decreasing": -1}

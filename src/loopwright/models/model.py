@@ -1,4 +1,4 @@
-"""A loaded model: raw columns in, one number a row out.
+"""A loaded model: raw columns in, one number a row out; of more than two classes a number for each.
 
 The number is the probability of the positive class, or the value. Nothing here unpickles: LightGBM's text is parsed
 by LightGBM, and a scikit-learn estimator is read by skops, of trusted types and no other (see `scikit`).
@@ -15,10 +15,10 @@ from loopwright.models import features, pipeline, scikit
 from loopwright.models.booster import batch_score, quick_score, row_score
 from loopwright.models.bundle import LIGHTGBM, SKOPS, Bundle
 from loopwright.models.calibration import Calibration
-from loopwright.models.columns import Array, Columns, Value, from_values, length
+from loopwright.models.columns import Array, Columns, Prediction, Value, from_values, length
 
 Score = Callable[[Array], Array]
-RowScore = Callable[[Sequence[float]], float]
+RowScore = Callable[[Sequence[float]], Prediction]
 Engine = Literal["lightgbm", "bit vectors", "scikit-learn"]
 
 
@@ -39,7 +39,7 @@ class Model:
         self._encode = features.Encoder(bundle.manifest.features)
         self.estimator = _load(bundle)
         self._calibration = Calibration.read(bundle)
-        self._score, self._score_row = _scores(self.estimator, self.task)
+        self._score, self._score_row = _scores(self.estimator, self.task, len(self.classes))
         if self._calibration is not None:
             self._score_row = self._calibration.of_row(self._score_row)
         self._text = bundle.contents[LIGHTGBM].decode() if LIGHTGBM in bundle.contents else None
@@ -51,14 +51,15 @@ class Model:
     def predict(self, columns: Columns) -> Array:
         """P(positive class) or the value of each row, float64 (n,), of raw columns (see `columns`).
 
-        Raises InputError when there is no row, DeclarationError when the feature code fails.
+        Of more than two classes the probability of each, float64 (n, classes), in the order of `classes`. Raises
+        InputError when there is no row, DeclarationError when the feature code fails.
         """
         if length(columns) == 0:
             raise InputError("there are no rows to predict", expected="at least one")
         scores = self._score(self.matrix(columns))
         return scores if self._calibration is None else self._calibration(scores)
 
-    def predict_row(self, values: Sequence[Value]) -> float:
+    def predict_row(self, values: Sequence[Value]) -> Prediction:
         """`predict` of one row: its values in the order of `inputs`, a float or NaN, or text or None."""
         if self._encode_row is not None:
             return self._score_row(self._encode_row(values))
@@ -88,17 +89,26 @@ def load(folder: Any, digest: str | None = None) -> Model:
     return Model(bundles.read(folder, digest))
 
 
-def sklearn_score(estimator: Any, task: str) -> Score:
-    """Score with a scikit-learn estimator: the probability of the second class, or the value."""
+def sklearn_score(estimator: Any, task: str, classes: int = 2) -> Score:
+    """Score with a scikit-learn estimator: the probability of the second class, of each of more, or the value."""
+    if task == "classification" and classes > 2:
+
+        def each(matrix: Array) -> Array:
+            found = np.zeros((len(matrix), classes))
+            # A class that its rows did not have, as a part of the training rows may lack one, is never predicted.
+            found[:, np.asarray(estimator.classes_, dtype=np.intp)] = estimator.predict_proba(matrix)
+            return found
+
+        return each
     if task == "classification":
         return lambda matrix: np.asarray(estimator.predict_proba(matrix)[:, 1], dtype=np.float64)
     return lambda matrix: np.asarray(estimator.predict(matrix), dtype=np.float64).reshape(-1)
 
 
-def _scores(estimator: Any, task: str) -> tuple[Score, RowScore]:
+def _scores(estimator: Any, task: str, classes: int) -> tuple[Score, RowScore]:
     if hasattr(estimator, "model_to_string"):
         return batch_score(estimator), row_score(estimator)
-    return pipeline.scores(estimator, lambda part: sklearn_score(part, task))
+    return pipeline.scores(estimator, lambda part: sklearn_score(part, task, classes))
 
 
 def _load(bundle: Bundle) -> Any:

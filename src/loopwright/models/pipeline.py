@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from loopwright.models.columns import Array
+from loopwright.models.columns import Array, Prediction
 
 Score = Callable[[Array], Array]
 _TRIALS = 64
@@ -19,30 +19,36 @@ _TRIALS = 64
 _LARGEST = 1e38
 
 
-def scores(pipeline: Any, score: Callable[[Any], Score]) -> tuple[Score, Callable[[Sequence[float]], float]]:
+def scores(pipeline: Any, score: Callable[[Any], Score]) -> tuple[Score, Callable[[Sequence[float]], Prediction]]:
     """Scores of a matrix (n, features) and of one row; `score` makes one of a scikit-learn estimator."""
     slow = score(pipeline)
     prepare, rows = _preparation(pipeline.named_steps["prepare"])
     if prepare is None:
-        return slow, lambda row: float(slow(np.array([row], dtype=np.float64))[0])
+        return slow, lambda row: _first(slow(np.array([row], dtype=np.float64)))
     final = pipeline.named_steps["estimator"]
     last = score(final)
     one = _one(final)
     # A forest takes long enough for one row that fewer trials have to do.
     prepared = prepare(rows)[:16]
-    if one is None or [one(row[None]) for row in prepared] != [float(last(row[None])[0]) for row in prepared]:
-        one = lambda row: float(last(row)[0])  # noqa: E731 - stands for the function above
+    if one is None or [one(row[None]) for row in prepared] != [_first(last(row[None])) for row in prepared]:
+        one = lambda row: _first(last(row))  # noqa: E731 - stands for the function above
 
     def many(matrix: Array) -> Array:
         found = prepare(matrix)
         return last(found) if _usual(found) else slow(matrix)
 
-    def single(row: Sequence[float]) -> float:
+    def single(row: Sequence[float]) -> Prediction:
         matrix = np.array([row], dtype=np.float64)
         found = prepare(matrix)
-        return one(found) if _usual(found) else float(slow(matrix)[0])
+        return one(found) if _usual(found) else _first(slow(matrix))
 
     return many, single
+
+
+def _first(scores: Array) -> Prediction:
+    """What is said of the first row: a number, or one for each class."""
+    found: Prediction = scores[0].tolist()
+    return found
 
 
 def _usual(prepared: Array) -> bool:
@@ -85,12 +91,14 @@ def _preparation(transformer: Any) -> tuple[Score | None, Array]:
     return (prepare if np.array_equal(prepare(rows), expected) else None), rows
 
 
-def _one(final: Any) -> Callable[[Array], float] | None:
+def _one(final: Any) -> Callable[[Array], Prediction] | None:
     """The score of one prepared row (1, columns); None for an estimator that it is not known for."""
     from scipy.special import expit
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
     from sklearn.linear_model import LinearRegression, LogisticRegression
 
+    if len(getattr(final, "classes_", ())) > 2:
+        return None
     if type(final) in (LogisticRegression, LinearRegression):
         weights, intercept, logistic = final.coef_.T, final.intercept_, type(final) is LogisticRegression
 

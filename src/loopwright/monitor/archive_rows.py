@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loopwright.archive.layout import HOUR, ID, PREDICTED, PREDICTION, RECEIVED, Key
+from loopwright.archive.layout import CLASS, HOUR, ID, PREDICTED, PREDICTION, RECEIVED, Key
 from loopwright.durations import Clock
 from loopwright.loop.archive import RESERVED
 from loopwright.monitor.events import Batch
@@ -126,12 +126,17 @@ def pick(
     whole = bool(kept.all())
     # A version that was trained under another declaration may have inputs that this one would not allow.
     names = [name for name in profile.features if name not in redact and name not in RESERVED]
+    columns = {name: batch.columns[name] if whole else batch.columns[name][kept] for name in names}
+    if batch.decided is not None:
+        # The last place of all is that of none.
+        known = np.array([*map(str, profile.classes), None], dtype=object)
+        columns[CLASS] = known[batch.decided if whole else batch.decided[kept]]
     return Rows(
         list(batch.ids) if whole else [one for one, keep in zip(batch.ids, kept, strict=True) if keep],
         _stamp(clock.at(at)),
         _predicted(clock, batch.at),
         batch.predictions if whole else batch.predictions[kept],
-        {name: batch.columns[name] if whole else batch.columns[name][kept] for name in names},
+        columns,
     )
 
 

@@ -63,6 +63,8 @@ _DTYPES = {
 }  # fmt: skip
 _PREFERRED = ("probability", "probabilities", "predict_proba", "prediction", "predictions", "predict")
 """Names of the output that holds the prediction; without any of them it is the first output."""
+_OF_SEVERAL = ("probabilities", "predict_proba", "class", *_PREFERRED)
+"""The same of more than two classes: what says something of all of them comes first."""
 
 
 def asked(body: bytes, profile: Profile) -> Asked:
@@ -82,7 +84,8 @@ def answered(body: bytes, profile: Profile) -> Answered:
         found = content.predictions
     elif content.outputs:
         named = {tensor.name: tensor for tensor in content.outputs}
-        chosen = next((named[name] for name in _PREFERRED if name in named), content.outputs[0])
+        preferred = _OF_SEVERAL if len(profile.classes) > 2 else _PREFERRED
+        chosen = next((named[name] for name in preferred if name in named), content.outputs[0])
         found = _listed(chosen)
     else:
         raise EventError("a response without predictions (V1) and without outputs (V2)", "columns")
@@ -217,7 +220,10 @@ def _prediction(value: Any, profile: Profile) -> float:
 def _of_several(value: Any, classes: list[str]) -> tuple[int, float]:
     """(place, probability) of the predicted one of more than two classes: a probability of each, or its name."""
     if isinstance(value, dict):
-        value = next((value[name] for name in _PREFERRED if name in value), None)
+        value = next((value[name] for name in _OF_SEVERAL if name in value), None)
+    if isinstance(value, dict) and value.keys() == set(classes):
+        # As our own predictor answers: a probability by name.
+        value = [value[name] for name in classes]
     if isinstance(value, list) and len(value) == len(classes):
         try:
             scores = [math.nan if one is None else float(one) for one in value]

@@ -19,7 +19,10 @@ from loopwright.statistics.profile import Counts, Profile, class_name
 
 MOST_VERSIONS = 16
 BUCKETS = 20
-"""Equal buckets of a probability, 0 to 1, shared by all versions, so that a rollout can compare them."""
+"""Equal buckets of a probability, 0 to 1, shared by all versions, so that a rollout can compare them.
+
+Of more than two classes it is the decided ones that are counted, in their order.
+"""
 
 
 class OtherProfileError(ValueError):
@@ -127,7 +130,7 @@ class Counters:
             del self.versions[min(self.versions, key=lambda name: self.versions[name].seen)]
         self._shared = self._shared or profile
         counts = VersionCounts(profile, self._looks)
-        counts.buckets = np.zeros(BUCKETS if self._probability else len(self._shared.prediction.counts), np.int64)
+        counts.buckets = np.zeros(self._size(profile), np.int64)
         counts.seen = counts.since = at
         self.versions[version] = counts
         return True
@@ -144,13 +147,24 @@ class Counters:
         """Count one batch of a known version's events of one season, received at the real moment `at`."""
         counts = self.versions[version]
         counts.add(columns, predictions, decided, season)
-        counts.buckets += self._bucketed(predictions)
+        classes = len(counts.profile.classes)
+        if classes > 2:
+            known = np.zeros(0, np.int64) if decided is None else decided[decided >= 0]
+            counts.buckets += np.bincount(known, minlength=classes)
+        else:
+            counts.buckets += self._bucketed(predictions)
         counts.seen = at
 
     def mark(self) -> None:
         """End a look of every version."""
         for counts in self.versions.values():
             counts.mark()
+
+    def _size(self, profile: Profile) -> int:
+        assert self._shared is not None, "the first version's profile is what is shared"
+        if len(profile.classes) > 2:
+            return len(profile.classes)
+        return BUCKETS if self._probability else len(self._shared.prediction.counts)
 
     @property
     def _probability(self) -> bool:

@@ -33,6 +33,9 @@ class Message(msgspec.Struct):
     at: float
     columns: dict[str, list[Value] | bytes]
     predictions: list[float] | bytes
+    """P(positive) or values; of more than two classes the probability of the decided one."""
+    decided: list[int] | None = None
+    """Of more than two classes the decided one of each row, by its place in the profile's; -1 where it is none."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,11 @@ class Batch:
     decided: Counts | None = None
     """The predicted class of each row by its place in the profile's classes, -1 where none of them; None where it
     follows from the prediction."""
+
+    @property
+    def told(self) -> NDArray[np.float64]:
+        """What labels and other versions' answers are held against: the predictions, or places of decided classes."""
+        return self.predictions if self.decided is None else np.where(self.decided < 0, np.nan, self.decided)
 
 
 _DECODER = msgspec.msgpack.Decoder(Message)
@@ -85,7 +93,21 @@ def check(message: Message, profile: Profile) -> Batch:
         if len(columns[name]) != rows:
             raise EventError(f"column {name}: found {len(columns[name])} values; expected {rows}, one a prediction")
     unknown = len(message.columns.keys() - profile.features.keys())
-    return Batch(message.version, message.ids, columns, predictions, unknown, message.at)
+    decided = _decided(message, rows, len(profile.classes))
+    return Batch(message.version, message.ids, columns, predictions, unknown, message.at, decided)
+
+
+def _decided(message: Message, rows: int, classes: int) -> Counts | None:
+    """The decided classes' places; of more than two classes a message has them, or none is known."""
+    if classes <= 2:
+        return None
+    if message.decided is None:
+        return np.full(rows, -1, dtype=np.int64)
+    if len(message.decided) != rows:
+        raise EventError(f"there are {len(message.decided)} decided classes for {rows} predictions; expected as many")
+    if min(message.decided) < -1 or max(message.decided) >= classes:
+        raise EventError(f"decided: expected places of {classes} classes, or -1")
+    return np.array(message.decided, dtype=np.int64)
 
 
 def _unpacked(name: str, values: list[float] | bytes) -> NDArray[np.float64]:

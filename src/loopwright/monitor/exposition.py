@@ -37,8 +37,8 @@ PREDICTION_BIN = Metric(
 PREDICTION_BUCKET = Metric(
     "loopwright_prediction_bucket_total",
     "counter",
-    "Events by bins of the prediction that all versions share: 20 equal ones of a probability, or those of the "
-    "first profile.",
+    "Events by bins of the prediction that all versions share: 20 equal ones of a probability, those of the first "
+    "profile, or, of more than two classes, the predicted class by its place.",
     ("loop", "version", "bucket"),
 )
 PREDICTION_CLASS = Metric(
@@ -208,8 +208,14 @@ LABEL_SCORES = Metric(
 LABEL_DECISIONS = Metric(
     "loopwright_label_decisions_total",
     "counter",
-    "Classification: labelled predictions by label and decision at 0.5, of everything (an empty slice) and by slice.",
+    "Classification: labelled predictions by label and decision, of everything (an empty slice) and by slice.",
     ("loop", "version", "slice", "value", "label", "decided"),
+)
+LABEL_CLASSES = Metric(
+    "loopwright_label_classes_total",
+    "counter",
+    "More than two classes: labelled predictions by the class that it was and the one that was predicted.",
+    ("loop", "version", "label", "decided"),
 )
 LABEL_LOG_LOSS = Metric(
     "loopwright_label_log_loss_total", "counter", "Classification: sum of the log loss of labelled predictions.",
@@ -277,7 +283,7 @@ METRICS = (
     ARCHIVE_ROWS, ARCHIVE_FAILED, ARCHIVE_EXPIRED, ARCHIVE_GATHERED, ARCHIVE_SPOOL, PUSHES,
     COUNTING_SINCE, DRIFT_REFERENCE, CHI_SQUARE_CRITICAL, EXCESS_CRITICAL,
     LABELS, LABEL_DELAY_COUNT, LABEL_DELAY_SUM, LABEL_NEWEST,
-    LABEL_SCORES, LABEL_DECISIONS, LABEL_LOG_LOSS, LABEL_ERROR_COUNT,
+    LABEL_SCORES, LABEL_DECISIONS, LABEL_CLASSES, LABEL_LOG_LOSS, LABEL_ERROR_COUNT,
     LABEL_ERROR_SUM, LABEL_ERROR_SQUARES, PERFORMANCE, PERFORMANCE_LOW, PERFORMANCE_HIGH, PERFORMANCE_REFERENCE,
     PERFORMANCE_ESTIMATE, PERFORMANCE_SCORE, PERFORMANCE_ALARM, FAIRNESS,
 )  # fmt: skip

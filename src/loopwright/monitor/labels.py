@@ -64,7 +64,7 @@ class Pairs:
 
     version: str
     truth: NDArray[np.float64]
-    """1 for the positive class and 0 for the other, or the value."""
+    """1 for the positive class and 0 for the other, or the value; of more than two classes the place of the class."""
 
     predictions: NDArray[np.float64]
     codes: NDArray[np.int16]
@@ -187,16 +187,20 @@ class _Found:
 
 
 def _truth(profile: Profile, identifier: str, label: Any) -> float:
-    """1 for the positive class and 0 for the other, or the value."""
-    if len(profile.classes) > 2:
-        raise LabelError(f"the model of {identifier} has {len(profile.classes)} classes; expected two, or a number")
+    """1 for the positive class and 0 for the other, or the value; of more than two classes the place of the class."""
     if profile.task == "classification":
-        return _positive(profile.classes, identifier, label)
+        place = _place(profile.classes, identifier, label)
+        return float(place if len(profile.classes) > 2 else place == len(profile.classes) - 1)
     return _number(identifier, label)
 
 
 def _loss(profile: Profile, truth: float, prediction: float) -> float:
-    """The Brier score of one prediction, or its squared error in units of the label's variance, clipped."""
+    """The Brier score of one prediction, or its squared error in units of the label's variance, clipped.
+
+    Of more than two classes 1 for a wrong decision: the probability of what was decided says nothing of the rest.
+    """
+    if len(profile.classes) > 2:
+        return float(prediction != truth)
     if profile.task == "classification":
         return min(abs(prediction - truth), 1.0) ** 2
     # Without a variance (a constant label in training) the unit is the label's own.
@@ -215,11 +219,11 @@ def _number(identifier: str, label: Any) -> float:
     return value
 
 
-def _positive(classes: Sequence[Any], identifier: str, label: Any) -> float:
-    """1 for the positive class (the last), 0 for the other; compared as text, as JSON and CSV differ in types."""
+def _place(classes: Sequence[Any], identifier: str, label: Any) -> int:
+    """The place of a class, the positive one's being the last; compared as text, as JSON and CSV differ in types."""
     for number, name in enumerate(classes):
         if _text(name) == _text(label):
-            return float(number == len(classes) - 1)
+            return number
     names = ", ".join(str(name) for name in classes)
     raise LabelError(f"the label of {identifier} is {label!r}; expected one of {names}")
 

@@ -7,7 +7,7 @@ events are refused, and of the halves that wait for their other half the oldest 
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -168,14 +168,14 @@ def _batch(version: str, profile: Profile, rows: list[_Row]) -> Batch:
     predictions = np.array([value for row in rows for value in row.answered.predictions], dtype="<f8").tobytes()
     ids = [name for row in rows for name in _ids(row.id, len(row.answered.predictions))]
     at = max(row.at for row in rows)
+    places = [place for row in rows for place in row.answered.decided or ()]
+    decided = places if len(profile.classes) > 2 else None
     try:
-        batch = check(Message(version, ids, at, columns, predictions), profile)
+        batch = check(Message(version, ids, at, columns, predictions, decided), profile)
     except (EventError, ValueError, TypeError, OverflowError) as error:
         raise EventError(str(error), "columns") from error
     unknown = sum(row.asked.unknown for row in rows)
-    places = [place for row in rows for place in row.answered.decided or ()]
-    decided = np.array(places, dtype=np.int64) if len(profile.classes) > 2 else None
-    return Batch(batch.version, batch.ids, batch.columns, batch.predictions, unknown, at, decided)
+    return replace(batch, unknown=unknown)
 
 
 def _ids(identifier: str, rows: int) -> list[str]:

@@ -22,7 +22,9 @@ from loopwright.monitor.fairness import differences
 from loopwright.monitor.labelled import EVERYTHING, VersionLabels
 from loopwright.monitor.labels import Pairs
 from loopwright.monitor.performance_alert import body
+from loopwright.monitor.ranges import LONGEST
 from loopwright.statistics.labelled import Scores
+from loopwright.statistics.labelled_classes import Decisions
 from loopwright.statistics.measured import Measured
 from loopwright.statistics.profile import Profile
 
@@ -184,6 +186,12 @@ def _counters(who: tuple[str, str], known: VersionLabels) -> Iterator[metrics.Sa
         for group, counts in known.confusions(known.totals).items():
             for (truth, decided), count in zip(_CELLS, counts, strict=True):
                 yield metrics.LABEL_DECISIONS, (*who, *group, truth, decided), float(count)
+        return
+    if isinstance(known.tally, Decisions):
+        names = [str(one)[:LONGEST] for one in known.profile.classes]
+        table = total.reshape(len(names), len(names))
+        for true, said in np.argwhere(table > 0).tolist():
+            yield metrics.LABEL_CLASSES, (*who, names[true], names[said]), float(table[true, said])
         return
     for group, count, found in known.measured(known.totals):
         yield metrics.LABEL_ERROR_COUNT, (*who, *group), count

@@ -92,9 +92,9 @@ class Monitor:
         # What a predictor kept while the monitor was away belongs to the season in which it was predicted.
         season = counts.season(self.clock.at(batch.at if 0 < batch.at < at else at))
         self.counters.add(batch.version, batch.columns, batch.predictions, at, batch.decided, season)
-        self.answers.add(batch.version, batch.ids, batch.predictions)
-        codes = self.performance.score(batch.version, counts.profile, batch.columns, batch.predictions)
-        self.labels.remember(batch.version, batch.ids, batch.predictions, counts.profile, codes, at)
+        self.answers.add(batch.version, batch.ids, batch.told)
+        codes = self.performance.score(batch.version, counts.profile, batch.columns, batch.told)
+        self.labels.remember(batch.version, batch.ids, batch.told, counts.profile, codes, at)
         counts.unknown_columns += batch.unknown
         # It is counted when it came, as everything is; the sender's clock is wrong.
         self.ahead += len(batch.ids) * (batch.at > at + MOST_AHEAD)

@@ -18,7 +18,7 @@ from loopwright.durations import Budget
 from loopwright.errors import DataError
 from loopwright.models.attributions import Attributions
 from loopwright.models.columns import Array, from_frame
-from loopwright.models.explain import contributions
+from loopwright.models.explain import contributions, sizes
 from loopwright.models.model import Model
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def compare(
     if len(rows) > MOST_ROWS:
         # Evenly, and not at random: blocks stay what came together.
         rows = rows[np.linspace(0, len(rows) - 1, MOST_ROWS).astype(np.int64)]
-    found = np.abs(contribute(rows)[:, :-1])
+    found = sizes(contribute(rows))
     now, level = found.mean(axis=0), min(MOST_LEVEL, budget.share(span))
     chances = _welch(found, reference)
     # A model without any contribution has nothing that could change.

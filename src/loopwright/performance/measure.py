@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from loopwright.archive.layout import CLASS
 from loopwright.errors import DataError
 from loopwright.loop import Loop
 from loopwright.performance.join import LABEL, PREDICTION, VERSION
 from loopwright.statistics import metrics
 from loopwright.statistics.labelled import Scores, Tally
+from loopwright.statistics.labelled_classes import Decisions
 from loopwright.statistics.labelled_values import Values
 from loopwright.statistics.measured import Measured
 from loopwright.statistics.profile import Profile
@@ -19,22 +21,28 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-def versions(loop: Loop, rows: "pd.DataFrame", slices: Sequence[str] = ()) -> dict[str, Any]:
+def versions(
+    loop: Loop, rows: "pd.DataFrame", slices: Sequence[str] = (), thresholds: Mapping[str, float] | None = None
+) -> dict[str, Any]:
     """By version: `rows`, `metrics` (value, low, high of the 95 % interval), and the same by slice and its value.
 
-    Raises DataError for a label that the task does not have.
+    `thresholds` are by version the probability from which on it decides positive, the loop's where it has none. Of
+    more than two classes the predicted one is in the column `predicted_class`. Raises DataError for a label that the
+    task does not have.
     """
     rows = rows[np.isfinite(rows[PREDICTION].to_numpy(dtype=np.float64))]
-    truth = _truth(loop, rows)
+    truth, predicted = _truth(loop, rows), _predicted(loop, rows)
     names = rows[VERSION].astype(str) if VERSION in rows else rows[PREDICTION].map(lambda _: "")
     found: dict[str, Any] = {}
     for version in sorted(names.unique()):
         mine = (names == version).to_numpy()
-        one = _measured(loop.model.task, truth[mine], rows[PREDICTION].to_numpy(dtype=np.float64)[mine])
+        at = (thresholds or {}).get(version, loop.model.decided_at)
+        one = _measured(loop, truth[mine], predicted[mine], at)
         one["slices"] = {
             name: {
-                str(value): _measured(loop.model.task, truth[rows.index.get_indexer(part.index)], part[PREDICTION])
+                str(value): _measured(loop, truth[places], predicted[places], at)
                 for value, part in rows[mine].groupby(name, dropna=False)
+                for places in [rows.index.get_indexer(part.index)]
             }
             for name in slices
             if name in rows
@@ -53,6 +61,8 @@ def _truth(loop: Loop, rows: "pd.DataFrame") -> "np.ndarray[Any, np.dtype[np.flo
             raise DataError(f"a label is {str(wrong)[:40]!r}", expected="a number")
         return values
     texts = rows[LABEL].map(_text)
+    if loop.several:
+        return _places(loop, texts, "label")
     known = sorted(texts.unique())
     positive = _text(loop.data.label.positive) if loop.data.label.positive is not None else known[-1] if known else ""
     if len(known) > 2 or (known and positive not in known and len(known) == 2):
@@ -64,28 +74,60 @@ def _text(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _measured(task: str, truth: Any, predicted: Any) -> dict[str, Any]:
+def _predicted(loop: Loop, rows: "pd.DataFrame") -> "np.ndarray[Any, np.dtype[np.float64]]":
+    """What the labels are held against: the predictions, or the places of predicted classes."""
+    if not loop.several:
+        return rows[PREDICTION].to_numpy(dtype=np.float64)
+    if CLASS not in rows:
+        raise DataError(
+            f"the predictions have no column {CLASS}",
+            expected="the predicted one of more than two classes, by name",
+            do="name it so; archived events of such a model have it",
+        )
+    return _places(loop, rows[CLASS].map(_text), "predicted class")
+
+
+def _places(loop: Loop, texts: "pd.Series[Any]", what: str) -> "np.ndarray[Any, np.dtype[np.float64]]":
+    classes = [str(one) for one in loop.data.label.classes]
+    unknown = texts[~texts.isin(classes)]
+    if len(unknown):
+        raise DataError(f"a {what} is {str(unknown.iloc[0])[:40]!r}", expected=f"one of {', '.join(classes)}")
+    return np.asarray(texts.map({name: place for place, name in enumerate(classes)}), dtype=np.float64)
+
+
+def _measured(loop: Loop, truth: Any, predicted: Any, threshold: float) -> dict[str, Any]:
     """Values as scikit-learn defines them; intervals from the sums of `labelled`, whose area has binned scores."""
-    predicted = np.asarray(predicted, dtype=np.float64)
-    errors = _errors(task, truth, predicted)
+    task = loop.model.task
+    if loop.several:
+        tally = Decisions(len(loop.data.label.classes))
+        found = tally.measure(tally.of(truth, predicted))
+        return {
+            "rows": len(truth),
+            "metrics": {name: _shown(one.value, *one.interval()) for name, one in found.items()},
+        }
+    errors = _errors(task, truth, predicted, threshold)
     both = task == "regression" or len(np.unique(truth)) == 2
     names = [name for name in errors if both or name != "roc_auc"]
     shown = {}
     for name in (*names, *(["average_precision"] if task == "classification" and both else [])):
         wanted = truth > 0.5 if task == "classification" else truth
-        value = metrics.one(task, name, wanted, predicted)
+        value = metrics.one(task, name, wanted, predicted, threshold)
         of = errors.get(name)
         low, high = of.interval() if of else (math.nan, math.nan)
         # The interval is moved along with the area, which bins may have changed a little.
         moved = value - of.value if of else 0.0
-        shown[name] = {"value": value, "low": _finite(low + moved), "high": _finite(high + moved)}
+        shown[name] = _shown(value, low + moved, high + moved)
     return {"rows": len(truth), "metrics": shown}
 
 
-def _errors(task: str, truth: Any, predicted: Any) -> Mapping[str, Measured]:
+def _shown(value: float, low: float, high: float) -> dict[str, float | None]:
+    return {"value": value, "low": _finite(low), "high": _finite(high)}
+
+
+def _errors(task: str, truth: Any, predicted: Any, threshold: float) -> Mapping[str, Measured]:
     tally: Tally
     if task == "classification":
-        tally = Scores(np.unique(np.quantile(predicted, np.linspace(0, 1, 200))))
+        tally = Scores(np.unique(np.quantile(predicted, np.linspace(0, 1, 200))), threshold)
     else:
         profile = Profile.build("", task, [], {}, {}, predicted)
         tally = Values(profile.prediction, float(np.var(truth)))

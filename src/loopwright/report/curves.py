@@ -23,9 +23,25 @@ class Side:
     curves: Mapping[str, Any]
 
 
-def roc(sides: Sequence[Side], areas: Sequence[float | None]) -> str:
-    """True positives over false positives; `areas` are the areas under the curves, where they are known."""
-    x, y, parts = _unit("ROC", "", "false positive rate", "true positive rate")
+def auc(metrics: Mapping[str, Any] | None) -> float | None:
+    """The area under the ROC curve, or the mean of those of more than two classes."""
+    known = metrics or {}
+    found: float | None = known.get("roc_auc", known.get("roc_auc_ovr"))
+    return found
+
+
+def words(evaluation: Mapping[str, Any]) -> dict[str, bool]:
+    """How the pictures of an evaluation are to be named: of more than two classes they are of other things."""
+    return {"several": len(evaluation.get("classes") or ()) > 2}
+
+
+def roc(sides: Sequence[Side], areas: Sequence[float | None], *, several: bool = False) -> str:
+    """True positives over false positives; `areas` are the areas under the curves, where they are known.
+
+    Of more than two classes (`several`) it is the mean of each against the rest.
+    """
+    note = "mean of one against the rest" if several else ""
+    x, y, parts = _unit("ROC", note, "false positive rate", "true positive rate")
     parts.append(svg.line(x(0), y(0), x(1), y(1), "diagonal"))
     said = []
     for index, (side, auc) in enumerate(zip(sides, areas, strict=True)):
@@ -42,10 +58,11 @@ def roc(sides: Sequence[Side], areas: Sequence[float | None]) -> str:
     return svg.picture(SIDE, HEIGHT, "ROC curve", ", ".join(said), parts, "chart square")
 
 
-def calibration(sides: Sequence[Side]) -> str:
+def calibration(sides: Sequence[Side], *, several: bool = False) -> str:
     """Observed share over mean prediction, by group, with what chance alone would do to so many rows."""
     counts = [count for side in sides for _, _, count in calibrated(side.curves)]
-    x, y, parts = _unit("Calibration", _groups(counts), "mean prediction of a group", "share that was positive")
+    below = "mean probability of the predicted class" if several else "mean prediction of a group"
+    x, y, parts = _unit("Calibration", _groups(counts), below, f"share that was {'right' if several else 'positive'}")
     parts.append(svg.line(x(0), y(0), x(1), y(1), "diagonal"))
     for index, side in reversed(list(enumerate(sides))):
         groups = calibrated(side.curves)

@@ -56,7 +56,8 @@ def block(facts: Facts, version: int | None, evaluation: Mapping[str, Any], entr
     return (
         f"<article><h3>{escape(own[0].upper() + own[1:])}: {passed} its gates{on}{came}{where}</h3>"
         f"{tables.gates(evaluation)}<div class='row'>{pictures}<div class='side'>{metrics}</div></div>"
-        f"{parts.fairness(evaluation)}{parts.slices(evaluation)}{_behind(sides, evaluation)}</article>"
+        f"{parts.classes(evaluation)}{parts.fairness(evaluation)}{parts.slices(evaluation)}"
+        f"{_behind(sides, evaluation)}</article>"
     )
 
 
@@ -66,8 +67,10 @@ def _pictures(sides: list[Side], evaluation: Mapping[str, Any], before: Mapping[
         return curves.residuals(sides)
     if not own:
         return markup.words("The curves of this model are not kept; only a registered version has them.")
-    areas = [(evaluation.get("metrics") or {}).get("roc_auc"), before.get("roc_auc")]
-    return curves.roc(sides, areas[: len(sides)]) + curves.calibration(sides)
+    areas = [curves.auc(evaluation.get("metrics")), curves.auc(before)]
+    return curves.roc(sides, areas[: len(sides)], **curves.words(evaluation)) + curves.calibration(
+        sides, **curves.words(evaluation)
+    )
 
 
 def _behind(sides: list[Side], evaluation: Mapping[str, Any]) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 from loopwright.report.svg import escape
 from loopwright.report.tables import bounds, figure, table
 
-SHOWN = ("roc_auc", "accuracy", "recall", "precision", "rmse", "mae")
+SHOWN = ("roc_auc", "roc_auc_ovr", "accuracy", "recall", "precision", "f1_macro", "rmse", "mae")
+BY_CLASS = ("precision", "recall", "f1", "roc_auc")
 
 
 def slices(evaluation: Mapping[str, Any]) -> str:
@@ -28,6 +29,16 @@ def slices(evaluation: Mapping[str, Any]) -> str:
     return table(heads, rows, "metrics", "Slices of the held-out rows, with 95 % intervals")
 
 
+def classes(evaluation: Mapping[str, Any]) -> str:
+    """Each of more than two classes against the rest; nothing where there are two, or none."""
+    rows = [
+        (escape(one["class"]), f"{one['rows']:,}", *(figure(one.get(name)) for name in BY_CLASS))
+        for one in evaluation.get("by_class") or ()
+    ]
+    heads = ("class", "#rows", *(f"#{name}" for name in BY_CLASS))
+    return table(heads, rows, "metrics", "Each class against the rest") if rows else ""
+
+
 def fairness(evaluation: Mapping[str, Any]) -> str:
     """The groups of each protected attribute, and how far their decisions are apart; nothing where there are none."""
     return "".join(_attribute(found) for found in evaluation.get("fairness") or ())
@@ -44,9 +55,13 @@ def _attribute(found: Mapping[str, Any]) -> str:
         )
         for one in found["groups"]
     ]
-    for name, value in found["measures"].items():
-        words = escape(name.replace("_", " "))
-        rows.append((words, "", figure(value) + bounds(found["intervals"].get(name)), "", "", ""))
     for name, count in found["too_small"].items():
         rows.append((f"{escape(name)}, not compared", f"{count:,}", *[""] * len(rates)))
-    return table(heads, rows, "metrics", f"Fairness by {found['attribute']}, with 95 % intervals")
+    measures = [
+        (escape(name.replace("_", " ")), figure(value) + bounds(found["intervals"].get(name)))
+        for name, value in found["measures"].items()
+    ]
+    between = (f"between the groups of {found['attribute']}", "#")
+    return table(heads, rows, "metrics", f"Decisions by {found['attribute']}, with 95 % intervals") + (
+        table(between, measures, "metrics", f"Fairness by {found['attribute']}") if measures else ""
+    )

@@ -107,9 +107,10 @@ def _judged(facts: Mapping[str, Any]) -> str:
     metrics = facts["metrics"]
     if not metrics:
         return f"the model did not pass its gates: its predictions are {facts['gates'][0]['detail']}"
-    name = "roc_auc" if "roc_auc" in metrics else "rmse"
-    champion = facts.get("champion")
-    beside = f" (champion {champion['version']}: {champion['metrics'][name]:.3f})" if champion else ""
+    name = next(one for one in ("roc_auc", "roc_auc_ovr", "rmse", *metrics) if one in metrics)
+    champion = facts.get("champion") or {}
+    before = (champion.get("metrics") or {}).get(name)
+    beside = "" if before is None else f" (champion {champion['version']}: {before:.3f})"
     outcome = "passed its gates" if facts["passed"] else "did not pass its gates"
     return f"the model {outcome}: {name} {metrics[name]:.3f}{beside} on {facts.get('rows', 0):,} held-out rows"
 

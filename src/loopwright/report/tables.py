@@ -106,7 +106,7 @@ def _difference(name: str, value: Any, before: Any) -> str:
 def behind_calibration(name: str, curves: Mapping[str, Any]) -> str:
     """The numbers of a calibration picture."""
     rows = [(f"{predicted:.3f}", f"{observed:.3f}", f"{count:,}") for predicted, observed, count in calibrated(curves)]
-    return table(("#mean prediction", "#share positive", "#rows"), rows, "", f"Calibration of {name}")
+    return table(("#mean prediction", "#share observed", "#rows"), rows, "", f"Calibration of {name}")
 
 
 def confusion(evaluation: Mapping[str, Any]) -> str:
@@ -114,6 +114,11 @@ def confusion(evaluation: Mapping[str, Any]) -> str:
     found = evaluation.get("confusion")
     if not found:
         return ""
+    if len(found) > 2:
+        names = [str(one) for one in evaluation.get("classes") or ()]
+        heads = ("", *(f"#predicted {name}" for name in names))
+        lines = [(f"truly {escape(name)}", *(f"{n:,}" for n in row)) for name, row in zip(names, found, strict=True)]
+        return table(heads, lines, "", "Confusion: the most probable class is predicted")
     (negative, false_positive), (false_negative, positive) = found
     rows = [
         ("truly negative", f"{negative:,}", f"{false_positive:,}"),

@@ -48,6 +48,9 @@ class Stage:
         self._gateway, self._loop, self._spec, self._clock = gateway, loop.name, loop.rollout, clock
         self._journal, self._hands, self._ask, self._now, self._pause = journal, hands, ask, now, pause
         tolerance = None if loop.model.task == "classification" else loop.rollout.shadow.tolerance
+        if loop.several:
+            # The answers are places of classes, which are the same or not.
+            tolerance = 0.0
         self._joiner = Joiner(tolerance, threshold=loop.model.decided_at)
         self.last = (UNKNOWN, UNKNOWN)
         # The step of which it is written down that it cannot be told; since when the challenger is not well.

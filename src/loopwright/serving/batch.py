@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from loopwright.models.columns import Array, Columns, InputSpec, Value
+from loopwright.models.columns import Array, Columns, InputSpec, Prediction, Value
+from loopwright.statistics.several import top
 
 MAX_ROWS = 10_000
 # A request has no more rows. Made once, as they are much of what a row's event costs otherwise.
@@ -34,20 +35,34 @@ class Batch:
 
     at: float
     ids: list[str] = field(default_factory=list)
-    predictions: list[float] = field(default_factory=list)
+    predictions: list[Prediction] = field(default_factory=list)
     rows: list[Sequence[Value]] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
     count: int = 0
 
     def fields(self, inputs: Sequence[InputSpec]) -> dict[str, Any]:
-        """What the message says of the rows: ids, columns and predictions, numbers packed."""
+        """What the message says of the rows: ids, columns and predictions, numbers packed.
+
+        Of more than two classes the prediction is the probability of the decided one, and `decided` its place.
+        """
         # Single rows give tuples here, which are packed without an array of objects in between.
         singles: Iterable[Any] = zip(*self.rows, strict=True) if self.rows else ((),) * len(inputs)
         return {
             "ids": list(chain(self.ids, *map(_ids, self.parts))),
             "columns": {spec.name: self._column(spec, values) for spec, values in zip(inputs, singles, strict=True)},
-            "predictions": _packed([self.predictions, *(part.predictions for part in self.parts)]),
+            **self._predicted(),
         }
+
+    def _predicted(self) -> dict[str, Any]:
+        several = any(part.predictions.ndim == 2 for part in self.parts) or (
+            bool(self.predictions) and isinstance(self.predictions[0], list)
+        )
+        if not several:
+            singles: Any = self.predictions
+            return {"predictions": _packed([singles, *(part.predictions for part in self.parts)])}
+        rows = [np.array(self.predictions)] if self.predictions else []
+        scores, places = top(np.concatenate([*rows, *(part.predictions for part in self.parts)]))
+        return {"predictions": _packed([scores]), "decided": places.tolist()}
 
     def _column(self, spec: InputSpec, singles: Sequence[Value]) -> bytes | list[Value]:
         arrays = [part.columns[spec.name] for part in self.parts]

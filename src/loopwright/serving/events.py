@@ -15,7 +15,7 @@ from http import HTTPStatus
 
 import msgspec
 
-from loopwright.models.columns import Array, Columns, InputSpec, Value
+from loopwright.models.columns import Array, Columns, InputSpec, Prediction, Value
 from loopwright.serving.batch import Batch, Part, row_ids
 from loopwright.serving.metrics import Metrics
 from loopwright.serving.post import Answer, Poster
@@ -74,7 +74,7 @@ class Events:
             batch.parts.append(Part(identity, start, cut, predictions[some]))
             self._took(batch, len(predictions[some]))
 
-    def add_row(self, identity: str, values: Sequence[Value], prediction: float) -> None:
+    def add_row(self, identity: str, values: Sequence[Value], prediction: Prediction) -> None:
         """Take the event of one row: its values in the order of the names. Never blocks."""
         batch = self._open or self._begin()
         batch.ids.append(identity)

@@ -129,7 +129,7 @@ class Fast:
                 outputs=[
                     {
                         "name": name,
-                        "shape": [len(data)],
+                        "shape": answers.shape(data, request.rows),
                         "datatype": datatype,
                         "contents": contents.fields(datatype, data),
                     }
@@ -143,7 +143,7 @@ class Fast:
             outputs=[
                 {
                     "name": name,
-                    "shape": [len(data)],
+                    "shape": answers.shape(data, request.rows),
                     "datatype": datatype,
                     "parameters": {"binary_data_size": {"int64_param": len(part)}},
                 }
@@ -168,16 +168,16 @@ class Fast:
             )
         else:
             answer["outputs"] = [
-                {"name": name, "shape": [request.rows], "datatype": datatype, "data": data}
+                {"name": name, "shape": answers.shape(data, request.rows), "datatype": datatype, "data": data}
                 for name, datatype, data in answers.outputs(numbers, self._scorer.classes, self._scorer.threshold)
             ]
         return orjson.dumps(answer)
 
-    async def _predict(self, request: Request) -> list[float]:
+    async def _predict(self, request: Request) -> list[Any]:
         if request.values is not None:
             return [self._scorer.one(request.identity, request.values)]
         assert request.columns is not None
-        found: list[float] = (await self._scorer.many(request.identity, request.columns, request.rows)).tolist()
+        found: list[Any] = (await self._scorer.many(request.identity, request.columns, request.rows)).tolist()
         return found
 
     def _row(self, row: Any) -> list[Value] | None:

@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 from kserve.errors import InvalidInput
 
 from loopwright.errors import InputError
-from loopwright.models.columns import Array, Columns, Value
+from loopwright.models.columns import Array, Columns, Prediction, Value
 from loopwright.models.model import Model
 from loopwright.serving.batch import MAX_ROWS
 from loopwright.serving.metrics import Metrics
@@ -41,9 +41,9 @@ class Sink(Protocol):
     """Where predictions go to be monitored; see `Events`."""
 
     def add(self, identity: str, columns: Columns, predictions: Array) -> None:
-        """Take the n predictions of one request with their columns."""
+        """Take the n predictions of one request with their columns: (n,), or of more than two classes (n, classes)."""
 
-    def add_row(self, identity: str, values: Sequence[Value], prediction: float) -> None:
+    def add_row(self, identity: str, values: Sequence[Value], prediction: Prediction) -> None:
         """Take one prediction with its values, in the order of the model's inputs."""
 
 
@@ -70,7 +70,7 @@ class Scorer:
         self._metrics, self._events = metrics, events
         self._pool = ThreadPoolExecutor(self.limits.threads, "predict")
 
-    def one(self, identity: str, values: Sequence[Value]) -> float:
+    def one(self, identity: str, values: Sequence[Value]) -> Prediction:
         """Predict one row of checked values."""
         prediction = self.model.predict_row(values)
         self._metrics.predicted(1)

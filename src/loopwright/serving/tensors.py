@@ -29,10 +29,13 @@ def describe_outputs(classes: Sequence[Scalar]) -> list[dict[str, Any]]:
     """What an answer carries, as the model's metadata tell it."""
     if not classes:
         return [{"name": "prediction", "datatype": "FP64", "shape": [-1]}]
-    return [
+    found: list[dict[str, Any]] = [
         {"name": "probability", "datatype": "FP64", "shape": [-1]},
         {"name": "class", "datatype": "BYTES", "shape": [-1]},
     ]
+    if len(classes) > 2:
+        found.append({"name": "probabilities", "datatype": "FP64", "shape": [-1, len(classes)]})
+    return found
 
 
 def rows(request: InferRequest) -> int:
@@ -75,9 +78,9 @@ def split(values: Any, count: int, width: int) -> list[Any] | None:
 
 
 def to_outputs(predictions: Array, classes: Sequence[str], threshold: float = 0.5) -> list[InferOutput]:
-    """`prediction`, or `probability` (of the positive class) and `class`, each of shape [n]."""
+    """`prediction`, or `probability` (of the positive class) and `class`, each of shape [n]; see `answers.outputs`."""
     return [
-        InferOutput(name, [len(data)], datatype, data)
+        InferOutput(name, answers.shape(data, len(predictions)), datatype, data)
         for name, datatype, data in answers.outputs(predictions.tolist(), classes, threshold)
     ]
 

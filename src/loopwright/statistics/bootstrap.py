@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from loopwright.statistics.weighted import Weighted
+from loopwright.statistics.weighted import Weighing
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.intp]
@@ -30,7 +30,7 @@ def codes(entities: Sequence[object] | NDArray[np.generic] | None) -> Codes | No
 
 
 def replicates(
-    models: Sequence[Weighted], groups: Codes | None, seed: int, repeats: int = REPEATS, *, ordered: bool = True
+    models: Sequence[Weighing], groups: Codes | None, seed: int, repeats: int = REPEATS, *, ordered: bool = True
 ) -> list[dict[str, Floats]]:
     """Each model's metrics in every replicate, (repeats,), all models by the same weights; see `Weighted.values`."""
     found: list[list[dict[str, Floats]]] = [[] for _ in models]

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from loopwright.statistics.labelled_classes import Decisions
 from loopwright.statistics.labelled_values import Values
 from loopwright.statistics.measured import Measured, mean
 from loopwright.statistics.profile import Profile
@@ -35,7 +36,7 @@ class Tally(Protocol):
     """The length of a vector."""
 
     def of(self, truth: Floats, predicted: Floats) -> Floats:
-        """The sums of (n,) labels (1 and 0, or values) and predictions."""
+        """The sums of (n,) labels (1 and 0, or values) and predictions; of more than two classes the places of both."""
         ...
 
     def count(self, sums: Floats) -> int:
@@ -57,6 +58,8 @@ class Tally(Protocol):
 
 def tally(profile: Profile) -> Tally:
     """The tally of a version, the same in every replica: it follows from the profile."""
+    if len(profile.classes) > 2:
+        return Decisions(len(profile.classes))
     if profile.task == "classification":
         return Scores(profile.prediction.edges, profile.threshold)
     return Values(profile.prediction, profile.label_variance)

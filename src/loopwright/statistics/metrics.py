@@ -17,9 +17,9 @@ CURVE_POINTS = 101
 CALIBRATION_BINS = 10
 
 
-def classification(truth: NDArray[np.bool_], probability: Floats) -> dict[str, float]:
-    """Every metric of a classification, of (n,) probabilities."""
-    return {name: one("classification", name, truth, probability) for name in _CLASSIFICATION}
+def classification(truth: NDArray[np.bool_], probability: Floats, threshold: float = THRESHOLD) -> dict[str, float]:
+    """Every metric of a classification, of (n,) probabilities; those of decisions at the threshold."""
+    return {name: one("classification", name, truth, probability, threshold) for name in _CLASSIFICATION}
 
 
 def regression(truth: Floats, value: Floats) -> dict[str, float]:
@@ -32,9 +32,11 @@ def evaluate(task: str, truth: NDArray[Any], predicted: Floats) -> dict[str, flo
     return classification(truth, predicted) if task == "classification" else regression(truth, predicted)
 
 
-def one(task: str, name: str, truth: NDArray[Any], predicted: Floats) -> float:
-    """One metric of a task by its name."""
-    return float((_CLASSIFICATION if task == "classification" else _REGRESSION)[name](truth, predicted))
+def one(task: str, name: str, truth: NDArray[Any], predicted: Floats, threshold: float = THRESHOLD) -> float:
+    """One metric of a task by its name; one of decisions at the threshold."""
+    if task == "classification" and name in _DECISIONS:
+        return _DECISIONS[name](truth, predicted >= threshold)
+    return float((_SCORED if task == "classification" else _REGRESSION)[name](truth, predicted))
 
 
 def curves(task: str, truth: NDArray[Any], predicted: Floats) -> dict[str, Any]:
@@ -48,7 +50,7 @@ def curves(task: str, truth: NDArray[Any], predicted: Floats) -> dict[str, Any]:
     grid = np.linspace(0, 1, CURVE_POINTS)
     return {
         "roc": {"fpr": grid.tolist(), "tpr": np.r_[0.0, np.interp(grid[1:], false_positive, true_positive)].tolist()},
-        "calibration": _calibration(truth, predicted),
+        "calibration": calibration(truth, predicted),
     }
 
 
@@ -61,13 +63,13 @@ def confusion(truth: NDArray[np.bool_], probability: Floats, threshold: float = 
     ]
 
 
-def _thresholded(metric: str) -> Callable[[NDArray[np.bool_], Floats], float]:
-    """A metric of scikit-learn's that takes decisions: those at the threshold."""
+def _decided(metric: str) -> Callable[[NDArray[np.bool_], NDArray[np.bool_]], float]:
+    """A metric of scikit-learn's that takes decisions."""
 
-    def of(truth: NDArray[np.bool_], probability: Floats) -> float:
+    def of(truth: NDArray[np.bool_], decided: NDArray[np.bool_]) -> float:
         from sklearn import metrics
 
-        return float(getattr(metrics, metric)(truth, probability >= THRESHOLD, zero_division=0))
+        return float(getattr(metrics, metric)(truth, decided, zero_division=0))
 
     return of
 
@@ -93,16 +95,19 @@ def _r2(truth: Floats, value: Floats) -> float:
     return 1.0 - float(((value - truth) ** 2).sum()) / spread if spread > 0 else float("-inf")
 
 
-_CLASSIFICATION: Mapping[str, Callable[[NDArray[np.bool_], Floats], float]] = {
+_DECISIONS: Mapping[str, Callable[[NDArray[np.bool_], NDArray[np.bool_]], float]] = {
+    "accuracy": lambda truth, decided: float((decided == truth).mean()),
+    "f1": _decided("f1_score"),
+    "precision": _decided("precision_score"),
+    "recall": _decided("recall_score"),
+}
+_SCORED: Mapping[str, Callable[[NDArray[np.bool_], Floats], float]] = {
     "roc_auc": _scored("roc_auc_score"),
     "average_precision": _scored("average_precision_score"),
-    "accuracy": lambda truth, probability: float(((probability >= THRESHOLD) == truth).mean()),
-    "f1": _thresholded("f1_score"),
-    "precision": _thresholded("precision_score"),
-    "recall": _thresholded("recall_score"),
     "log_loss": _log_loss,
     "brier": lambda truth, probability: float(np.mean((probability - truth) ** 2)),
 }
+_CLASSIFICATION = ("roc_auc", "average_precision", *_DECISIONS, "log_loss", "brier")
 _REGRESSION: Mapping[str, Callable[[Floats, Floats], float]] = {
     "rmse": lambda truth, value: float(np.sqrt(((value - truth) ** 2).mean())),
     "mae": lambda truth, value: float(np.abs(value - truth).mean()),
@@ -110,7 +115,7 @@ _REGRESSION: Mapping[str, Callable[[Floats, Floats], float]] = {
 }
 
 
-def _calibration(truth: NDArray[np.bool_], probability: Floats) -> dict[str, list[float]]:
+def calibration(truth: NDArray[np.bool_], probability: Floats) -> dict[str, list[float]]:
     """Mean prediction, observed share and rows in ten groups of equal size, by rising prediction."""
     groups = np.array_split(np.argsort(probability, kind="stable"), CALIBRATION_BINS)
     groups = [group for group in groups if len(group)]

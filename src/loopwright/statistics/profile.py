@@ -65,7 +65,7 @@ class Profile:
         seasons: tuple[Counts, Counts] | None = None,
         threshold: float = THRESHOLD,
     ) -> Self:
-        """The profile of reference rows.
+        """The profile of reference rows. Of more than two classes predictions are the decided one's probability.
 
         `columns` are the raw input columns, (m,) each, of which those named in `kinds` are binned, in its order;
         `predictions` are P(positive) or values of rows the model was not fitted to, or the profile expects more

@@ -19,7 +19,7 @@ Bools = NDArray[np.bool_]
 
 NO_SPREAD = 1e-12
 """A standard error below this is rounding."""
-DEGENERATE = frozenset({"roc_auc", "average_precision", "cost", "calibration_error"})
+DEGENERATE = frozenset({"roc_auc", "roc_auc_ovr", "average_precision", "cost", "calibration_error"})
 """No share of rows: without any spread nothing says how far these may be off."""
 
 

@@ -6,7 +6,7 @@ once. Weights of one are the metric itself, as scikit-learn defines it.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,8 @@ Floats = NDArray[np.float64]
 
 GROUPS = 10
 """Groups of equal size, by rising probability, that the calibration error is the mean of."""
-ORDERED = frozenset({"roc_auc", "average_precision", "calibration_error"})
-_LEAST = 1e-15  # as `metrics` clips a probability for the log loss
+ORDERED = frozenset({"roc_auc", "roc_auc_ovr", "average_precision", "calibration_error"})
+LEAST = 1e-15  # as `metrics` clips a probability for the log loss
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,22 @@ class Measures:
     """The quantile that a regression predicts, which its pinball loss is of."""
     poisson: bool = False
     """Whether a regression predicts means of counts, which its Poisson deviance is of."""
+    classes: int = 2
+    """How many a classification tells apart."""
+
+
+class Weighing(Protocol):
+    """Every metric of a model's predictions, for many weightings: `Weighted`, or `several.Several` of more classes."""
+
+    rows: int
+
+    def values(self, weights: Floats, *, ordered: bool = True) -> dict[str, Floats]:
+        """Each metric for weights (b, n): (b,)."""
+        ...
+
+    def point(self) -> dict[str, float]:
+        """Each metric of the rows as they are."""
+        ...
 
 
 class Weighted:
@@ -74,7 +90,7 @@ class Weighted:
 
     def _prepare_classes(self, truth: NDArray[np.bool_], probability: Floats, threshold: float) -> None:
         decided = probability >= threshold
-        clipped = np.clip(probability, _LEAST, 1 - _LEAST)
+        clipped = np.clip(probability, LEAST, 1 - LEAST)
         self._columns = np.column_stack(
             [
                 ~truth & ~decided,
@@ -126,6 +142,20 @@ class Weighted:
         }
 
 
+def area(weights: Floats, scores: Floats, positive: Floats) -> Floats:
+    """The area under the ROC curve for weights (b, n): (b,), of (n,) scores and 1 or 0; NaN with one class only."""
+    falling = np.argsort(-scores, kind="stable")
+    ordered = scores[falling]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    drawn = weights[:, falling]
+    hits = np.add.reduceat(drawn * positive[falling], starts, axis=1)
+    misses = np.add.reduceat(drawn, starts, axis=1) - hits
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # The pairs that are in the right order, ties counted half.
+        right = (misses * (np.cumsum(hits, axis=1) - hits / 2)).sum(axis=1)
+        return np.asarray(right / (hits.sum(axis=1) * misses.sum(axis=1)))
+
+
 def _of_values(sums: Floats) -> list[Floats]:
     total, absolute, square, centred, spread, *means = sums.T
     around = spread - centred**2 / total
@@ -135,7 +165,7 @@ def _of_values(sums: Floats) -> list[Floats]:
 
 def _poisson(truth: Floats, predicted: Floats) -> Floats:
     """Each row's Poisson deviance, as `sklearn.metrics.mean_poisson_deviance` has the mean of it."""
-    means = np.maximum(predicted, _LEAST)
+    means = np.maximum(predicted, LEAST)
     seen = np.where(truth > 0, truth, 1.0)
     return np.asarray(2 * (np.where(truth > 0, truth * np.log(seen / means), 0.0) - truth + means))
 

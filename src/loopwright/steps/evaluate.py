@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loopwright.errors import InputError
+from loopwright.errors import DataError, InputError
 from loopwright.loop import Loop
 from loopwright.registry import Registry
-from loopwright.statistics import bootstrap, metrics
+from loopwright.statistics import bootstrap, metrics, several
 from loopwright.steps import gates, sanity, served
 from loopwright.steps.evidence import Comparison, Judged, finite, measures_of
 from loopwright.steps.fair import fair
@@ -75,19 +75,43 @@ def evaluate(loop: Loop, registry: Registry, model: Path, holdout: Path) -> dict
         "fairness": fairness,
         "gates": [gate.to_dict() for gate in outcome],
         "passed": all(gate.passed for gate in outcome),
-        "curves": metrics.curves(loop.model.task, truth, predicted),
-        "champion_curves": None if before is None else metrics.curves(loop.model.task, truth, before),
-        "confusion": metrics.confusion(truth, predicted, measures.threshold) if classification else None,
-        "threshold": measures.threshold if classification else None,
+        "curves": _curves(loop, truth, predicted),
+        "champion_curves": None if before is None else _curves(loop, truth, before),
+        **_decisions(loop, measures.threshold, truth, predicted, bundle.manifest.classes),
     }
 
 
 def target(loop: Loop, frame: "pd.DataFrame", classes: Sequence[Any]) -> NDArray[Any]:
-    """The label of each row: booleans, true for the positive class, or numbers for a regression."""
+    """The label of each row: booleans, true for the positive class, or numbers for a regression.
+
+    Of more than two classes their places, integers. Raises DataError for a label that is none of them.
+    """
     label = frame[loop.data.label.column]
     if loop.model.task == "regression":
         return label.to_numpy(dtype=np.float64)
+    if loop.several:
+        places = label.astype(str).map({str(name): place for place, name in enumerate(classes)})
+        if places.isna().any():
+            found = str(label[places.isna()].iloc[0])[:40]
+            raise DataError(f"a label is {found!r}", expected=f"one of {', '.join(map(str, classes))}")
+        return places.to_numpy(dtype=np.intp)
     return np.asarray(label.astype(str) == str(classes[-1]), dtype=bool)
+
+
+def _curves(loop: Loop, truth: NDArray[Any], predicted: NDArray[Any]) -> dict[str, Any]:
+    return several.curves(truth, predicted) if loop.several else metrics.curves(loop.model.task, truth, predicted)
+
+
+def _decisions(
+    loop: Loop, threshold: float, truth: NDArray[Any], predicted: NDArray[Any], classes: Sequence[Any]
+) -> dict[str, Any]:
+    """The confusion matrix, and by what was decided: a threshold, or which class is the most probable."""
+    if loop.model.task == "regression":
+        return {"confusion": None, "threshold": None}
+    if loop.several:
+        table, each = several.confusion(truth, predicted), several.by_class(truth, predicted, classes)
+        return {"confusion": table, "threshold": None, "by_class": each}
+    return {"confusion": metrics.confusion(truth, predicted, threshold), "threshold": threshold}
 
 
 def _beside_champion(

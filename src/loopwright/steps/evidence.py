@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loopwright.loop import LOWER_IS_BETTER, ChampionRule, Loop
-from loopwright.statistics import bootstrap, paired, shares
+from loopwright.statistics import bootstrap, paired, several, shares
 from loopwright.statistics.paired import Evidence
-from loopwright.statistics.weighted import ORDERED, Measures, Weighted
+from loopwright.statistics.weighted import ORDERED, Measures
 
 Floats = NDArray[np.float64]
 CONFIDENCE = 0.95
@@ -24,7 +24,10 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Judged:
-    """What was judged: (n,) truth and the (n,) predictions of challenger and, if there is one, champion."""
+    """What was judged: (n,) truth and the (n,) predictions of challenger and, if there is one, champion.
+
+    Of more than two classes the truth is each row's place among them, and predictions are (n, classes).
+    """
 
     truth: NDArray[Any]
     challenger: Floats
@@ -41,19 +44,15 @@ class Comparison:
     """Challenger and champion on the same rows. What is costly is computed when it is first asked for."""
 
     def __init__(self, loop: Loop, judged: Judged) -> None:
-        self._task, self._seed, self._judged = loop.model.task, loop.model.seed, judged
+        self._seed, self._judged = loop.model.seed, judged
         measures, self._names = measures_of(loop), loop.judged_by
         asked = [(measures, judged.challenger)]
         if judged.champion is not None:
             own = measures if judged.threshold is None else replace(measures, threshold=judged.threshold)
             asked.append((own, judged.champion))
-        self._models = [Weighted(measures, judged.truth, predicted) for measures, predicted in asked]
-        # Of how many rows each share is; no metric of a regression is one.
+        self._models = [several.weigh(measures, judged.truth, predicted) for measures, predicted in asked]
         self._counts = [
-            shares.denominators(judged.truth, predicted >= measures.threshold, judged.groups)
-            if self._task == "classification"
-            else {}
-            for measures, predicted in asked
+            several.counts(measures, judged.truth, predicted, judged.groups) for measures, predicted in asked
         ]
 
     @cached_property
@@ -161,6 +160,8 @@ def measures_of(loop: Loop) -> Measures:
     model = loop.model
     if model.task == "regression":
         return Measures(model.task, quantile=model.quantile, poisson=model.objective == "poisson")
+    if loop.several:
+        return Measures(model.task, classes=len(loop.data.label.classes))
     if (costs := model.costs) is None:
         return Measures(model.task, model.decided_at)
     each = (costs.true_negative, costs.false_positive, costs.false_negative, costs.true_positive)

@@ -56,17 +56,23 @@ def facts(found: list[Leak]) -> list[dict[str, str]]:
 def _label(loop: Loop, training: "pd.DataFrame", holdout: "pd.DataFrame", classes: list[str]) -> Iterator[Leak]:
     """Inputs that alone predict the held-out label: its mean by the input's bins in training, tried on the holdout."""
     limit, name = loop.data.leakage.power, loop.data.label.column
-    known, truth = (_target(frame[name], classes) for frame in (training, holdout))
-    outcome = truth.to_numpy()
-    if truth.nunique() < 2:
+    # Of more than two classes each against the rest: the mean area is the metric then.
+    positives = classes if len(classes) > 2 else [classes[-1]] if classes else [None]
+    targets = [(_target(training[name], one), _target(holdout[name], one)) for one in positives]
+    if any(truth.nunique() < 2 for _, truth in targets):
         return
     for column, declared in loop.inputs.items():
         fitted, placed = _bins(training[column], holdout[column], declared.numeric)
-        means = known.groupby(fitted.to_numpy()).mean()
-        scores = placed.map(means).fillna(known.mean()).to_numpy(dtype="float64")
-        power = auc_parts(outcome, scores)[0] if classes else metrics.one("regression", "r2", outcome, scores)
+        powers = []
+        for known, truth in targets:
+            means = known.groupby(fitted.to_numpy()).mean()
+            scores, outcome = placed.map(means).fillna(known.mean()).to_numpy(dtype="float64"), truth.to_numpy()
+            area = auc_parts(outcome, scores)[0] if classes else metrics.one("regression", "r2", outcome, scores)
+            powers.append(area)
+        power = sum(powers) / len(powers)
         if declared.numeric and not classes:
             # Bins are too coarse for what is the label times a factor.
+            truth = targets[0][1]
             power = max(power, float(holdout[column].corr(truth)) ** 2 if holdout[column].std() else 0.0)
         if power >= limit:
             what = f"an area under the ROC curve of {power:.4f}" if classes else f"{power:.2%} of the variance"
@@ -77,8 +83,8 @@ def _label(loop: Loop, training: "pd.DataFrame", holdout: "pd.DataFrame", classe
             )  # fmt: skip
 
 
-def _target(label: "pd.Series[Any]", classes: list[str]) -> "pd.Series[Any]":
-    return label.eq(classes[-1]) if classes else label.astype("float64")
+def _target(label: "pd.Series[Any]", positive: str | None) -> "pd.Series[Any]":
+    return label.astype("float64") if positive is None else label.eq(positive)
 
 
 def _bins(

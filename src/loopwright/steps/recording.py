@@ -52,6 +52,11 @@ class Step:
         self.cause = self._begin(self.run) if cause == SCHEDULED else cause
         self.facts: Mapping[str, Any] | None = None
         self.number = 0
+        self.step = ""
+
+    def going(self, done: int, of: int, note: str) -> None:
+        """Tell whoever follows the run on this machine how far the step is; in a pod the log says it."""
+        _tell({"at": time.time(), "step": self.step, "state": "running", "done": done, "of": of, "note": note})
 
     def of_run(self, name: str) -> Any:
         """A fact of the entry that is the step's cause, which for the first step is the run; None where it has none."""
@@ -109,6 +114,7 @@ def step(
     say(state="running")
     try:
         under_way = Step(loop, cause, run)
+        under_way.step = name
         yield under_way
         if under_way.facts is not None:
             ledger, facts = Ledger(under_way.settings.ledger_url), {**under_way.facts, "run": under_way.run}

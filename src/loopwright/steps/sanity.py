@@ -28,13 +28,18 @@ TOLERANCE = 1e-9
 
 
 def sane(predicted: Floats, *, probabilities: bool = False) -> Gate:
-    """Predictions are finite, not all the same and, of a classification, shares of one: what breaks first."""
+    """Predictions are finite, not all the same and, of a classification, shares of one: what breaks first.
+
+    They are (n,), or of more than two classes (n, classes).
+    """
     finite = float(np.isfinite(predicted).mean())
     detail = ""
     if finite < 1:
         detail = f"{1 - finite:.1%} are not finite"
-    elif float(np.ptp(predicted)) == 0:
+    elif float(np.ptp(predicted, axis=0).max()) == 0:
         detail = "all the same"
+    elif predicted.ndim == 2 and (off := float(np.abs(predicted.sum(axis=1) - 1).max())) > TOLERANCE:
+        detail = f"the classes' probabilities are up to {off:.3g} off a sum of 1"
     elif probabilities and (predicted.min() < 0 or predicted.max() > 1):
         detail = (
             f"probabilities from {predicted.min():.4g} to {predicted.max():.4g}: with the other class's, no sum of 1"

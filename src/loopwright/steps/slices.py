@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from loopwright.statistics import bootstrap, shares
-from loopwright.statistics.weighted import Measures, Weighted
+from loopwright.statistics import bootstrap, several, shares
+from loopwright.statistics.weighted import Measures
 from loopwright.steps.evidence import Judged, finite
 
 if TYPE_CHECKING:
@@ -46,13 +46,17 @@ def parts(values: "pd.Series[Any]") -> dict[str, NDArray[np.bool_]]:
         labels = pd.cut(values.astype(float), edges.tolist(), labels=names, include_lowest=True, ordered=False).astype(
             "string"
         )
+        order = names
     else:
+        numbers = values.dtype.kind in "fiu"
+        order = [str(one) for one in sorted(values.dropna().unique())] if numbers else []
         labels = values.astype("string")
         common = labels.value_counts().index[:MOST_VALUES]
         labels = labels.where(labels.isin(common) | labels.isna(), _free(OTHER, common))
-    found = {
-        str(name): (labels == name).fillna(False).to_numpy(dtype=bool) for name in sorted(labels.dropna().unique())
-    }
+    # Numbers in their order, texts in theirs.
+    place = {name: at for at, name in enumerate(order)}
+    there = sorted(labels.dropna().unique(), key=lambda name: (place.get(str(name), len(place)), str(name)))
+    found = {str(name): (labels == name).fillna(False).to_numpy(dtype=bool) for name in there}
     return {**found, _free(MISSING, found): missing} if missing.any() else found
 
 
@@ -69,13 +73,11 @@ def _slice(
     truth, predicted = judged.truth[mask], judged.challenger[mask]
     rows, rarer = len(truth), SMALL_CLASS
     if measures.task == "classification":
-        rarer = int(min(truth.sum(), (~truth).sum()))
-    weighted = Weighted(measures, truth, predicted)
+        rarer = int(np.bincount(truth.astype(np.intp), minlength=measures.classes).min())
+    weighted = several.weigh(measures, truth, predicted)
     groups = None if judged.groups is None else np.unique(judged.groups[mask], return_inverse=True)[1].reshape(-1)
     (draws,) = bootstrap.replicates([weighted], groups, seed, REPEATS)
-    counts = {}
-    if measures.task == "classification":
-        counts = shares.denominators(truth, predicted >= measures.threshold, groups)
+    counts = several.counts(measures, truth, predicted, groups)
     point = weighted.point()
     intervals = {name: list(shares.told(name, point[name], drawn, counts.get(name))) for name, drawn in draws.items()}
     return {

@@ -132,9 +132,15 @@ def searched_in(step: "Step") -> "Place | None":
         return None
     from loopwright.models.search import Place
     from loopwright.registry import Registry
-    from loopwright.steps.trials import Trials
+    from loopwright.steps.trials import Progress, Trials
 
-    told = Trials(Registry(step.settings), step.loop.name, step.run)
+    trials = Trials(Registry(step.settings), step.loop.name, step.run)
+    progress = Progress(step.loop.model.search.trials, step.loop.searched_by, step.going)
+
+    def told(number: int, parameters: Mapping[str, Any], value: float | None, state: str, seconds: float) -> None:
+        progress(number, value, state)
+        trials(number, parameters, value, state, seconds)
+
     return Place(step.settings.runs / step.run / "search.journal", told)
 
 
@@ -157,11 +163,11 @@ def _searched(
         return {}
     from loopwright.models import fit
     from loopwright.models.search import search
-    from loopwright.statistics.weighted import Weighted
+    from loopwright.statistics.several import weigh
     from loopwright.steps.evidence import measures_of
 
     declared = loop.model.search
-    metric = declared.metric or ("roc_auc" if loop.model.task == "classification" else "rmse")
+    metric = loop.searched_by
     measures, kept = measures_of(loop), choices.without_calibration()
 
     def judge(parameters: dict[str, Any], part: Any) -> float:
@@ -171,7 +177,7 @@ def _searched(
             matrix[~part], specs, wanted[~part], threads=threads, monotone=loop.gates.monotone, choices=kept,
             layout=some,
         )  # fmt: skip
-        return Weighted(measures, wanted[part], fitted.predict(matrix[part])).point()[metric]
+        return weigh(measures, wanted[part], fitted.predict(matrix[part])).point()[metric]
 
     return search(declared, metric, loop.model.seed, layout.folds(declared.folds), judge, place)
 
@@ -220,9 +226,12 @@ def _profile(
     from loopwright.statistics.labelled import tally
     from loopwright.statistics.profile import Profile
     from loopwright.statistics.seasons import Seasonality
+    from loopwright.statistics.several import top
 
     unseen = newest_rows(loop, held)
-    predicted = predict(unseen)
+    predicted, decided = predict(unseen), None
+    if loop.several:
+        predicted, decided = top(predicted)
     inputs = columns.specs(loop.inputs)
     newest = newest_rows(loop, rows)
     reference = columns.from_frame(inputs, newest[[spec.name for spec in inputs]])
@@ -235,13 +244,15 @@ def _profile(
         {spec.name: spec.kind for spec in inputs},
         predicted,
         bins=loop.monitor.bins,
+        decided=decided,
         label_variance=float(wanted.var()) if loop.model.task == "regression" else None,
         seasonality=seasonality,
         threshold=loop.model.decided_at,
         seasons=(seasons_of(loop, newest, seasonality), seasons_of(loop, unseen, seasonality)) if seasonality else None,
     )
     truth = target(loop, unseen, classes).astype(np.float64)
-    return replace(profile, labelled=tuple(tally(profile).of(truth, predicted).tolist()))
+    told = predicted if decided is None else decided.astype(np.float64)
+    return replace(profile, labelled=tuple(tally(profile).of(truth, told).tolist()))
 
 
 def _seasons_kept(profile: "Profile") -> dict[str, Any]:

@@ -1,17 +1,35 @@
-"""Trials of a search as MLflow runs: one parent a pipeline's run, and a child run a trial, as each is done."""
+"""Who is told of a search's trials, as each is done: MLflow, a child run each, and whoever follows the run."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from loopwright.errors import RegistryError
+from loopwright.loop import LOWER_IS_BETTER
 from loopwright.registry import TAG, Registry
 
 log = logging.getLogger(__name__)
 
 
+class Progress:
+    """How far a search is: the trials done, of so many, and the best value so far; of those told of here."""
+
+    def __init__(self, of: int, metric: str, going: Callable[[int, int, str], None]) -> None:
+        self._of, self._metric, self._going = of, metric, going
+        self._best: float | None = None
+
+    def __call__(self, number: int, value: float | None, state: str) -> None:
+        """Tell of one trial."""
+        if value is not None and state == "complete":
+            better = min if self._metric in LOWER_IS_BETTER else max
+            self._best = value if self._best is None else better(self._best, value)
+        this = state if value is None or state != "complete" else f"{self._metric} {value:.4f}"
+        best = "none yet" if self._best is None else f"{self._best:.4f}"
+        self._going(number, self._of, f"trial {number} of {self._of}: {this}, best {best}")
+
+
 class Trials:
-    """Is told of each trial. MLflow that is away costs its copy of a trial, not the training."""
+    """Is told of each trial, for MLflow. One that is away costs its copy of a trial, not the training."""
 
     def __init__(self, registry: Registry, loop: str, run: str) -> None:
         self._registry, self._loop, self._run = registry, loop, run

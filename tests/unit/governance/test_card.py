@@ -1,5 +1,6 @@
 from loopwright.governance import card, document
 from loopwright.governance.document import Document, Missing, Section, Text
+from loopwright.report.tables import NONE
 
 EVALUATION = {
     "rows": 600,
@@ -19,7 +20,18 @@ EVALUATION = {
             "intervals": {"roc_auc": [0.8, 0.9]},
         },
     ],
-    "fairness": {"attribute": "gender", "groups": [{"group": "f", "rate": 0.5}, {"group": "m", "rate": 0.25}]},
+    "fairness": [
+        {
+            "attribute": "gender",
+            "measures": {"disparate_impact": 0.5},
+            "intervals": {"disparate_impact": [0.3, 0.7]},
+            "groups": [
+                {"group": "f", "rows": 300, "selection_rate": 0.5, "intervals": {"selection_rate": [0.4, 0.6]}},
+                {"group": "m", "rows": 280, "selection_rate": 0.25, "intervals": {}},
+            ],
+            "too_small": {"x": 20},
+        }
+    ],
     "gates": [{"gate": "minimum", "metric": "roc_auc", "passed": False, "detail": "0.85, at least 0.9 needed"}],
     "profit": {"per_row": 1.5},
 }
@@ -43,11 +55,15 @@ def test_what_an_evaluation_has_that_this_release_does_not_know_is_shown_all_the
 
 
 def test_small_slices_are_said_to_be_small_and_groups_are_in_a_table():
-    shown = text(*card.slices(EVALUATION), *card.fairness(EVALUATION))
+    shown = text(*card.slices(EVALUATION), *card.fairness(EVALUATION)).replace(NONE, "-")
     assert "| plan = a\\|b | 12 (small) | 0.7000 |" in shown
     assert "| plan = c | 588 | 0.8600 \\[0.8000, 0.9000\\] |" in shown
-    assert "| attribute | gender |" in shown
-    assert "| m | 0.2500 |" in shown
+    assert "| gender | rows | selection rate | true positive rate | false positive rate | accuracy |" in shown
+    assert "| f | 300 | 0.5000 \\[0.4000, 0.6000\\] | - | - | - |" in shown
+    assert "| m | 280 | 0.2500 | - | - | - |" in shown
+    assert "| x (too few, not compared) | 20 | - | - | - | - |" in shown
+    assert "| disparate impact | 0.5000 | \\[0.3000, 0.7000\\] |" in shown
+    assert "No fairness was measured" in text(*card.fairness({}))
 
 
 def test_a_gate_that_was_not_passed_stands_out():

@@ -135,7 +135,10 @@ def test_labels_that_are_kept_for_later_are_bounded(labels, profile, monkeypatch
     assert labels.losses["1"].count == 2
 
 
-def test_labels_of_more_than_two_classes_are_refused_as_they_cannot_be_measured(labels, profile):
-    with pytest.raises(LabelError, match="3 classes; expected two, or a number"):
-        labels.join([("a", "red")], {"1": replace(profile, classes=("red", "green", "blue"))})
-    assert labels.losses["1"].count == 0
+def test_of_more_than_two_classes_a_wrong_decision_is_a_loss_of_one(profile):
+    labels, three = Labels(capacity=4), replace(profile, classes=("red", "green", "blue"))
+    labels.remember("1", ["a", "b", "c"], np.array([0.0, 2.0, np.nan]), three)
+    assert labels.join([("a", "red"), ("b", "green"), ("c", "red")], {"1": three}) == Joined(2, 1, 0)
+    assert (labels.losses["1"].count, labels.losses["1"].total) == (2, 1.0)
+    with pytest.raises(LabelError, match="the label of b is 'pink'; expected one of red, green, blue"):
+        labels.join([("b", "pink")], {"1": three})

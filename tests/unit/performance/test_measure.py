@@ -57,3 +57,42 @@ def test_labels_of_three_classes_are_refused(churn_declaration):
     frame["label"] = ["a", "b", "c", *["a"] * 7]
     with pytest.raises(DataError, match="the labels are a, b, c"):
         versions(parse(churn_declaration), frame)
+
+
+def test_decisions_are_those_of_the_versions_own_threshold(churn_declaration):
+    truth, frame = rows()
+    found = versions(parse(churn_declaration), frame, ["plan"], {"1": 0.3})
+    for version, threshold in (("1", 0.3), ("2", 0.5)):
+        mine = (frame["model_version"] == version).to_numpy()
+        decided = frame["prediction"][mine] >= threshold
+        assert found[version]["metrics"]["recall"]["value"] == pytest.approx(metrics.recall_score(truth[mine], decided))
+    part = ((frame["model_version"] == "1") & (frame["plan"] == "basic")).to_numpy()
+    assert found["1"]["slices"]["plan"]["basic"]["metrics"]["f1"]["value"] == pytest.approx(
+        metrics.f1_score(truth[part], frame["prediction"][part] >= 0.3)
+    )
+    declared = churn_declaration.replace("task: classification", "task: classification, threshold: 0.7")
+    mine = (frame["model_version"] == "2").to_numpy()
+    assert versions(parse(declared), frame)["2"]["metrics"]["accuracy"]["value"] == pytest.approx(
+        metrics.accuracy_score(truth[mine], frame["prediction"][mine] >= 0.7)
+    )
+
+
+def test_of_more_than_two_classes_the_predicted_one_is_measured(churn_declaration):
+    loop = parse(
+        churn_declaration.replace("column: churned", "column: churned, classes: [1, 2, 3]").replace(
+            '    churned: {values: ["No", "Yes"]}\n', ""
+        )
+    )
+    rng = np.random.default_rng(2)
+    truth = rng.integers(1, 4, 300)
+    decided = np.where(rng.random(300) < 0.7, truth, rng.integers(1, 4, 300))
+    frame = pd.DataFrame(
+        {"model_version": "1", "prediction": 0.8, "predicted_class": decided.astype(str), "label": truth.astype(float)}
+    )
+    found = versions(loop, frame)["1"]["metrics"]
+    assert found["f1_macro"]["value"] == pytest.approx(metrics.f1_score(truth, decided, average="macro"))
+    assert found["accuracy"]["low"] < found["accuracy"]["value"] < found["accuracy"]["high"]
+    with pytest.raises(DataError, match="the predictions have no column predicted_class"):
+        versions(loop, frame.drop(columns="predicted_class"))
+    with pytest.raises(DataError, match="a label is '7'; expected one of 1, 2, 3"):
+        versions(loop, frame.assign(label=7))

@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from loopwright.models import bundle, columns, features, fit, model
+from loopwright.models.choices import Choices
 from loopwright.serving.metrics import Metrics
 
 
@@ -146,20 +147,23 @@ def ask_both():
 
 @pytest.fixture(scope="session")
 def make_model(tmp_path_factory):
-    """Train a model on rows; what it learns is whether a column is above 20."""
+    """Train a model on rows; what it learns is whether a column is above 20, and of three classes above 40."""
 
-    def make(contract, rows, learnt, *, task="classification", estimator="lightgbm", code=None):
+    def make(contract, rows, learnt, *, task="classification", estimator="lightgbm", code=None, several=False):
         inputs = columns.specs(contract)
         raw = columns.from_rows(inputs, rows)
         seen = features.load(code)(raw) if code else raw
         specs = features.fit_spec(seen)
         target = (np.nan_to_num(raw[learnt]) > 20).astype(float)
-        fitted = fit.fit(task, estimator, {}, 1, features.encode(specs, seen), specs, target)
+        if several:
+            target += np.nan_to_num(raw[learnt]) > 40
+        choices = Choices(classes=3 if several else 2)
+        fitted = fit.fit(task, estimator, {}, 1, features.encode(specs, seen), specs, target, choices=choices)
         manifest = bundle.Manifest(
             loop="churn",
             task=task,
             estimator=estimator,
-            classes=("No", "Yes") if task == "classification" else (),
+            classes=("low", "some", 'a "lot"') if several else ("No", "Yes") if task == "classification" else (),
             inputs=inputs,
             features=specs,
             ignored=("customer",),

@@ -41,7 +41,7 @@ def random_rows(count, seed=5):
     ]
 
 
-@pytest.fixture(scope="module", params=["plain", "with feature code", "regression", "sklearn"])
+@pytest.fixture(scope="module", params=["plain", "with feature code", "regression", "sklearn", "three classes"])
 def loaded(request, make_model):
     return make_model(
         CONTRACT,
@@ -50,6 +50,7 @@ def loaded(request, make_model):
         task="regression" if request.param == "regression" else "classification",
         estimator="logistic_regression" if request.param == "sklearn" else "lightgbm",
         code=FEATURES if request.param == "with feature code" else None,
+        several=request.param == "three classes",
     )
 
 

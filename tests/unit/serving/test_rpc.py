@@ -17,10 +17,12 @@ ROW = {"plan": b"pro", "tenure": 3, "senior": True}
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
 
-@pytest.fixture(scope="module", params=["classification", "regression"])
+@pytest.fixture(scope="module", params=["classification", "regression", "three classes"])
 def both(request, make_model, ask_both):
     rows = [{"plan": ["basic", "pro"][n % 2], "tenure": n % 60, "senior": n % 3 == 0} for n in range(200)]
-    return ask_both(make_model(CONTRACT, rows, "tenure", task=request.param))
+    several = request.param == "three classes"
+    task = "classification" if several else request.param
+    return ask_both(make_model(CONTRACT, rows, "tenure", task=task, several=several))
 
 
 def typed(rows, **changes):
