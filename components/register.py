@@ -19,6 +19,7 @@ def register(
     """Store the model in MLflow, and register a version if it passed; returns the version, or 0 for none."""
     from pathlib import Path
 
+    from loopwright.governance.pages import logged
     from loopwright.registry import Registry
     from loopwright.steps import recording
     from loopwright.steps.register import register as run_step
@@ -33,4 +34,6 @@ def register(
         facts = known or run_step(step.loop, registry, *paths, tags)
         if facts["version"] is not None and not (known and step.recorded("registered", step.run)):
             step.facts = facts
+    if facts["version"] is not None:
+        logged(step.loop, step.settings, facts["version"])
     return facts["version"] or 0

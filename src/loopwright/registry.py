@@ -223,6 +223,12 @@ class Registry:
             loaded: dict[str, Any] = mlflow.artifacts.load_dict(f"runs:/{version.run_id}/{EVALUATION}")
             return loaded
 
+    def log_texts(self, version: ModelVersion, folder: str, files: Mapping[str, str]) -> None:
+        """Keep texts with a version: files by their paths, in a folder of its run's artifacts."""
+        with self.connected() as client:
+            for name, text in files.items():
+                client.log_text(version.run_id, text, f"{folder}/{name}")
+
     def _aliased(self, loop: str, alias: str) -> ModelVersion | None:
         return next((version for version in self.versions(loop) if alias in version.aliases), None)
 

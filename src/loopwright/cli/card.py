@@ -23,6 +23,8 @@ def card(context: Context, version: str, folder: Path | None) -> None:
     What people know of the model stands in loop.yaml under `card`; what is missing there is listed at the end. Exit
     code 7 when the folder cannot be written, 8 when there is no such version.
     """
+    from loopwright.governance.pages import written
+
     found = gathered(context, version)
     pages = written(found)
     folder = (folder or context.folder / f"card-{found.version.number}").expanduser().absolute()
@@ -43,18 +45,6 @@ def gathered(context: Context, version: str) -> "Answers":
     default = "champion" if context.registry.champion(context.loop.name) is not None else "newest"
     found = resolve(context, version, default)
     return answers.gather(context.loop, context.registry, context.ledger, context.settings, found)
-
-
-def written(found: "Answers") -> dict[str, str]:
-    """The files of card and data sheet, by their names."""
-    from loopwright.governance import card as cards
-    from loopwright.governance import document, sheet
-
-    files: dict[str, str] = {}
-    for name, made in (("model-card", cards.card(found)), ("data-sheet", sheet.sheet(found))):
-        text, pictures = document.markdown(made)
-        files |= {f"{name}.html": document.html(made), f"{name}.md": text, **pictures}
-    return files
 
 
 def still(found: "Answers") -> list["Missing"]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from loopwright.cli.card import gathered, written
+from loopwright.cli.card import gathered
 from loopwright.cli.context import Context
 from loopwright.cli.versioned import on_version
 from loopwright.errors import StateError
@@ -24,6 +24,7 @@ def dossier(context: Context, version: str, path: Path | None, all_loops: bool) 
     """
     from loopwright.governance import document, proof
     from loopwright.governance import dossier as dossiers
+    from loopwright.governance.pages import written
 
     context.ledger.verify()
     found = gathered(context, version)

@@ -57,6 +57,11 @@ def main(arguments: list[str] | None = None) -> int:
             cause = step.number or cause
             (out / "entry").write_text(str(cause), encoding="utf-8")
             (out / "version").write_text(str(pod.version), encoding="utf-8")
+        if pod.version:
+            # Only the pod that registers has a version.
+            from loopwright.governance.pages import logged
+
+            logged(step.loop, step.settings, pod.version)
     except LoopwrightError as error:
         print(error, file=sys.stderr)
         return error.exit_code
