@@ -123,7 +123,11 @@ def environment(server: Server, work: Path) -> Path:
     """The Python of the server's virtual environment, made when it is not there. Raises ServerError."""
     if not server.venv:
         return Path(sys.executable)
-    folder, wanted = work / "venvs" / server.venv, HERE / "requirements" / f"{server.venv}.txt"
+    return install(work / "venvs" / server.venv, HERE / "requirements" / f"{server.venv}.txt")
+
+
+def install(folder: Path, wanted: Path) -> Path:
+    """The Python of a virtual environment with these requirements, made when it is not there. Raises ServerError."""
     python, done = folder / "bin" / "python", folder / "requirements.txt"
     if done.exists() and done.read_text() == wanted.read_text():
         return python

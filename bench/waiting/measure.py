@@ -32,14 +32,19 @@ class CommandError(Exception):
     """A command that failed or did not become ready; its text says which, and what it said."""
 
 
-def command(call: Sequence[str], folder: Path) -> Cost:
+def command(call: Sequence[str], folder: Path, own: Mapping[str, str] | None = None) -> Cost:
     """Run a command to its end, with all that it starts. Raises CommandError when it fails."""
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     cpu, peak, began = 0.0, 0, time.monotonic()
     log = folder / "command.log"
     with log.open("wb") as output:
         first = subprocess.Popen(
-            call, cwd=folder, env=environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT
+            call,
+            cwd=folder,
+            env={**environment(), **(own or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
         )
     ended = 0.0
     while True:
