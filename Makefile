@@ -10,7 +10,7 @@ export PYTHONDONTWRITEBYTECODE =
 export UV_PYTHON_DOWNLOADS = never
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench bench-verdicts bench-drift bench-retraining lint format types layers generate check-generated ci images e2e kind-up kind-e2e kind-down clean
+.PHONY: help setup demo test bench bench-list lint format types layers generate check-generated ci images e2e kind-up kind-e2e kind-down clean
 
 help:  ## List the tasks
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,17 +30,14 @@ demo: setup  ## Watch the loop close on the churn example, in about three minute
 test: setup  ## Pass the tests
 	@$(BIN)/python -m pytest -q -n 2 --dist loadscope --no-loadscope-reorder -m "not long" tests/integration tests/unit
 
-bench: setup  ## Measure the predictor beside other model servers, in about eleven minutes
-	@$(BIN)/python -m bench.serving
+bench: setup  ## Measure everything in bench/ in half an hour, on two cores with nothing else to do; bench-NAME: one part
+	@$(BIN)/python -m bench.suite
 
-bench-verdicts: setup  ## Simulate rollouts: false alarms and detection delay beside other rules, in about ten minutes
-	@$(BIN)/python -m bench.verdicts
+bench-%: setup
+	@$(BIN)/python -m bench.$*
 
-bench-drift: setup  ## Simulate drift alarms: false alarms and detection delay beside other tools, in about six minutes
-	@$(BIN)/python -m bench.drift
-
-bench-retraining: setup  ## Simulate a year of retraining under several policies, in about three minutes
-	@$(BIN)/python -m bench.retraining
+bench-list: setup  ## What bench-NAME can be, and how long each takes
+	@$(BIN)/python -m bench.suite --list
 
 lint: setup  ## Style
 	$(BIN)/ruff check .

@@ -46,7 +46,11 @@ PIPELINES = (
         | {"PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120"},
     ),
     Pipeline(
-        "dagster", "Dagster, in one process", **_numbered("dagster_job.py"), venv="dagster", packages=("dagster",)
+        "dagster",
+        "Dagster, in one process",
+        **_numbered("dagster_job.py", most=21),
+        venv="dagster",
+        packages=("dagster",),
     ),
     Pipeline(
         "dagster_processes", "Dagster, a process a step", **_numbered("dagster_job.py", "processes"), venv="dagster"

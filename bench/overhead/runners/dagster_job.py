@@ -41,8 +41,14 @@ def chain_6():
     _chain(6)
 
 
+@job
+def chain_21():
+    """So many that one of them can be told from the start."""
+    _chain(21)
+
+
 if __name__ == "__main__":
-    chain = {1: chain_1, 6: chain_6}[STEPS]
+    chain = {1: chain_1, 6: chain_6, 21: chain_21}[STEPS]
     with tempfile.TemporaryDirectory() as folder, DagsterInstance.local_temp(folder) as instance:
         if "processes" in sys.argv:
             found = execute_job(reconstructable(chain), instance)
