@@ -20,8 +20,8 @@ def train(
     from pathlib import Path
 
     from loopwright.steps import recording
-    from loopwright.steps.train import searched_in
     from loopwright.steps.train import train as run_step
+    from loopwright.steps.tried import searched_in
 
     with recording.step("train", loop, run, cause) as step:
         paths = Path(training.path), Path(holdout.path), Path(model.path)

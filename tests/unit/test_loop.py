@@ -69,6 +69,7 @@ DEFAULTS = {
         "costs": None,
         "threshold": None,
         "search": None,
+        "learning_curve": False,
         "exclude": [],
         "features": None,
         "seed": 7,

@@ -199,8 +199,8 @@ def data(found: Answers) -> Sequence[Block]:
         rows += [("newest row", str(taken["newest"])[:16].replace("T", " "))] if taken.get("newest") else []
     rows += [("kept the contract", f"{kept['kept']:,} of {kept['rows']:,}")] if kept else []
     rows += [("parts", f"{parts['training']:,} train, {parts['holdout']:,} judge (by {parts['by']})")] if parts else []
-    drawn = pictures.importance(found.attributions)
-    return [Table(("", ""), rows), Text("The data sheet says more."), *([drawn] if drawn is not None else [])]
+    drawn = [pictures.learning(found.lineage.facts("trained")), pictures.importance(found.attributions)]
+    return [Table(("", ""), rows), Text("The data sheet says more."), *(one for one in drawn if one is not None)]
 
 
 def limits(found: Answers) -> list[Block]:

@@ -38,6 +38,15 @@ def judged(version: int, evaluation: Mapping[str, Any]) -> list[Picture]:
     return found
 
 
+def learning(trained: Mapping[str, Any]) -> Picture | None:
+    """The learning curve, where training made one."""
+    found = trained.get("learning_curve") or {}
+    if len(found.get("points") or ()) < 2:
+        return None
+    caption = f"{found['metric']} by the rows trained on, over parts of the training rows; bars are a standard error."
+    return Picture("learning", curves.learning(found), caption)
+
+
 def precision_recall(version: int, evaluation: Mapping[str, Any]) -> Picture | None:
     """Precision over recall, from the ROC curve's points and the share of positives, which together say the same.
 

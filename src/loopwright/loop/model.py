@@ -89,6 +89,10 @@ class Model(Declared):
         None, description="The probability from which on a row is decided positive; 0.5 without `costs`."
     )
     search: Search | None = None
+    learning_curve: bool = Field(
+        False,
+        description="Whether training also tells how good it is with fewer rows, which takes ten more fits or so.",
+    )
     exclude: tuple[str, ...] = Field(
         (), description="Columns of the contract that the model does not see, as one that only fairness is judged by."
     )

@@ -103,6 +103,31 @@ def residuals(sides: Sequence[Side]) -> str:
     return svg.picture(SIDE, HEIGHT, "Residuals, predicted minus true", said, parts, "chart square")
 
 
+def learning(found: Mapping[str, Any]) -> str:
+    """The learning curve of a model: a metric on rows left out, with its standard error, and on those trained on."""
+    points, metric = found["points"], str(found["metric"])
+    ends = [one["left_out"] + sign * one["error"] for one in points for sign in (-1, 1)]
+    values = [*ends, *(one["training"] for one in points)]
+    low, high = min(values), max(values)
+    box = Box(52, 46, SIDE - 6, HEIGHT - 44)
+    most = points[-1]["rows"]
+    x, y = Scale(0, most, box.left, box.right), Scale(low, high if high > low else low + 1, box.bottom, box.top)
+    parts = svg.axis_left(box, y, svg.ticks(low, y.high, 5), svg.tidy)
+    parts += svg.axis_bottom(box, x, svg.ticks(0, most, 4), lambda rows: f"{rows:,.0f}")
+    note = "dashed: rows trained on"
+    parts += [svg.text(0, 14, "Learning curve", "title"), svg.text(box.right, 14, note, "note", "end")]
+    parts.append(svg.text(0, 33, f"{metric} of rows left out", "tick"))
+    parts.append(svg.text(box.right, HEIGHT - 8, "rows trained on", "tick", "end"))
+    for one in points:
+        at = x(one["rows"])
+        parts.append(svg.line(at, y(one["left_out"] - one["error"]), at, y(one["left_out"] + one["error"]), "line c0"))
+    for index, (key, name) in enumerate((("left_out", "rows left out"), ("training", "rows trained on"))):
+        line = [(x(one["rows"]), y(one[key])) for one in points]
+        parts.append(svg.path(line, "line c0" + (" before" if index else ""), name))
+    said = ", ".join(f"{one['left_out']:.4f} with {one['rows']:,} rows" for one in points)
+    return svg.picture(SIDE, HEIGHT, "Learning curve", f"{metric} on rows left out: {said}", parts, "chart square")
+
+
 def pairs(first: Any, second: Any) -> list[svg.Point]:
     """The finite pairs of two lists; what is not a number is left out."""
     return [(a, b) for a, b in zip(first or (), second or (), strict=False) if _finite(a) and _finite(b)]

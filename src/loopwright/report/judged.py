@@ -33,7 +33,10 @@ def judgements(facts: Facts) -> str:
 def _judgement(facts: Facts, entry: Entry) -> str:
     version = facts.registered.get(entry.number)
     evaluation = facts.evaluations.get(version) if version is not None else None
-    return block(facts, version, {**entry.facts, **(evaluation or {})}, entry)
+    run = entry.facts.get("run")
+    trained = next((one.facts for one in facts.entries if one.kind == "trained" and one.facts.get("run") == run), {})
+    learnt = {name: trained[name] for name in ("learning_curve",) if name in trained}
+    return block(facts, version, {**entry.facts, **(evaluation or {}), **learnt}, entry)
 
 
 def block(facts: Facts, version: int | None, evaluation: Mapping[str, Any], entry: Entry | None) -> str:
@@ -62,14 +65,17 @@ def block(facts: Facts, version: int | None, evaluation: Mapping[str, Any], entr
 
 
 def _pictures(sides: list[Side], evaluation: Mapping[str, Any], before: Mapping[str, Any]) -> str:
-    own = sides[0].curves
+    own, learnt = sides[0].curves, evaluation.get("learning_curve") or {}
+    also = curves.learning(learnt) if len(learnt.get("points") or ()) > 1 else ""
     if "residuals" in own:
-        return curves.residuals(sides)
+        return curves.residuals(sides) + also
     if not own:
         return markup.words("The curves of this model are not kept; only a registered version has them.")
     areas = [curves.auc(evaluation.get("metrics")), curves.auc(before)]
-    return curves.roc(sides, areas[: len(sides)], **curves.words(evaluation)) + curves.calibration(
-        sides, **curves.words(evaluation)
+    return (
+        curves.roc(sides, areas[: len(sides)], **curves.words(evaluation))
+        + curves.calibration(sides, **curves.words(evaluation))
+        + also
     )
 
 

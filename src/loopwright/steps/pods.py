@@ -65,7 +65,8 @@ def _split(pod: Pod, step: Step, cause: int) -> None:
 
 
 def _train(pod: Pod, step: Step, cause: int) -> None:
-    from loopwright.steps.train import searched_in, train
+    from loopwright.steps.train import train
+    from loopwright.steps.tried import searched_in
 
     training, holdout = pod.place.inputs(TRAINING, HOLDOUT)
     (model,) = pod.place.outputs(MODEL)

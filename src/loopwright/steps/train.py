@@ -11,17 +11,15 @@ from loopwright.loop import Loop
 from loopwright.steps import origin
 from loopwright.steps.evaluate import target
 from loopwright.steps.reference_rows import newest_rows, seasons_of
+from loopwright.steps.tried import Prepared, layout_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from loopwright.models.choices import Choices
     from loopwright.models.features import FeatureSpec
     from loopwright.models.fit import Fitted
-    from loopwright.models.layout import Layout
     from loopwright.models.search import Place
     from loopwright.statistics.profile import Profile
-    from loopwright.steps.recording import Step
 
 # Below this many rows threads wait for each other longer than they work, and on busy cores ten times as long.
 ROWS_A_THREAD = 50_000
@@ -66,8 +64,11 @@ def train(
     # joblib knows the share of the processor that a pod's limit leaves it; LightGBM would count the node's.
     threads = threads or max(1, min(cpu_count(), len(rows) // ROWS_A_THREAD))
     matrix = code.encode(specs, derived)
+    prepared = Prepared(loop, matrix, specs, wanted, choices, layout, threads)
+    # A repetition is about the model, which the curve says nothing of.
+    learn = loop.model.learning_curve and found is None
     if found is None:
-        found = _searched(loop, matrix, specs, wanted, choices, layout, threads, search)
+        found = prepared.search(search)
     fitted = fit.fit(
         loop.model.task,
         loop.model.estimator,
@@ -121,65 +122,10 @@ def train(
         "digest": digest,
         **({"trees": fitted.trees} if fitted.trees is not None else {}),
         **({"search": dict(found)} if found else {}),
+        **({"learning_curve": prepared.learning_curve(found.get("parameters", {}))} if learn else {}),
         **_seasons_kept(profile),
         "seconds": round(time.monotonic() - began, 3),
     }
-
-
-def searched_in(step: "Step") -> "Place | None":
-    """Where the trials of a step under way are kept: in the run's folder, and each as a run of MLflow's."""
-    if step.loop.model.search is None:
-        return None
-    from loopwright.models.search import Place
-    from loopwright.registry import Registry
-    from loopwright.steps.trials import Progress, Trials
-
-    trials = Trials(Registry(step.settings), step.loop.name, step.run)
-    progress = Progress(step.loop.model.search.trials, step.loop.searched_by, step.going)
-
-    def told(number: int, parameters: Mapping[str, Any], value: float | None, state: str, seconds: float) -> None:
-        progress(number, value, state)
-        trials(number, parameters, value, state, seconds)
-
-    return Place(step.settings.runs / step.run / "search.journal", told)
-
-
-def layout_of(loop: Loop, rows: "pd.DataFrame") -> "Layout":
-    """By what the training rows are parted: as the holdout is."""
-    from loopwright.models.layout import Layout
-
-    by, data = loop.data.holdout.by, loop.data
-    entities = None if data.entity is None else rows[data.entity].astype(str).to_numpy()
-    times = rows[data.timestamp].to_numpy() if by == "time" and data.timestamp is not None else None
-    return Layout(len(rows), loop.model.seed, entities, times)
-
-
-def _searched(
-    loop: Loop, matrix: Any, specs: "Sequence[FeatureSpec]", wanted: Any, choices: "Choices", layout: "Layout",
-    threads: int, place: "Place | None",
-) -> dict[str, Any]:  # fmt: skip
-    """What a declared search found; nothing where none is declared."""
-    if loop.model.search is None:
-        return {}
-    from loopwright.models import fit
-    from loopwright.models.search import search
-    from loopwright.statistics.several import weigh
-    from loopwright.steps.evidence import measures_of
-
-    declared = loop.model.search
-    metric = loop.searched_by
-    measures, kept = measures_of(loop), choices.without_calibration()
-
-    def judge(parameters: dict[str, Any], part: Any) -> float:
-        some = layout.of(~part)
-        fitted = fit.fit(
-            loop.model.task, loop.model.estimator, {**loop.model.parameters, **parameters}, loop.model.seed,
-            matrix[~part], specs, wanted[~part], threads=threads, monotone=loop.gates.monotone, choices=kept,
-            layout=some,
-        )  # fmt: skip
-        return weigh(measures, wanted[part], fitted.predict(matrix[part])).point()[metric]
-
-    return search(declared, metric, loop.model.seed, layout.folds(declared.folds), judge, place)
 
 
 def _expected(

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from loopwright.governance import pictures
 from loopwright.loop import Costs, Search
 from loopwright.models import bundle
 from loopwright.models.attributions import Attributions
@@ -12,6 +13,7 @@ from loopwright.models.columns import from_frame
 from loopwright.models.losses import Losses
 from loopwright.models.model import Model
 from loopwright.models.search import Place
+from loopwright.report import curves
 from loopwright.statistics.labelled import tally
 from loopwright.statistics.profile import Profile
 from loopwright.steps.train import train
@@ -34,6 +36,29 @@ def test_the_profile_knows_how_good_the_model_was_on_the_rows_held_out(small, sm
     exact = roc_auc_score(held["left"] == "Yes", predicted)
     assert one.measure(sums)["roc_auc"].value == pytest.approx(exact, abs=0.02)
     assert profile.to_json() == Profile.from_json(profile.to_json()).to_json()
+
+
+def test_the_learning_curve_is_made_where_it_is_declared_and_changes_nothing_else(small, small_rows, tmp_path):
+    rows = small_rows.assign(age=small_rows["age"].astype(int), spend=pd.to_numeric(small_rows["spend"]))
+    rows.iloc[:600].to_parquet(tmp_path / "training.parquet")
+    rows.iloc[600:].to_parquet(tmp_path / "holdout.parquet")
+    declared = small.model_copy(update={"model": small.model.model_copy(update={"learning_curve": True})})
+    paths = tmp_path / "training.parquet", tmp_path / "holdout.parquet"
+    plain = train(small, "", *paths, tmp_path / "plain")
+    learnt = train(declared, "", *paths, tmp_path / "learnt")
+    assert "learning_curve" not in plain
+    points = learnt["learning_curve"]["points"]
+    assert points[-1]["rows"] == 400
+    assert points[-1]["left_out"] > 0.6
+    assert points[0]["training"] >= points[0]["left_out"]
+    assert (tmp_path / "plain" / "model.txt").read_bytes() == (tmp_path / "learnt" / "model.txt").read_bytes()
+    assert "learning_curve" not in train(declared, "", *paths, tmp_path / "again", found={})
+    picture = pictures.learning(learnt)
+    assert picture is not None
+    assert "roc_auc on rows left out" in picture.svg
+    assert pictures.learning(plain) is None
+    shown = curves.learning(learnt["learning_curve"])
+    assert shown.count("<path") == 2
 
 
 @pytest.mark.parametrize("wrong", ["[NaN]", "[1, Infinity]", '["many"]', "7"])

@@ -1,0 +1,102 @@
+"""What is tried on parts of the training rows: sets of parameters, and how good the estimator is with fewer rows.
+
+The rows are parted as the holdout is parted from them (`Layout`), and the holdout itself has no part in it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from loopwright.loop import Loop
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from loopwright.models.choices import Choices
+    from loopwright.models.features import FeatureSpec
+    from loopwright.models.fit import Fitted
+    from loopwright.models.layout import Layout
+    from loopwright.models.search import Place
+    from loopwright.steps.recording import Step
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The training rows as an estimator sees them, and how it is fitted to them."""
+
+    loop: Loop
+    matrix: Any
+    specs: "Sequence[FeatureSpec]"
+    wanted: Any
+    choices: "Choices"
+    layout: "Layout"
+    threads: int
+
+    def search(self, place: "Place | None") -> dict[str, Any]:
+        """What a declared search found; nothing where none is declared."""
+        declared = self.loop.model.search
+        if declared is None:
+            return {}
+        from loopwright.models.search import search
+
+        def judge(parameters: dict[str, Any], part: Any) -> float:
+            return self._measured(self._fitted(parameters, ~part), part)
+
+        folds = self.layout.folds(declared.folds)
+        return search(declared, self.loop.searched_by, self.loop.model.seed, folds, judge, place)
+
+    def learning_curve(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """The learning curve with the parameters that the model is trained with."""
+        from loopwright.models.learning import FOLDS, curve
+
+        def judge(training: Any, part: Any) -> tuple[float, float]:
+            fitted = self._fitted(parameters, training)
+            return self._measured(fitted, part), self._measured(fitted, training)
+
+        return curve(self.loop.searched_by, self.layout.folds(FOLDS), self.loop.model.seed, judge)
+
+    def _fitted(self, parameters: Mapping[str, Any], rows: Any) -> "Fitted":
+        """The estimator fitted to some of the rows, a mask; a calibration would make it six times as slow."""
+        from loopwright.models import fit
+
+        model = self.loop.model
+        return fit.fit(
+            model.task, model.estimator, {**model.parameters, **parameters}, model.seed, self.matrix[rows],
+            self.specs, self.wanted[rows], threads=self.threads, monotone=self.loop.gates.monotone,
+            choices=self.choices.without_calibration(), layout=self.layout.of(rows),
+        )  # fmt: skip
+
+    def _measured(self, fitted: "Fitted", rows: Any) -> float:
+        from loopwright.statistics.several import weigh
+        from loopwright.steps.evidence import measures_of
+
+        found = weigh(measures_of(self.loop), self.wanted[rows], fitted.predict(self.matrix[rows])).point()
+        return found[self.loop.searched_by]
+
+
+def searched_in(step: "Step") -> "Place | None":
+    """Where the trials of a step under way are kept: in the run's folder, and each as a run of MLflow's."""
+    if step.loop.model.search is None:
+        return None
+    from loopwright.models.search import Place
+    from loopwright.registry import Registry
+    from loopwright.steps.trials import Progress, Trials
+
+    trials = Trials(Registry(step.settings), step.loop.name, step.run)
+    progress = Progress(step.loop.model.search.trials, step.loop.searched_by, step.going)
+
+    def told(number: int, parameters: Mapping[str, Any], value: float | None, state: str, seconds: float) -> None:
+        progress(number, value, state)
+        trials(number, parameters, value, state, seconds)
+
+    return Place(step.settings.runs / step.run / "search.journal", told)
+
+
+def layout_of(loop: Loop, rows: "pd.DataFrame") -> "Layout":
+    """By what the training rows are parted: as the holdout is."""
+    from loopwright.models.layout import Layout
+
+    by, data = loop.data.holdout.by, loop.data
+    entities = None if data.entity is None else rows[data.entity].astype(str).to_numpy()
+    times = rows[data.timestamp].to_numpy() if by == "time" and data.timestamp is not None else None
+    return Layout(len(rows), loop.model.seed, entities, times)
