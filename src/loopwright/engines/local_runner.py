@@ -67,6 +67,10 @@ def _run(request: dict[str, Any], folder: Path) -> int:
         with recording.step(name, loop, run, cause) as step:
             STEPS[name](pod, step, cause)
         cause = step.number or cause
+    if pod.version:
+        from loopwright.governance.pages import logged
+
+        logged(step.loop, step.settings, pod.version)
     return pod.version
 
 
