@@ -31,7 +31,7 @@ def register(
         registry = Registry(step.settings)
         # Only a run with a name of its own can be told from the runs before it.
         known = registered(step.loop, registry, tags) if step.named else None
-        facts = known or run_step(step.loop, registry, *paths, tags)
+        facts = known or run_step(step.loop, registry, *paths, tags, step.told("trained"))
         if facts["version"] is not None and not (known and step.recorded("registered", step.run)):
             step.facts = facts
     if facts["version"] is not None:

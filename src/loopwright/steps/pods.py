@@ -93,10 +93,7 @@ def _register(pod: Pod, step: Step, cause: int) -> None:
     tags = {"run": pod.run, "entry": str(cause), "snapshot": snapshot}
     facts = registered(step.loop, registry, tags)
     if facts is None:
-        trained = step.before("trained")
-        # Another run's is none of this model's.
-        mine = trained if trained is not None and trained.get("run") == step.run else None
-        facts = register(step.loop, registry, model, evaluation, training, tags, mine)
+        facts = register(step.loop, registry, model, evaluation, training, tags, step.told("trained"))
     if facts["version"] is not None:
         pod.version = int(facts["version"])
         if not step.recorded("registered", pod.run):

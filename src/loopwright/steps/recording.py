@@ -67,6 +67,11 @@ class Step:
         found = Ledger(self.settings.ledger_url).entries(self.loop.name, kind=kind, newest=1)
         return found[-1].facts if found else None
 
+    def told(self, kind: str) -> Mapping[str, Any] | None:
+        """The facts of this run's newest entry of this kind; another run's are none of its."""
+        found = self.before(kind)
+        return found if found is not None and found.get("run") == self.run else None
+
     def _begin(self, run: str) -> int:
         """The number of the `run` entry of a run that nobody claimed, written once however often the step is tried."""
         ledger, name = Ledger(self.settings.ledger_url), self.loop.name
