@@ -128,7 +128,7 @@ class Loop(Declared):
         """Raise ValueError for what more than two classes do not have."""
         if self.model.task == "regression":
             raise ValueError("data.label.classes is for a classification")
-        for name in ("calibration", "costs", "threshold"):
+        for name in ("costs", "threshold"):
             if getattr(self.model, name) is not None:
                 raise ValueError(f"model.{name} is for two classes; of more the most probable one is decided")
         if self.gates.monotone:

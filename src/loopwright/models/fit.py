@@ -14,10 +14,10 @@ import numpy as np
 
 from loopwright.errors import DataError, DeclarationError
 from loopwright.loop import Scalar
-from loopwright.models import scikit
+from loopwright.models import calibration, scikit
 from loopwright.models.booster import batch_score
 from loopwright.models.bundle import CALIBRATION, LIGHTGBM, SKOPS
-from loopwright.models.calibration import Calibration
+from loopwright.models.calibration import Calibration, OneAgainstRest
 from loopwright.models.choices import NONE, Choices
 from loopwright.models.columns import Array
 from loopwright.models.features import FeatureSpec
@@ -50,7 +50,7 @@ class Fitted:
     task: str
     estimator: Any
     classes: int = 2
-    calibration: Calibration | None = None
+    calibration: Calibration | OneAgainstRest | None = None
     trees: int | None = None
     """How many trees early stopping chose."""
 
@@ -120,17 +120,18 @@ def fit(
     final, trees = train(np.ones(len(target), dtype=bool))
     if choices.calibration is None:
         return Fitted(task, final, choices.classes, None, trees)
-    left_out, parts = np.empty(len(target)), layout.folds(FOLDS)
+    several = choices.classes > 2
+    left_out, parts = np.empty((len(target), choices.classes) if several else len(target)), layout.folds(FOLDS)
     # Fewer entities than parts leave some without a row.
     for fold in np.unique(parts):
-        if len(np.unique(target[parts != fold])) < 2:
+        if len(np.unique(target[parts != fold])) < choices.classes:
             raise DataError(
-                f"without one of {FOLDS} parts the training rows have not both classes of the label",
-                expected="rows of both classes in several parts, which a calibration leaves out in turn",
+                f"without one of {FOLDS} parts the training rows have not {'all' if several else 'both'} classes",
+                expected="rows of each class in several parts, which a calibration leaves out in turn",
                 do="provide more rows, or leave out model.calibration",
             )
-        left_out[parts == fold] = Fitted(task, train(parts != fold)[0]).predict(matrix[parts == fold])
-    return Fitted(task, final, 2, Calibration.fit(choices.calibration, left_out, target), trees)
+        left_out[parts == fold] = Fitted(task, train(parts != fold)[0], choices.classes).predict(matrix[parts == fold])
+    return Fitted(task, final, choices.classes, calibration.fit(choices.calibration, left_out, target), trees)
 
 
 def _check_target(task: str, target: Array, classes: int) -> None:

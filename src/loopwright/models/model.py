@@ -11,10 +11,9 @@ import numpy as np
 
 from loopwright.errors import BundleError, InputError
 from loopwright.models import bundle as bundles
-from loopwright.models import features, pipeline, scikit
+from loopwright.models import calibration, features, pipeline, scikit
 from loopwright.models.booster import batch_score, quick_score, row_score
 from loopwright.models.bundle import LIGHTGBM, SKOPS, Bundle
-from loopwright.models.calibration import Calibration
 from loopwright.models.columns import Array, Columns, Prediction, Value, from_values, length
 
 Score = Callable[[Array], Array]
@@ -38,10 +37,10 @@ class Model:
         self._features = features.load(source.decode()) if source is not None else None
         self._encode = features.Encoder(bundle.manifest.features)
         self.estimator = _load(bundle)
-        self._calibration = Calibration.read(bundle)
+        self._calibration = calibration.read(bundle)
         self._score, self._score_row = _scores(self.estimator, self.task, len(self.classes))
         if self._calibration is not None:
-            self._score_row = self._calibration.of_row(self._score_row)
+            self._score_row = calibration.of_row(self._calibration, self._score_row)
         self._text = bundle.contents[LIGHTGBM].decode() if LIGHTGBM in bundle.contents else None
         self.engine: Engine = "scikit-learn" if self._text is None else "lightgbm"
         self.gain = 1.0

@@ -4,8 +4,7 @@ import pytest
 
 from loopwright.errors import BundleError, DataError, DeclarationError
 from loopwright.loop import EarlyStopping, Model
-from loopwright.models import bundle, fit
-from loopwright.models.calibration import Calibration
+from loopwright.models import bundle, calibration, fit
 from loopwright.models.choices import Choices
 from loopwright.models.features import FeatureSpec
 from loopwright.models.layout import Layout
@@ -111,11 +110,11 @@ def test_calibrated_probabilities_are_what_they_say(table, method, tmp_path):
     assert off > target.mean() + 0.15
     manifest = bundle.Manifest(loop="a", task="classification", estimator="lightgbm", inputs=(), features=tuple(SPECS))
     bundle.write(tmp_path / "model", manifest, found.dump())
-    kept = Calibration.read(bundle.read(tmp_path / "model"))
+    kept = calibration.read(bundle.read(tmp_path / "model"))
     assert kept == found.calibration
     scores = np.linspace(0, 1, 50)
     assert np.all(np.diff(kept(scores)) >= 0)
-    assert kept.of_row(lambda row: row[0])([0.3]) == kept(np.array([0.3]))[0]
+    assert calibration.of_row(kept, lambda row: row[0])([0.3]) == kept(np.array([0.3]))[0]
 
 
 def test_what_is_no_calibration_is_refused(tmp_path):
@@ -124,7 +123,7 @@ def test_what_is_no_calibration_is_refused(tmp_path):
         tmp_path / "model", manifest, {bundle.CALIBRATION: b'{"format": 2, "method": "pickle", "x": [], "y": []}'}
     )
     with pytest.raises(BundleError, match=r"calibration.json cannot be used"):
-        Calibration.read(bundle.read(tmp_path / "model"))
+        calibration.read(bundle.read(tmp_path / "model"))
 
 
 def test_parts_keep_entities_whole_and_follow_time():

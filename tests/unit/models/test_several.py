@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from loopwright.errors import DataError
-from loopwright.models import bundle, explain, features, fit, model
+from loopwright.errors import BundleError, DataError
+from loopwright.models import bundle, calibration, explain, features, fit, model
 from loopwright.models.attributions import Attributions
 from loopwright.models.choices import Choices
 
@@ -109,3 +109,48 @@ def test_balanced_weights_give_every_class_the_same_sum():
     assert [weights[target == place].sum() for place in range(3)] == pytest.approx([2.0, 2.0, 2.0])
     own = Choices(classes=3, class_weight=(1.0, 2.0, 5.0)).weights(target)
     assert own.tolist() == [1, 1, 1, 2, 2, 5]
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
+def test_each_class_is_calibrated_against_the_rest(raw, inputs, target, tmp_path, method):
+    """Weights make the first class look four times as likely; calibration takes that back."""
+    specs = features.fit_spec(raw)
+    matrix = features.encode(specs, raw)
+    shares = np.bincount(target.astype(int)) / len(target)
+
+    def fitted(choices):
+        parameters = {"n_estimators": 60, "learning_rate": 0.1}
+        return fit.fit("classification", "lightgbm", parameters, 7, matrix, specs, target, choices=choices)
+
+    weighted = Choices(classes=3, class_weight=(8.0, 1.0, 1.0))
+    off = fitted(weighted).predict(matrix).mean(axis=0)
+    made = fitted(Choices(classes=3, class_weight=(8.0, 1.0, 1.0), calibration=method))
+    found = made.predict(matrix)
+    assert found.sum(axis=1) == pytest.approx(np.ones(len(matrix)))
+    assert np.abs(found.mean(axis=0) - shares).max() < 0.05 < 0.08 < np.abs(off - shares).max()
+    manifest = bundle.Manifest(
+        loop="zoo", task="classification", estimator="lightgbm", classes=CLASSES, inputs=inputs, features=specs
+    )
+    bundle.write(tmp_path / "model", manifest, made.dump())
+    loaded = model.load(tmp_path / "model")
+    assert np.array_equal(loaded.predict(raw), found)
+    values = [raw[spec.name][0] for spec in loaded.inputs]
+    one = loaded.predict_row([value.item() if hasattr(value, "item") else value for value in values])
+    assert one == pytest.approx(found[0].tolist(), abs=1e-12)
+
+
+def test_a_calibration_of_other_classes_is_refused(inputs, tmp_path):
+    for number, text in enumerate(('1, "method": "sigmoid", "x": [1], "y": [0]', '2, "classes": []')):
+        manifest = bundle.Manifest(
+            loop="zoo", task="classification", estimator="lightgbm", classes=CLASSES, inputs=inputs, features=()
+        )
+        folder = tmp_path / str(number)
+        bundle.write(folder, manifest, {bundle.CALIBRATION: f'{{"format": {text}}}'.encode()})
+        with pytest.raises(BundleError, match=r"calibration\.json cannot be used"):
+            calibration.read(bundle.read(folder))
+
+
+def test_a_row_that_no_class_is_given_keeps_what_it_had():
+    none = calibration.Calibration("isotonic", (0.0, 1.0), (0.0, 0.0))
+    scores = np.array([[0.2, 0.3, 0.5]])
+    assert np.array_equal(calibration.OneAgainstRest((none, none, none))(scores), scores)

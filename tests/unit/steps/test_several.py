@@ -202,7 +202,6 @@ def test_init_declares_the_classes_that_it_sees():
         ("[pear, apple, fig]", "[pear, fig, pear]", "begin with the same 40 characters"),
         ("classes: [pear", "positive: fig, classes: [pear", "none is the positive one"),
         ("task: classification,", "task: classification, threshold: 0.3,", "model.threshold is for two classes"),
-        ("task: classification,", "task: classification, calibration: sigmoid,", "calibration is for two classes"),
         ("task: classification,", "task: regression,", "data.label.classes is for a classification"),
         ("f1_macro: 0.5", "roc_auc: 0.5", "roc_auc is no metric of classification; there are roc_auc_ovr, accuracy"),
         ("slices: [skin]", "monotone: {weight: increasing}", "gates.monotone is for two classes"),
