@@ -7,9 +7,10 @@ runner. `loop` and `features` are the declaration and the feature code themselve
 
 from components.evaluate import evaluate
 from components.register import register
+from components.score import score_begin, score_end, score_share
 from components.snapshot import snapshot
 from components.split import split
 from components.train import train
 from components.validate import validate
 
-__all__ = ["evaluate", "register", "snapshot", "split", "train", "validate"]
+__all__ = ["evaluate", "register", "score_begin", "score_end", "score_share", "snapshot", "split", "train", "validate"]

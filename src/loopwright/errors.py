@@ -17,7 +17,8 @@ LoopwrightError                      1
 │   ├── GatewayLost                 10   the data plane or the cluster's API cannot be reached
 │   └── RolledBack                  11   the challenger was judged worse and taken back
 ├── LimitError                      12   what was measured is beyond what the loop declares
-└── ReplayError                     13   a version that was trained again came out as another model
+├── ReplayError                     13   a version that was trained again came out as another model
+└── OutputError                     14   results cannot be written where they should be
 
 The number is the exit code of the `loopwright` command. A message has three parts: what was found, what was
 expected, what to do next; the constructor composes them so that none is forgotten.
@@ -129,3 +130,9 @@ class ReplayError(LoopwrightError):
     """A version that was trained again from what was recorded of it came out as another model."""
 
     exit_code = 13
+
+
+class OutputError(LoopwrightError):
+    """Results cannot be written where they should be: something else is there, or there is no space."""
+
+    exit_code = 14

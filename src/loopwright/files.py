@@ -10,14 +10,19 @@ from typing import Any
 
 
 def write_text(path: Path, text: str, *, durable: bool = False) -> None:
-    """Replace `path` by a file with this text in one step; a reader sees the old text or the new.
+    """Replace `path` by a file with this text in one step; see `write_bytes`."""
+    write_bytes(path, text.encode("utf-8"), durable=durable)
+
+
+def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
+    """Replace `path` by a file with this content in one step; a reader sees the old one or the new.
 
     With `durable` it is on the disk when this returns. Without, a machine that goes down may leave an empty file.
     """
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
             if durable:
                 stream.flush()
                 os.fsync(stream.fileno())

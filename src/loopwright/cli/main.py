@@ -19,6 +19,7 @@ COMMANDS = {
     "schedule": ("loopwright.cli.schedule", "Have Kubeflow Pipelines run it by retrain.schedule."),
     "serve": ("loopwright.cli.serve", "Serve one version on HTTP and gRPC."),
     "up": ("loopwright.cli.up", "Run everything: gateway, predictors, monitor, trigger, MLflow."),
+    "score": ("loopwright.cli.score", "Predictions of a version for all rows of an input."),
     "render": ("loopwright.cli.render", "Write the KServe objects of a loop as manifests."),
     "publish": ("loopwright.cli.render", "Put a version's bundle where KServe reads it."),
     "deploy": ("loopwright.cli.render", "Serve a version on KServe."),

@@ -10,6 +10,7 @@ import glob
 import io
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -36,6 +37,10 @@ class DataFile:
 
     name: str
     open: Callable[[], Any]
+    size: int | None = None
+    """Bytes, where the listing says."""
+    stamp: str = ""
+    """What changes with the content, where the listing says: a bucket's e-tag, or when the file was written."""
 
     @property
     def kind(self) -> str | None:
@@ -72,7 +77,12 @@ def _local(source: str, root: Path) -> list[DataFile]:
         paths = [file for file in paths if not _hidden(str(file.relative_to(above)))]
     else:
         paths = [path] if path.is_file() and not _hidden(path.name) else []
-    return [DataFile(str(one), partial(one.open, "rb")) for one in paths]
+    return [_on_disk(one) for one in paths]
+
+
+def _on_disk(path: Path) -> DataFile:
+    found = path.stat()
+    return DataFile(str(path), partial(path.open, "rb"), found.st_size, str(found.st_mtime_ns))
 
 
 def _remote(source: str) -> list[DataFile]:
@@ -85,21 +95,27 @@ def _remote(source: str) -> list[DataFile]:
     try:
         store = buckets.connect(f"{scheme}://{bucket}")
         if scheme in ("http", "https"):
-            names = [key]
+            known: dict[str, Any] = {key: {}}
         elif _kind(key) is not None and not glob.has_magic(key):
-            names = [str(store.head(key)["path"])]
+            found = store.head(key)
+            known = {str(found["path"]): found}
         else:
-            listed = (one["path"] for page in store.list(prefix=fixed or None) for one in page)
+            listed = {one["path"]: one for page in store.list(prefix=fixed or None) for one in page}
             fitting = fits(key) if glob.has_magic(key) else lambda name: _kind(name) is not None
-            names = [name for name in listed if fitting(name) and not _hidden(name.removeprefix(fixed))]
+            known = {
+                name: one for name, one in listed.items() if fitting(name) and not _hidden(name.removeprefix(fixed))
+            }
     except FileNotFoundError as error:
         raise DataError(
             f"there is no data at {source}", expected=_EXPECTED, do="correct `data.source`, or put the data there"
         ) from error
     except (BaseError, OSError, ValueError) as error:
         raise away(source, error) from error
-    names = [name for name in names if not _hidden(PurePosixPath(name).name)]
-    return [DataFile(f"{scheme}://{bucket}/{name}", partial(Object, store, name)) for name in names]
+    return [
+        DataFile(f"{scheme}://{bucket}/{name}", partial(Object, store, name), one.get("size"), one.get("e_tag") or "")
+        for name, one in known.items()
+        if not _hidden(PurePosixPath(name).name)
+    ]
 
 
 def _above(pattern: str) -> str:
@@ -126,7 +142,7 @@ def batches(source: str, root: Path, columns: Sequence[str] | None = None) -> It
     """
     first: list[str] | None = None
     for file in found(source, root):
-        for table in _read(file, columns):
+        for table in read(file, columns):
             if first is None:
                 first = table.column_names
             elif odd := sorted(set(first) ^ set(table.column_names)):
@@ -138,22 +154,36 @@ def batches(source: str, root: Path, columns: Sequence[str] | None = None) -> It
             yield table
 
 
-def _read(file: DataFile, columns: Sequence[str] | None) -> Iterator["pa.Table"]:
+def read(file: DataFile, columns: Sequence[str] | None) -> Iterator["pa.Table"]:
+    """All rows of one file; see `batches`."""
+    import pyarrow as pa
+
+    with reading(file), pa.PythonFile(file.open(), mode="r") as stream:
+        if is_parquet(file, stream):
+            yield from _parquet(file, stream, columns)
+        else:
+            yield from _csv(file, stream, columns)
+
+
+def is_parquet(file: DataFile, stream: Any) -> bool:
+    """Whether an opened file begins as Parquet does. Raises DataError when it is empty, or should and does not."""
+    start = stream.read(4)
+    stream.seek(0)
+    if not start:
+        raise DataError(f"{file.name} is empty", expected="a header and rows", do="check the export")
+    if start != b"PAR1" and file.kind == "parquet":
+        raise _unreadable(file, "it does not begin as Parquet does")
+    return bool(start == b"PAR1")
+
+
+@contextmanager
+def reading(file: DataFile) -> Iterator[None]:
+    """Raise DataError, naming the file, for what Arrow, the store or the disk raise while it is read."""
     import pyarrow as pa
     from obstore.exceptions import BaseError
 
     try:
-        with pa.PythonFile(file.open(), mode="r") as stream:
-            start = stream.read(4)
-            if not start:
-                raise DataError(f"{file.name} is empty", expected="a header and rows", do="check the export")
-            stream.seek(0)
-            if start == b"PAR1":
-                yield from _parquet(file, stream, columns)
-            elif file.kind == "parquet":
-                raise _unreadable(file, "it does not begin as Parquet does")
-            else:
-                yield from _csv(file, stream, columns)
+        yield
     except (pa.ArrowInvalid, UnicodeDecodeError, csv.Error, EOFError) as error:
         # Arrow repeats the line that it cannot read, and values are not for messages.
         why = re.sub(r"(got \d+): .*", r"\1", str(error).strip().splitlines()[0])
@@ -170,7 +200,7 @@ def _parquet(file: DataFile, stream: Any, columns: Sequence[str] | None) -> Iter
     import pyarrow.parquet as pq
 
     opened = pq.ParquetFile(stream, pre_buffer=False)
-    _require(file, opened.schema_arrow.names, columns)
+    require(file, opened.schema_arrow.names, columns)
     for batch in opened.iter_batches(BATCH_ROWS, columns=list(columns) if columns else None, use_threads=False):
         yield tables.plain(pa.Table.from_batches([batch]))
 
@@ -181,10 +211,8 @@ def _csv(file: DataFile, stream: Any, columns: Sequence[str] | None) -> Iterator
     from pyarrow import csv as arrow
 
     packed = file.name.lower().endswith(".gz")
-    # Arrow's reader of what is packed closes what it reads, so each has its own.
-    with pa.PythonFile(file.open(), mode="r") as head:
-        names = _header(file, (pa.CompressedInputStream(head, "gzip") if packed else head).read(1 << 20))
-    _require(file, names, columns)
+    names = header(file)
+    require(file, names, columns)
     if repeated := sorted({name for name in names if names.count(name) > 1}):
         raise DataError(f"{file.name} has the column {repeated[0]!r} more than once", do="name each column once")
     reader = arrow.open_csv(
@@ -203,6 +231,16 @@ def _csv(file: DataFile, stream: Any, columns: Sequence[str] | None) -> Iterator
             yield pa.Table.from_batches([batch])
 
 
+def header(file: DataFile) -> list[str]:
+    """The columns of a CSV file. Raises what Arrow raises for one that cannot be unpacked, see `reading`."""
+    import pyarrow as pa
+
+    # Arrow's reader of what is packed closes what it reads, so each has its own.
+    with pa.PythonFile(file.open(), mode="r") as head:
+        packed = file.name.lower().endswith(".gz")
+        return _header(file, (pa.CompressedInputStream(head, "gzip") if packed else head).read(1 << 20))
+
+
 def _header(file: DataFile, start: bytes) -> list[str]:
     """The names in the first line that is not empty."""
     # A character may be cut at the end of what was read.
@@ -213,7 +251,8 @@ def _header(file: DataFile, start: bytes) -> list[str]:
     raise _unreadable(file, "there is no header line")
 
 
-def _require(file: DataFile, names: Sequence[str], columns: Sequence[str] | None) -> None:
+def require(file: DataFile, names: Sequence[str], columns: Sequence[str] | None) -> None:
+    """Raise DataError where a file with the columns `names` lacks one of `columns`."""
     if missing := [name for name in columns or () if name not in names]:
         raise DataError(
             f"{file.name} has no column {', '.join(missing)}",

@@ -32,6 +32,7 @@ _LATER = (
     "promoted",
     "rolled_back",
     "rollout_failed",
+    "scored",
 )
 
 

@@ -7,13 +7,14 @@ has which code is learnt once, from the training rows, and kept in the bundle.
 
 import difflib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
 from loopwright.errors import DeclarationError
+from loopwright.models.coded import Coded
 from loopwright.models.columns import Array, Columns, InputSpec, Kind, length
 
 FeatureCode = Callable[[Columns], Columns]
@@ -52,11 +53,12 @@ def load(source: str) -> FeatureCode:
         )
 
     def checked(columns: Columns) -> Columns:
+        given = {name: _read_only(array) for name, array in columns.items()}
         try:
-            result = function({name: _read_only(array) for name, array in columns.items()})
+            result = function(given.copy())
         except (Exception, SystemExit) as error:
             raise _failed(error, "failed") from error
-        return _check(result, length(columns))
+        return _check(result, length(columns), set(map(id, given.values())))
 
     return checked
 
@@ -82,10 +84,11 @@ class Encoder:
             for spec in specs
         ]
 
-    def __call__(self, columns: Columns) -> Array:
+    def __call__(self, columns: Columns, coded: Mapping[str, Coded] | None = None) -> Array:
         """The float64 matrix (rows, features) in C order; a missing or unseen category is NaN.
 
-        Raises DeclarationError when the feature code gave other columns than in training.
+        A category that is one of `coded`, as it came, is looked up once a value that occurs and not once a row. Raises
+        DeclarationError when the feature code gave other columns than in training.
         """
         if len(columns) != len(self._plan) or any(name not in columns for name, _, _ in self._plan):
             raise DeclarationError(
@@ -100,7 +103,16 @@ class Encoder:
                     f'feature "{name}" is {"a number" if category else "text"}',
                     expected=f"{'text' if category else 'a number'}, as in training",
                 )
-            matrix[:, at] = [codes.get(value, np.nan) for value in array.tolist()] if category else array
+            if not category:
+                matrix[:, at] = array
+            elif coded and name in coded and coded[name].holds(array):
+                known = np.array(
+                    [np.nan if value is None else codes.get(value, np.nan) for value in coded[name].values],
+                    dtype=np.float64,
+                )
+                matrix[:, at] = known[coded[name].places]
+            else:
+                matrix[:, at] = [codes.get(value, np.nan) for value in array.tolist()]
         return matrix
 
 
@@ -133,7 +145,8 @@ def _read_only(array: Array) -> Array:
     return view
 
 
-def _check(result: Any, rows: int) -> Columns:
+def _check(result: Any, rows: int, given: Collection[int]) -> Columns:
+    """The columns that feature code returned; those `given`, by their ids, were checked when they were read."""
     if not isinstance(result, dict) or not result:
         raise DeclarationError(f"{FILE} returned {type(result).__name__}", expected="a dictionary of NumPy arrays")
     checked = {}
@@ -145,7 +158,7 @@ def _check(result: Any, rows: int) -> Columns:
             )
         if array.dtype.kind not in "fiubOUS":
             raise DeclarationError(f'{FILE} returned {array.dtype} for "{name}"', expected="numbers or text")
-        if array.dtype.kind == "O":
+        if array.dtype.kind == "O" and id(array) not in given:
             _check_text(name, array)
         checked[name] = array
     return checked

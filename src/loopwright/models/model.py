@@ -4,7 +4,7 @@ The number is the probability of the positive class, or the value. Nothing here 
 by LightGBM, and a scikit-learn estimator is read by skops, of trusted types and no other (see `scikit`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from loopwright.models import bundle as bundles
 from loopwright.models import calibration, features, pipeline, scikit
 from loopwright.models.booster import batch_score, quick_score, row_score
 from loopwright.models.bundle import LIGHTGBM, SKOPS, Bundle
+from loopwright.models.coded import Coded
 from loopwright.models.columns import Array, Columns, Prediction, Value, from_values, length
 
 Score = Callable[[Array], Array]
@@ -55,7 +56,11 @@ class Model:
         """
         if length(columns) == 0:
             raise InputError("there are no rows to predict", expected="at least one")
-        scores = self._score(self.matrix(columns))
+        return self.predict_matrix(self.matrix(columns))
+
+    def predict_matrix(self, matrix: Array) -> Array:
+        """`predict` of rows as the estimator sees them: float64 (n, features), of at least one row."""
+        scores = self._score(matrix)
         return scores if self._calibration is None else self._calibration(scores)
 
     def predict_row(self, values: Sequence[Value]) -> Prediction:
@@ -78,9 +83,12 @@ class Model:
         if quickened is not None:
             self._score, self.gain, self.engine = quickened.score, quickened.gain, "bit vectors"
 
-    def matrix(self, columns: Columns) -> Array:
-        """What the estimator sees of the raw columns: float64 (n, features)."""
-        return self._encode(self._features(columns) if self._features is not None else columns)
+    def matrix(self, columns: Columns, coded: Mapping[str, Coded] | None = None) -> Array:
+        """What the estimator sees of the raw columns: float64 (n, features).
+
+        `coded` has columns that are known by their distinct values, too, which is faster for many rows.
+        """
+        return self._encode(self._features(columns) if self._features is not None else columns, coded)
 
 
 def load(folder: Any, digest: str | None = None) -> Model:

@@ -139,6 +139,14 @@ def _shifted(facts: Mapping[str, Any]) -> str:
     return f"version {facts['version']} takes {facts['weight']} % of the traffic{how}"
 
 
+def _scored(facts: Mapping[str, Any]) -> str:
+    aside = f", {facts['set_aside']:,} set aside" if facts.get("set_aside") else ""
+    features = ", ".join(f"{one['name']} ({one['distance']:.2f})" for one in facts.get("drifted") or ())
+    drift = f"; far from the training data: {features}" if features else ""
+    told = f"{facts['scored']:,} rows of {facts['input']} into {facts['output']}"
+    return f"version {facts['version']} scored {told}{aside}{drift}"
+
+
 def _why(facts: Mapping[str, Any]) -> str:
     return f": {facts['why']}" if facts.get("why") else ""
 
@@ -175,6 +183,7 @@ _SENTENCES: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "demoted": lambda facts: f"version {facts['version']} lost {facts['alias']} by {facts['by']}: {facts['reason']}",
     "archived": lambda facts: f"version {facts['version']} was archived by {facts['by']}: {facts['reason']}",
     "replayed": lambda facts: f"version {facts['version']} was trained again by {facts['by']}: {facts['outcome']}",
+    "scored": _scored,
     "step_failed": lambda facts: f"the step {facts['step']} failed: {facts['error']}",
     "run_ended": _run_ended,
     "rollout": lambda facts: f"rollout of version {facts['version']} began ({facts['strategy']})",

@@ -25,6 +25,8 @@ Counts = NDArray[np.int64]
 
 MOST_KNOWN = 2000
 """Values beside the most frequent ones that are remembered, so that new ones are told from rare ones."""
+# From about here on one comparison an edge is faster than one search a value.
+_MANY = 3000
 # Text is what mostly occurs once: a comment, an address, an identifier.
 _TEXT = 0.5
 
@@ -81,8 +83,18 @@ class NumberBins(_Ordered):
         return self._place(np.asarray(values, dtype=np.float64))
 
     def count(self, values: ArrayLike) -> Counts:
-        """The number of values in each bin, shape (B + 3,), of float64 values with NaN for missing."""
-        return self._tally(self.assign(values))
+        """The number of values in each bin, shape (B + 3,), of float64 values with NaN for missing.
+
+        Of many values the few edges are gone through instead, which NumPy does several times as fast.
+        """
+        numbers = np.asarray(values, dtype=np.float64)
+        if len(numbers) < _MANY:
+            return self._tally(self.assign(numbers))
+        from_here = [np.count_nonzero(numbers >= edge) for edge in self.edges[:-1].tolist()]
+        above = np.count_nonzero(numbers > self.edges[-1])
+        missing = np.count_nonzero(numbers != numbers)
+        cumulative = np.array([len(numbers) - missing, *from_here, above])
+        return np.concatenate([[missing], cumulative[:-1] - cumulative[1:], [above]]).astype(np.int64, copy=False)
 
     def to_dict(self) -> dict[str, Any]:
         """As it stands in profile.json."""

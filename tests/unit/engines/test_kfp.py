@@ -405,3 +405,31 @@ def test_a_scheduled_run_is_known_by_the_id_that_its_ledger_entries_have(engine,
     backend.tell("churn-schedule-1-2345", "SUCCEEDED", DONE)
     outcomes.registered[name] = 8
     assert engine.status(name).version == 8
+
+
+def test_a_scoring_job_is_a_run_of_a_pipeline_and_an_experiment_of_its_own(backend, outcomes, small):
+    from datetime import UTC, datetime
+
+    from loopwright.engines.kfp import scoring
+
+    opened = engines.KfpEngine(engines.Options(host=backend.url), outcomes, compiled=pipeline(scoring.PIPELINE))
+    run, link = scoring.submit(opened, small, ["--input", "s3://in"], 8, datetime(2026, 11, 21, 3, tzinfo=UTC))
+    (made,) = backend.runs
+    assert made["display_name"] == run == "small-score-20261121-030000"
+    assert made["run_id"] in link
+    given = made["runtime_config"]["parameters"]
+    assert (json.loads(given["loop"])["metadata"]["name"], given["arguments"], given["pods"]) == (
+        "small", ["--input", "s3://in"], 8
+    )  # fmt: skip
+    assert [one["display_name"] for one in backend.experiments] == ["small-scoring"]
+    assert opened.runs("small") == []
+
+
+def test_what_the_shares_do_is_not_taken_from_an_earlier_run(outcomes):
+
+    spec = next(yaml.safe_load_all(binding.bind(pipeline("scoring"), engines.Options(host="http://api"))))
+    inner = [one["dag"]["tasks"] for name, one in spec["components"].items() if "dag" in one]
+    tasks = [task for some in [spec["root"]["dag"]["tasks"], *inner] for task in some.values()]
+    assert [task for task in tasks if task["cachingOptions"]] == []
+    (share,) = inner[0].values()
+    assert share["retryPolicy"]["maxRetryCount"] == 3

@@ -1,0 +1,83 @@
+"""How a job begins, goes on and ends: the manifest is found or written, what is left is said, and it is summed up."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from loopwright.errors import OutputError
+from loopwright.loop import Loop
+from loopwright.scoring import manifest as manifests
+from loopwright.scoring.job import Done, Job
+from loopwright.scoring.manifest import Manifest, Receipt
+from loopwright.scoring.output import Output
+from loopwright.scoring.plan import Plan, Unit
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A job that may go on."""
+
+    job: Job
+    plan: Plan
+    manifest: Manifest
+    output: Output
+    done: Done
+    """The parts that were there before."""
+
+    def left(self, share: tuple[int, int] = (0, 1)) -> list[Unit]:
+        """The units that are not done; of `share` (number, of how many) every so many-th."""
+        number, of = share
+        mine = [unit for unit in self.plan.units if unit.number % of == number]
+        return [unit for unit in mine if not manifests.complete(self.done, unit.number)]
+
+
+def begin(job: Job, plan: Plan, output: Output, known: Manifest | None, at: datetime) -> Begun:
+    """Write the manifest of a new job, or see that the one that is there is of this job.
+
+    Raises OutputError when it is another's.
+    """
+    wanted = Manifest(
+        job=manifests.new_job(),
+        begun=at.astimezone(UTC).isoformat(timespec="seconds"),
+        loop=job.loop.name,
+        version=job.version,
+        digest=job.digest,
+        source=plan.source,
+        fingerprint=plan.fingerprint,
+        contract=_contract(job.loop),
+        units=len(plan.units),
+        rows=plan.rows,
+        id=job.id,
+        explain=job.explain,
+        part_rows=job.part_rows,
+    )
+    if known is None:
+        manifests.write(output, wanted)
+        return Begun(job, plan, wanted, output, {})
+    manifests.require_same(known, wanted, output)
+    return Begun(job, plan, known, output, manifests.receipts(output))
+
+
+def end(begun: Begun, receipts: Iterable[Receipt], drift: dict[str, Any] | None) -> Manifest:
+    """The manifest of a job that is done, to be written when that is recorded. Raises OutputError where it is not."""
+    done = sorted(receipts, key=lambda one: (one.unit, one.part))
+    found = {(one.unit, one.part): one for one in done}
+    if missing := [unit.name for unit in begun.plan.units if not manifests.complete(found, unit.number)]:
+        raise OutputError(
+            f"{len(missing):,} of {len(begun.plan.units):,} units are not scored yet, such as {missing[0]}",
+            expected="a receipt for each part",
+            do="run the same command again",
+        )
+    partitions = tuple({name: getattr(one, name) for name in ("file", "scored", "sha256")} for one in done)
+    return begun.manifest.model_copy(
+        update={"state": "complete", "totals": {**manifests.summed(done), "drift": drift}, "partitions": partitions}
+    )
+
+
+def _contract(loop: Loop) -> str:
+    """The SHA-256 of what decides which rows are scored."""
+    said = loop.model_dump(mode="json")["data"]
+    text = manifests.dumps({name: said[name] for name in ("contract", "rules", "entity")})
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,288 @@
+"""Arrow's columns as the model takes them, held against the contract on the way; no data frame in between.
+
+    record batch -> numbers: float64, NaN for missing | text: distinct values and places -> rows that break a rule
+
+The rules and what they mean are those of `data/rules.py`, which a test holds this against. Two differ, as a row is
+judged here by itself: a value that is missing where `missing` is 0 sets its row aside, and `unique` is not looked at.
+What is rare (numbers that are not written plainly, values of odd types, rules over columns) goes through that code.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from loopwright.errors import ContractError
+from loopwright.loop import Column, Loop
+from loopwright.models.coded import Coded
+from loopwright.models.columns import Array, Columns, InputSpec
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+REASONS = "loopwright_reasons"
+_EXPECTED = {"integer": "whole numbers", "number": "numbers", "boolean": "true or false", "string": "text"}
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a batch that may be scored, and those that may not."""
+
+    batch: "pa.RecordBatch"
+    """The rows to score, as they were read."""
+    columns: Columns
+    coded: Mapping[str, Coded]
+    """The text columns of `columns`, by their distinct values."""
+    aside: "pa.RecordBatch | None"
+    """The other rows as they were read, with the reasons in a last column; None where there are none."""
+    kept: Array
+    """Whether each row of the whole batch (n,) is to be scored."""
+
+
+@dataclass
+class Reader:
+    """Reads batches for a model; what it counts is about all of them."""
+
+    loop: Loop
+    inputs: Sequence[InputSpec]
+    broken: Counter[str] = field(default_factory=Counter)
+    """Rows by the rule that they break, `column: rule`; those of a rule that only warns, too."""
+    missing: Counter[str] = field(default_factory=Counter)
+    """Missing values by column, where they are accepted."""
+
+    def __post_init__(self) -> None:
+        self._declared = {spec.name: _declared(self.loop, spec) for spec in self.inputs}
+        self._rules = [rule for rule in self.loop.data.rules if rule.columns <= self._declared.keys()]
+
+    def __call__(self, batch: "pa.RecordBatch") -> Rows:
+        """The rows of a batch that has all inputs. Raises ContractError where a rule says that the data is stopped."""
+        found = _Found(batch.num_rows)
+        columns, coded = Columns(), dict[str, Coded]()
+        for spec in self.inputs:
+            array, column = batch.column(spec.name), self._declared[spec.name]
+            if spec.kind == "number":
+                columns[spec.name] = _number_column(found, spec.name, column, array)
+            else:
+                coded[spec.name] = _text_column(found, spec.name, column, array)
+        self._over_columns(found, columns, coded)
+        self.missing.update(found.missing)
+        if not found.broken:
+            columns |= {name: one.array for name, one in coded.items()}
+            return Rows(batch, self._ordered(columns), coded, None, np.ones(batch.num_rows, dtype=np.bool_))
+        kept = ~self._judged(found)
+        columns = {name: values[kept] for name, values in columns.items()}
+        coded = {name: one.only(kept) for name, one in coded.items()}
+        columns |= {name: one.array for name, one in coded.items()}
+        aside = None if kept.all() else found.aside(batch, ~kept)
+        return Rows(_filtered(batch, kept), self._ordered(columns), coded, aside, kept)
+
+    def _ordered(self, columns: Columns) -> Columns:
+        return {spec.name: columns[spec.name] for spec in self.inputs}
+
+    def _over_columns(self, found: "_Found", columns: Columns, coded: Mapping[str, Coded]) -> None:
+        if not self._rules:
+            return
+        import pandas as pd
+
+        from loopwright.data import expressions
+
+        needed = set[str]().union(*(rule.columns for rule in self._rules))
+        typed = pd.DataFrame({name: columns[name] if name in columns else coded[name].array for name in needed})
+        for rule in self._rules:
+            mask = expressions.broken(rule.expression, typed).to_numpy()
+            found.add(rule.title, "rule", mask, rule.expression, rule.policy)
+
+    def _judged(self, found: "_Found") -> Array:
+        bad = np.zeros(found.rows, dtype=np.bool_)
+        for one in found.broken:
+            self.broken[f"{one.column}: {one.rule}"] += int(one.mask.sum())
+            if one.policy == "fail":
+                raise ContractError(
+                    f"the data breaks its contract: {one.column}: {int(one.mask.sum()):,} rows break `{one.rule}`",
+                    expected=f"{one.expected} (its policy is fail)",
+                    do="correct the input, or the rule's policy in loop.yaml",
+                )
+            if one.policy != "warn":
+                bad |= one.mask
+        return bad
+
+
+@dataclass(frozen=True)
+class _Broken:
+    column: str
+    rule: str
+    mask: Array
+    expected: str
+    policy: str
+
+
+@dataclass
+class _Found:
+    """What is found of one batch."""
+
+    rows: int
+    broken: list[_Broken] = field(default_factory=list)
+    missing: dict[str, int] = field(default_factory=dict)
+
+    def add(self, column: str, rule: str, mask: Array, expected: str, policy: str) -> None:
+        if mask.any():
+            self.broken.append(_Broken(column, rule, np.asarray(mask, dtype=np.bool_), expected, policy))
+
+    def miss(self, name: str, column: Column, missing: Array) -> None:
+        """Missing values are set aside where none is accepted, and counted where some are."""
+        if column.missing == 0:
+            self.add(name, "missing", missing, "a value in every row", column.policy)
+        elif count := int(np.count_nonzero(missing)):
+            self.missing[name] = count
+
+    def aside(self, batch: "pa.RecordBatch", bad: Array) -> "pa.RecordBatch":
+        import pyarrow as pa
+
+        reasons = np.full(int(bad.sum()), "", dtype=object)
+        for one in self.broken:
+            if one.policy != "warn":
+                reasons[one.mask[bad]] += f"{one.column}: {one.rule} ({one.expected}); "
+        told = pa.array([reason.rstrip("; ") for reason in reasons], pa.string())
+        return _filtered(batch, bad).append_column(REASONS, told)
+
+
+def _declared(loop: Loop, spec: InputSpec) -> Column:
+    """What the contract says of an input; one that it no longer has, or has as another kind, only has its type."""
+    column = loop.data.contract.get(spec.name)
+    if column is None or column.numeric != (spec.kind == "number"):
+        return Column(type=spec.type, missing=1.0)
+    return column
+
+
+def _filtered(batch: "pa.RecordBatch", kept: Array) -> "pa.RecordBatch":
+    import pyarrow as pa
+
+    return batch.filter(pa.array(kept))
+
+
+def _number_column(found: _Found, name: str, column: Column, array: "pa.Array") -> Array:
+    values, missing = _numbers(column, array)
+    low, high = np.fmin.reduce(values), np.fmax.reduce(values)
+    wrong = np.isnan(values) & ~missing
+    if np.isinf(low) or np.isinf(high):
+        wrong |= np.isinf(values)
+    if column.kind in ("integer", "boolean") and not _is_whole(array):
+        wrong |= (np.rint(values) != values) & ~missing
+    if column.kind == "boolean" and not (low >= 0 and high <= 1):
+        wrong |= (values < 0) | (values > 1)
+    # What cannot be read as the column's type is set aside, whatever the policy: the value is gone.
+    policy = "fail" if column.policy == "fail" else "quarantine"
+    found.add(name, "type", wrong, _EXPECTED[column.kind], policy)
+    if wrong.any():
+        values = np.where(wrong, np.nan, values)
+    found.miss(name, column, missing)
+    if column.values is not None:
+        allowed = np.array([float(value) for value in column.values])
+        found.add(name, "values", ~missing & ~np.isin(values, allowed), f"one of {_list(column.values)}", column.policy)
+    if column.min is not None and not low >= column.min:
+        found.add(name, "min", values < column.min, f"at least {column.min:g}", column.policy)
+    if column.max is not None and not high <= column.max:
+        found.add(name, "max", values > column.max, f"at most {column.max:g}", column.policy)
+    return values
+
+
+def _text_column(found: _Found, name: str, column: Column, array: "pa.Array") -> Coded:
+    coded = _coded(array)
+    missing = [value is None for value in coded.values]
+    found.miss(name, column, np.array(missing)[coded.places])
+    if column.values is not None:
+        allowed = {str(value) for value in column.values}
+        odd = [value is not None and value not in allowed for value in coded.values]
+        if any(odd):
+            found.add(name, "values", np.array(odd)[coded.places], f"one of {_list(column.values)}", column.policy)
+    if column.pattern is not None:
+        fits = re.compile(column.pattern).fullmatch
+        odd = [value is not None and fits(value) is None for value in coded.values]
+        if any(odd):
+            found.add(name, "pattern", np.array(odd)[coded.places], f"text that fits {column.pattern}", column.policy)
+    return coded
+
+
+def _numbers(column: Column, array: "pa.Array") -> tuple[Array, Array]:
+    """The values as float64, and where one is missing; NaN where it is not is a value that is no number."""
+    import pyarrow as pa
+    from pyarrow import types
+
+    kind = array.type
+    if types.is_floating(kind) or types.is_integer(kind) or types.is_boolean(kind) or types.is_null(kind):
+        # The cast of a whole number beyond 2^53 rounds it, as pandas does.
+        values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+        return values, np.isnan(values)
+    if types.is_string(kind) and column.kind != "boolean":
+        import pyarrow.compute as pc
+
+        trimmed = pc.utf8_trim_whitespace(array)
+        trimmed = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
+        try:
+            values = trimmed.cast(pa.float64()).to_numpy(zero_copy_only=False)
+            return values, trimmed.is_null().to_numpy(zero_copy_only=False)
+        except pa.ArrowInvalid:
+            pass
+    return _slowly(column, array)
+
+
+def _slowly(column: Column, array: "pa.Array") -> tuple[Array, Array]:
+    from loopwright.data.typed import blank, numbers
+
+    short = array if hasattr(array, "dictionary") else _plain(array).dictionary_encode()
+    values = _series(_plain(short.dictionary))
+    found = np.append(numbers(column, values).to_numpy(dtype=np.float64), np.nan)
+    missing = np.append(blank(values).to_numpy(dtype=np.bool_), True)
+    places = _places(short)
+    return found[places], missing[places]
+
+
+def _coded(array: "pa.Array") -> Coded:
+    """A text column by its distinct values, without white space around them; None where nothing is left."""
+    from pyarrow import types
+
+    short = array if types.is_dictionary(array.type) else _plain(array).dictionary_encode()
+    values = _plain(short.dictionary)
+    if types.is_string(values.type) or types.is_large_string(values.type):
+        texts = [(value or "").strip() or None for value in values.to_pylist()]
+    else:
+        from loopwright.data.typed import strings
+
+        texts = strings(_series(values)).tolist()
+    return Coded((*texts, None), _places(short))
+
+
+def _places(short: "pa.DictionaryArray") -> Array:
+    """The place of each row's value in the dictionary; the one behind them all where there is none."""
+    import pyarrow as pa
+
+    indices = short.indices.cast(pa.int64())
+    filled = indices.fill_null(len(short.dictionary)) if indices.null_count else indices
+    return np.asarray(filled.to_numpy(zero_copy_only=False)).astype(np.intp, copy=False)
+
+
+def _plain(array: "pa.Array") -> "pa.Array":
+    import pyarrow as pa
+
+    from loopwright.data import tables
+
+    column = tables.plain(pa.table({"one": array})).column("one")
+    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
+
+
+def _series(values: "pa.Array") -> Any:
+    """As `data/sources.py` reads them for the training."""
+    return values.to_pandas(integer_object_nulls=True)
+
+
+def _is_whole(array: "pa.Array") -> bool:
+    from pyarrow import types
+
+    return bool(types.is_integer(array.type) or types.is_boolean(array.type))
+
+
+def _list(values: tuple[Any, ...]) -> str:
+    return ", ".join(map(str, values[:8])) + (", ..." if len(values) > 8 else "")
