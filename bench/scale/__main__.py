@@ -17,17 +17,18 @@ from bench.serving.report import machine
 ROOT = Path(__file__).resolve().parents[2]
 SERVING = ROOT / "bench" / "serving" / "result.json"
 STEPS = ("snapshot", "validate", "split", "train", "evaluate")
-# (features, versions), (rows, features), (entries, loops), loops: the first of each is the smallest.
+# (features, versions), (rows, features), (entries, loops), loops; what follows is measured to see that it works.
 MONITORS = [(5, 2), (20, 2), (100, 2), (500, 2), (20, 1), (20, 4)]
 TABLES = [(10_000, 20), (100_000, 20), (1_000_000, 20), (20_000, 20), (20_000, 100), (20_000, 400)]
-LEDGERS = [(800, 1), (4_000, 1), (4_000, 50)]
-SCRAPED = [10, 50, 200]
+LEDGERS = [(400, 1), (2_000, 1), (2_000, 25)]
+SCRAPED = [10, 100]
+QUICK = MONITORS[:2], [(1_000, 5), (2_000, 5)], [(80, 1), (160, 2)], list[int]()
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Measure what is not known yet, and write."""
     parser = argparse.ArgumentParser(prog="python -m bench.scale", description=__doc__)
-    parser.add_argument("--smoke", action="store_true", help="the smallest size of each part, and nothing is written")
+    parser.add_argument("--quick", action="store_true", help="small sizes, without Prometheus: whether it works")
     parser.add_argument("--fresh", action="store_true", help="forget what an interrupted run has found")
     parser.add_argument("--write-only", action="store_true", help="write the page of the last result")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "bench" / "scale", help="data, ledgers, logs")
@@ -37,25 +38,25 @@ def main(arguments: list[str] | None = None) -> int:
     options.work.mkdir(parents=True, exist_ok=True)
     if options.write_only:
         result = json.loads(options.json.read_text())
-    elif options.smoke:
-        result = measure(options.work, Kept(options.work / "smoke.json", fresh=True), smoke=True)
-        print(json.dumps(result, indent=1))
-        return 0
     else:
         kept = Kept(options.work / "found.json", fresh=options.fresh)
-        result = measure(options.work, kept)
+        sizes = QUICK if options.quick else (MONITORS, TABLES, LEDGERS, SCRAPED)
+        result = measure(options.work, kept, *sizes)
         kept.done()
         options.json.write_text(json.dumps(result, indent=1) + "\n")
     report.write(result, json.loads(SERVING.read_text()), options.docs)
     return 0
 
 
-def measure(work: Path, kept: Kept, *, smoke: bool = False) -> dict[str, Any]:
-    """Every part at every size, each kept as soon as it is there; of a smoke test the first size."""
-
-    def some(sizes: list[Any]) -> list[Any]:
-        return sizes[:1] if smoke else sizes
-
+def measure(
+    work: Path,
+    kept: Kept,
+    monitors: list[tuple[int, int]],
+    tables: list[tuple[int, int]],
+    ledgers: list[tuple[int, int]],
+    scraped: list[int],
+) -> dict[str, Any]:
+    """Every part at every size, each kept as soon as it is there."""
     page = work / "page.txt"
     return {
         "machine": machine(),
@@ -64,20 +65,19 @@ def measure(work: Path, kept: Kept, *, smoke: bool = False) -> dict[str, Any]:
                 "features": f, "versions": v,
                 **_part("monitor", f, v, *([page] if (f, v) == (20, 2) else [])),
             })
-            for features, versions in some(MONITORS)
+            for features, versions in monitors
         ],
         "steps": [
             kept.get(f"pipeline, {count} rows, {features} features", lambda n=count, f=features: _pipeline(work, n, f))
-            for count, features in some(TABLES)
+            for count, features in tables
         ],
         "ledgers": [
             kept.get(f"ledger, {entries} entries, {loops} loops", lambda e=entries, n=loops: _ledger(work, e, n))
-            for entries, loops in some(LEDGERS)
+            for entries, loops in ledgers
         ],
         "trigger": kept.get("trigger", lambda: stores.trigger(work / "trigger")),
-        "prometheus": [] if smoke else [
-            kept.get(f"prometheus, {loops} loops", lambda n=loops: _prometheus(n, page, work))
-            for loops in SCRAPED
+        "prometheus": [
+            kept.get(f"prometheus, {loops} loops", lambda n=loops: _prometheus(n, page, work)) for loops in scraped
         ],
     }  # fmt: skip
 
