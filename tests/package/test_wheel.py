@@ -24,7 +24,7 @@ def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def test_every_module_and_the_compiled_pipelines_are_in_it(root: Path, wheel: list[str]) -> None:
     sources = {str(path.relative_to(root / "src")) for path in (root / "src").rglob("*.py")}
     assert sources <= set(wheel)
-    assert "loopwright/_pipelines/training.yaml" in wheel
+    assert {"loopwright/_pipelines/training.yaml", "loopwright/_pipelines/scoring.yaml"} <= set(wheel)
     assert "loopwright/py.typed" in wheel
 
 

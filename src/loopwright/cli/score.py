@@ -76,12 +76,17 @@ def score(context: Context, version: str, **options: Any) -> int:
     asked = _Asked(**options)
     if asked.engine != "local":
         return _on_cluster(context, version, asked)
+    if asked.schedule:
+        raise click.BadParameter(
+            "a schedule needs --engine argo; here it is cron's to call this", param_hint="--schedule"
+        )
     began = _begin(context, version, asked)
     if began.manifest.state == "complete":
         context.console.print(f"{began.output} is complete already: nothing to do", markup=False)
         return scored.answer(context, began.manifest, None)
     receipts = dict(began.done)
     seconds = _work(context, began, asked, receipts) if asked.only is None else None
+    _require_unchanged(began, asked)
     if asked.only == "begin" or asked.share is not None:
         context.answer({"job": began.manifest.job, "version": began.manifest.version, "units": began.manifest.units})
         return 0
@@ -124,6 +129,19 @@ def _begin(context: Context, version: str, asked: _Asked) -> "Begun":
     job = Job(context.loop, bundle.folder, bundle.digest, found.number, output.url, id, asked.explain)
     planned = plan.plan(_source(asked), Path.cwd(), columns_of(context.loop, bundle, id), job.part_rows)
     return begin.begin(job, planned, output, known, datetime.now(UTC))
+
+
+def _require_unchanged(began: "Begun", asked: _Asked) -> None:
+    """Raise OutputError where the input was written to while it was read: what is there is of neither."""
+    from loopwright.errors import OutputError
+    from loopwright.scoring import plan
+
+    if plan.changed(began.plan, _source(asked), Path.cwd()):
+        raise OutputError(
+            f"{began.plan.source} changed while it was scored into {began.output}",
+            expected="files that stay as they are until the job is done",
+            do="score a copy or a finished export, into another --output",
+        )
 
 
 def _id(context: Context, asked: _Asked) -> str | None:

@@ -116,7 +116,16 @@ def plan(source: str | Source, root: Path, columns: Sequence[str], part_rows: in
         units += _units(file, len(units), columns, part_rows)
     if not units:
         raise DataError(f"{source} has no rows", expected="at least one row", do="check the export")
-    return Plan(source, tuple(units), _digest([[one.name, one.size, one.stamp] for one in found]))
+    return Plan(source, tuple(units), _marks(found))
+
+
+def changed(planned: Plan, source: str | Source, root: Path) -> bool:
+    """Whether the input's files are others by now than when it was planned; a query is held against itself."""
+    return isinstance(source, str) and _marks(files.found(source, root)) != planned.fingerprint
+
+
+def _marks(found: Sequence[DataFile]) -> str:
+    return _digest([[one.name, one.size, one.stamp] for one in found])
 
 
 def _units(file: DataFile, number: int, columns: Sequence[str], part_rows: int) -> list[Unit]:

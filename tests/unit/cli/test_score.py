@@ -182,6 +182,21 @@ def test_an_output_that_is_there_and_a_version_that_is_not_are_refused(folder, c
         run("--input", "in.parquet", "--output", "new")
 
 
+def test_an_input_that_changes_while_it_is_scored_is_told(folder, monkeypatch) -> None:
+    from loopwright.scoring import workers
+
+    score_them = workers.score
+
+    def meanwhile(*arguments):
+        score_them(*arguments)
+        pd.read_parquet("in.parquet").head(100).to_parquet("in.parquet", index=False)
+
+    monkeypatch.setattr(workers, "score", meanwhile)
+    with pytest.raises(OutputError, match=r"in\.parquet changed while it was scored"):
+        run("--input", "in.parquet", "--output", "out")
+    assert entries(folder) == []
+
+
 def test_a_query_is_scored(folder, monkeypatch) -> None:
     import sqlalchemy
 
@@ -257,6 +272,10 @@ def test_a_pod_is_given_no_relative_path_and_each_day_of_a_schedule_an_output_of
         run(*asked, "--output", "out")
     with pytest.raises(click.BadParameter, match="needs an output of its own"):
         run(*asked, "--output", "s3://lake/out", "--schedule", "0 3 * * *")
+    with pytest.raises(click.BadParameter, match="needs --engine argo"):
+        run("--input", "in.parquet", "--output", "out", "--schedule", "0 3 * * *")
+    with pytest.raises(click.BadParameter, match="is Argo's"):
+        run("--engine", "kfp", "--input", "s3://in", "--output", "s3://out/{date}", "--schedule", "0 3 * * *")
 
 
 def test_the_output_may_name_the_day(folder) -> None:
