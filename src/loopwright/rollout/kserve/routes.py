@@ -51,7 +51,8 @@ class Routes:
 
     def hold(self, champion: int) -> None:
         """All traffic to the champion, whatever KServe's route says."""
-        self._open("hold", routes.hold(self._loop, champion, "", "/"))
+        # Somebody waits for the way back: a gateway that is slow to tell costs it no more than this.
+        self._open("hold", routes.hold(self._loop, champion, "", "/"), min(SETTLE, self._patience))
 
     def taken(self, what: str = "") -> bool:
         """Whether the gateway has taken the newest of KServe's route, or of one of Loopwright's own."""
@@ -110,18 +111,18 @@ class Routes:
         if self._cluster.get(ROUTE, name) is not None:
             self._cluster.delete(ROUTE, name)
 
-    def _open(self, what: str, route: Object) -> None:
+    def _open(self, what: str, route: Object, patience: float | None = None) -> None:
         found = self._cluster.get(ROUTE, routes.route_name(self._loop.name, what))
         if found is None or routes.is_parked(found["spec"]["rules"]):
             spec = route["spec"] | {"rules": routes.parked(route["spec"]["rules"])}
             self._apply(route | {"spec": spec})
             # Where the gateway has not taken it by then, the caller sees that of the route itself.
-            self._settled(what)
+            self._settled(what, patience)
         self._apply(route)
 
-    def _settled(self, what: str) -> bool:
+    def _settled(self, what: str, patience: float | None = None) -> bool:
         """Wait until the gateway has seen the newest of a route, and its proxies have had the time to."""
-        deadline = time.monotonic() + self._patience
+        deadline = time.monotonic() + (self._patience if patience is None else patience)
         while not self._said(what):
             if time.monotonic() >= deadline:
                 return False

@@ -8,7 +8,7 @@ from loopwright.loop.rollout import AB
 from loopwright.rollout.gateway import GatewayLost, NotReady
 from loopwright.rollout.kserve.cluster import Cluster
 from loopwright.rollout.kserve.gateway import KServeGateway
-from loopwright.rollout.kserve.routes import SETTLE
+from loopwright.rollout.kserve.routes import SETTLE, Routes
 from loopwright.serving.resources import names, routes, service
 
 STATUS = {"parents": [{"conditions": [{"type": "Accepted", "status": "True", "observedGeneration": 1}]}]}
@@ -258,6 +258,17 @@ def test_the_way_back_is_open_while_kserve_is_away(gateway: KServeGateway, api: 
     gateway.shift(2, 0)
     assert ("httproutes", "churn-hold") not in api.objects
     assert gateway.weights() == {1: 100, 2: 0}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.usefixtures("gateway")
+def test_the_way_back_waits_little_for_a_gateway_that_says_nothing(
+    churn_loop: Loop, cluster: Cluster, api: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loopwright.rollout.kserve.routes.SETTLE", 0.05)
+    api.after = lambda method, plural: None
+    Routes(churn_loop, cluster, lambda seconds: None, 1000.0).hold(1)
+    assert not routes.is_parked(api.objects["httproutes", "churn-hold"]["spec"]["rules"])
 
 
 def test_a_route_that_is_not_written_is_a_lost_gateway(gateway: KServeGateway, controller: Controller) -> None:
