@@ -39,9 +39,9 @@ PARTS = (
         "serving",
         "the predictor beside other model servers",
         "benchmarks.md",
-        7.5,
+        6,
         True,
-        ("--rounds", "2", "--fresh"),
+        ("--rounds", "2", "--seconds", "1.5", "--fresh"),
         ("--only", "loopwright", "monitored", "--rows", "1", "--protocols", "v1", "--seconds", "0.3", "--rounds", "1"),
     ),
     Part(
@@ -62,7 +62,9 @@ PARTS = (
         ("--rounds", "4"),
         ("--quick", "--only", "help", "plain", "run", "monitor"),
     ),
-    Part("overhead", "a pipeline's steps beside other tools", "benchmarks.md", 3, True, (), ("--quick",)),
+    Part(
+        "overhead", "a pipeline's steps beside other tools", "benchmarks.md", 2, True, ("--rounds", "2"), ("--quick",)
+    ),
     Part("scoring", "batch scoring beside mlflow.pyfunc", "scoring.md", 3, True, ("--rounds", "2"), ("--quick",)),
     Part("scale", "what each part costs as it grows", "scale.md", 4, False, ("--fresh",), ("--quick",)),
     Part(

@@ -33,7 +33,7 @@ def _numbered(script: str, *more: str, most: int = LONG) -> dict[str, Any]:
 
 PIPELINES = (
     Pipeline("plain", "plain Python processes, with nothing imported", **_numbered("plain.py", most=51)),
-    Pipeline("loopwright", "Loopwright, the steps of a local run", **_numbered("own.py", most=51)),
+    Pipeline("loopwright", "Loopwright, the steps of a local run, in one process", **_numbered("own.py", most=51)),
     Pipeline("kfp", "KFP's local runner, a process a step", **_numbered("kfp_local.py"), packages=("kfp",)),
     Pipeline(
         "prefect",

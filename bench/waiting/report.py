@@ -59,7 +59,8 @@ def section(result: dict[str, Any]) -> str:
     lines += [
         "",
         "The plain script trains and evaluates; it neither validates rows, nor keeps a snapshot, a profile for the "
-        "monitor, bounds for gates, a ledger and a version.",
+        "monitor, bounds for gates, a ledger and a version. In MLflow it is registered as its documentation does it; "
+        "MLflow then loads the model in a process of its own to find what it needs.",
         "",
         "Each image's process by its command, from its start until it answers, and its memory then: the proportional "
         "set size of all of its processes.",
