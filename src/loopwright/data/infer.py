@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from loopwright.data import snapshots
 from loopwright.data.typed import blank
 from loopwright.errors import DataError
+from loopwright.loop.spelling import spelled
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -90,10 +91,12 @@ def infer(frame: "pd.DataFrame", label: str) -> Inference:
 
 def _classes(label: "pd.Series[Any]") -> tuple[str, ...]:
     """More than two values that may be classes: texts, or few whole numbers."""
-    numbers, distinct = _numbers(label), sorted(label.unique().tolist())
+    numbers = _numbers(label)
+    # One for each spelling: 1.0 and 1 are one class, and a client that says 1 means it.
+    distinct = {spelled(one): one for one in sorted(label.unique().tolist(), reverse=True)}
     if not MOST_CLASSES < len(distinct) <= MOST_VALUES or (numbers is not None and (numbers % 1 != 0).any()):
         return ()
-    return tuple(distinct if numbers is None else sorted(distinct, key=float))
+    return tuple(sorted(distinct.values()) if numbers is None else sorted(distinct, key=float))
 
 
 def declaration(name: str, source: str, label: str, inferred: Inference) -> str:

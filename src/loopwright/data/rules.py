@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from loopwright.data import expressions, snapshots
 from loopwright.data.typed import blank, numbers, strings
 from loopwright.loop import Column, Loop
+from loopwright.loop.spelling import place
 
 if TYPE_CHECKING:
     import numpy as np
@@ -119,7 +120,10 @@ def _column(found: Found, name: str, column: Column, raw: "pd.Series[Any]") -> "
 
 
 def _unique(found: Found, frame: "pd.DataFrame", loop: Loop, seen: dict[str, Seen]) -> None:
-    """A value that only a row has which is set aside anyway is not there: the row that repeats it rightly is kept."""
+    """A value that only a row has which is set aside anyway is not there: the row that repeats it rightly is kept.
+
+    Columns are looked at in their declared order; a row that an earlier one sets aside is not there for the later ones.
+    """
     import numpy as np
 
     aside = np.zeros(len(frame), dtype=bool)
@@ -131,6 +135,8 @@ def _unique(found: Found, frame: "pd.DataFrame", loop: Loop, seen: dict[str, See
             mask = seen.setdefault(name, Seen()).repeated(found.columns[name][~aside])
             mask = mask.reindex(frame.index, fill_value=False)
             found.add(name, "unique", mask, "each value once", column.policy, frame[name])
+            if column.policy != "warn":
+                aside |= mask.to_numpy()
 
 
 def _numbers(
@@ -165,7 +171,12 @@ def _label(found: Found, frame: "pd.DataFrame", loop: Loop) -> None:
     found.columns[name] = strings(raw)
     if loop.several:
         known = [str(one) for one in loop.data.label.classes]
-        unknown = ~found.columns[name].isin(known) & ~missing
+        texts = found.columns[name]
+        places = {text: place(known, text) for text in texts[~missing].unique()}
+        unknown = texts.map(places).eq(-1)
+        # Whoever reads the rows finds the classes by their declared names.
+        names = {text: known[at] if at >= 0 else text for text, at in places.items()}
+        found.columns[name] = texts.map(names).astype(object).where(~missing, None)
         found.add(name, "values", unknown, f"one of {_list(tuple(known))} (`data.label.classes`)", values=raw)
 
 

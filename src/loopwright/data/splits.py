@@ -10,7 +10,7 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from loopwright.errors import DataError
-from loopwright.loop import Loop
+from loopwright.loop import Loop, spelling
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -62,23 +62,19 @@ def classes(frame: "pd.DataFrame", loop: Loop) -> list[str]:
         return []
     label = loop.data.label
     if label.classes:
-        return [_spelling(one) for one in label.classes]
+        return [str(one) for one in label.classes]
     found = sorted(frame[label.column].dropna().unique().tolist())
     if label.positive is None:
         return found
-    positive = _spelling(label.positive)
-    if positive not in found:
+    # YAML reads `true` and `1` as values of their own; the data has them as text.
+    at = spelling.place(found, label.positive)
+    if at < 0:
         raise DataError(
             f"the label {label.column} has {', '.join(found[:5])}",
-            expected=f"the positive class {positive!r} among them",
+            expected=f"the positive class {str(label.positive)!r} among them",
             do="correct `data.label.positive`",
         )
-    return [value for value in found if value != positive] + [positive]
-
-
-def _spelling(value: object) -> str:
-    # YAML reads `true` and `1` as values of their own; the data has them as text.
-    return str(value)
+    return [*found[:at], *found[at + 1 :], found[at]]
 
 
 def _contents(frame: "pd.DataFrame") -> "pd.Series[str]":

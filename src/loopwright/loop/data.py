@@ -10,6 +10,7 @@ from loopwright.durations import Duration
 from loopwright.loop import expressions
 from loopwright.loop.fields import Declared, Scalar, Share
 from loopwright.loop.source import AnySource, refused
+from loopwright.loop.spelling import spelled
 
 Policy = Literal["quarantine", "warn", "fail"]
 POLICY = (
@@ -157,6 +158,8 @@ class Label(Declared):
             raise ValueError("classes are named where there are more than two; of two, name the `positive` one")
         if len({str(one)[:LONGEST_CLASS] for one in self.classes}) < len(self.classes):
             raise ValueError(f"two of the classes begin with the same {LONGEST_CLASS} characters")
+        if len(set(map(spelled, self.classes))) < len(self.classes):
+            raise ValueError("two of the classes are one, as 1 and 1.0 are, or true and True")
         if self.positive is not None:
             raise ValueError("of more than two classes none is the positive one: leave out positive, or classes")
         return self

@@ -8,6 +8,7 @@ import numpy as np
 
 from loopwright.errors import DataError, DeclarationError
 from loopwright.loop import EarlyStopping, Model, Scalar
+from loopwright.loop.spelling import place
 from loopwright.models.columns import Array
 
 Objective = Literal["squared", "absolute", "quantile", "poisson"]
@@ -33,12 +34,13 @@ class Choices:
         """What a loop declares. Raises DeclarationError for a weight of a class that there is not."""
         weights: Any = model.class_weight
         if isinstance(weights, dict):
-            if unknown := sorted(set(weights) - set(map(str, classes))):
+            if unknown := sorted(name for name in weights if place(classes, name) < 0):
                 raise DeclarationError(
                     f"model.class_weight names {', '.join(unknown)}",
                     expected=f"the label's classes: {', '.join(map(str, classes))}",
                 )
-            weights = tuple(weights.get(str(name), 1.0) for name in classes)
+            declared = {place(classes, name): weight for name, weight in weights.items()}
+            weights = tuple(declared.get(at, 1.0) for at in range(len(classes)))
         known = max(len(classes), 2)
         return cls(model.objective, model.quantile, weights, model.early_stopping, model.calibration, known)
 

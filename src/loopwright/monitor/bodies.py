@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
+from loopwright.loop import spelling
 from loopwright.monitor.events import EventError, Value
 from loopwright.statistics.profile import Profile
 
@@ -207,9 +208,8 @@ def _prediction(value: Any, profile: Profile) -> float:
         if found is not None:
             return _prediction(found, profile)
     # Two classes' names are 0 and 1; a model that answers with them instead of a probability is as sure as can be.
-    classes = [str(name) for name in profile.classes]
-    if isinstance(value, (str, bool)) and str(value) in classes:
-        return float(classes.index(str(value)) == len(classes) - 1)
+    if isinstance(value, (str, bool)) and (place := spelling.place(profile.classes, value)) >= 0:
+        return float(place == len(profile.classes) - 1)
     if isinstance(value, (int, float)):
         return float(value)
     if value is None:
@@ -221,9 +221,11 @@ def _of_several(value: Any, classes: list[str]) -> tuple[int, float]:
     """(place, probability) of the predicted one of more than two classes: a probability of each, or its name."""
     if isinstance(value, dict):
         value = next((value[name] for name in _OF_SEVERAL if name in value), None)
-    if isinstance(value, dict) and value.keys() == set(classes):
+    if isinstance(value, dict):
         # As our own predictor answers: a probability by name.
-        value = [value[name] for name in classes]
+        by_place = {spelling.place(classes, name): one for name, one in value.items()}
+        if len(value) == len(classes) and by_place.keys() == set(range(len(classes))):
+            value = [by_place[place] for place in range(len(classes))]
     if isinstance(value, list) and len(value) == len(classes):
         try:
             scores = [math.nan if one is None else float(one) for one in value]
@@ -235,6 +237,4 @@ def _of_several(value: Any, classes: list[str]) -> tuple[int, float]:
         return _of_several(value[0], classes)
     if isinstance(value, list):
         raise EventError(f"an answer has {len(value)} probabilities for {len(classes)} classes", "columns")
-    whole = isinstance(value, float) and value.is_integer()
-    name = str(int(value)) if whole else str(value)
-    return (classes.index(name) if name in classes else -1), math.nan
+    return spelling.place(classes, value), math.nan

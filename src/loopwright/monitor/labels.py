@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from loopwright.loop import spelling
 from loopwright.monitor.slots import Slots
 from loopwright.statistics.profile import Profile
 
@@ -221,15 +222,8 @@ def _number(identifier: str, label: Any) -> float:
 
 def _place(classes: Sequence[Any], identifier: str, label: Any) -> int:
     """The place of a class, the positive one's being the last; compared as text, as JSON and CSV differ in types."""
-    for number, name in enumerate(classes):
-        if _text(name) == _text(label):
-            return number
-    names = ", ".join(str(name) for name in classes)
-    raise LabelError(f"the label of {identifier} is {label!r}; expected one of {names}")
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    text = str(value)
-    return text.lower() if text in ("True", "False") else text
+    found = spelling.place(classes, label)
+    if found < 0:
+        names = ", ".join(str(name) for name in classes)
+        raise LabelError(f"the label of {identifier} is {label!r}; expected one of {names}")
+    return found

@@ -9,6 +9,7 @@ import numpy as np
 from loopwright.archive.layout import CLASS
 from loopwright.errors import DataError
 from loopwright.loop import Loop
+from loopwright.loop.spelling import place, spelled
 from loopwright.performance.join import LABEL, PREDICTION, VERSION
 from loopwright.statistics import metrics
 from loopwright.statistics.labelled import Scores, Tally
@@ -60,18 +61,15 @@ def _truth(loop: Loop, rows: "pd.DataFrame") -> "np.ndarray[Any, np.dtype[np.flo
             wrong = rows[LABEL][~np.isfinite(values)].iloc[0]
             raise DataError(f"a label is {str(wrong)[:40]!r}", expected="a number")
         return values
-    texts = rows[LABEL].map(_text)
     if loop.several:
-        return _places(loop, texts, "label")
-    known = sorted(texts.unique())
-    positive = _text(loop.data.label.positive) if loop.data.label.positive is not None else known[-1] if known else ""
+        return _places(loop, rows[LABEL], "label")
+    texts = rows[LABEL].map(spelled)
+    known, positive = sorted(texts.unique()), loop.data.label.positive
+    # Without a declared one the class that sorts last as it was written, which is how training chose it.
+    positive = spelled(max(map(str, rows[LABEL].unique()), default="") if positive is None else positive)
     if len(known) > 2 or (known and positive not in known and len(known) == 2):
         raise DataError(f"the labels are {', '.join(known[:5])}", expected=f"two classes, of which {positive} is one")
     return np.asarray(texts == positive, dtype=np.float64)
-
-
-def _text(value: Any) -> str:
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _predicted(loop: Loop, rows: "pd.DataFrame") -> "np.ndarray[Any, np.dtype[np.float64]]":
@@ -84,15 +82,16 @@ def _predicted(loop: Loop, rows: "pd.DataFrame") -> "np.ndarray[Any, np.dtype[np
             expected="the predicted one of more than two classes, by name",
             do="name it so; archived events of such a model have it",
         )
-    return _places(loop, rows[CLASS].map(_text), "predicted class")
+    return _places(loop, rows[CLASS], "predicted class")
 
 
-def _places(loop: Loop, texts: "pd.Series[Any]", what: str) -> "np.ndarray[Any, np.dtype[np.float64]]":
+def _places(loop: Loop, named: "pd.Series[Any]", what: str) -> "np.ndarray[Any, np.dtype[np.float64]]":
     classes = [str(one) for one in loop.data.label.classes]
-    unknown = texts[~texts.isin(classes)]
-    if len(unknown):
-        raise DataError(f"a {what} is {str(unknown.iloc[0])[:40]!r}", expected=f"one of {', '.join(classes)}")
-    return np.asarray(texts.map({name: place for place, name in enumerate(classes)}), dtype=np.float64)
+    found = named.map({one: place(classes, one) for one in named.unique()}).to_numpy(dtype=np.float64)
+    if not (known := found >= 0).all():
+        wrong = str(named[~known].iloc[0])[:40]
+        raise DataError(f"a {what} is {wrong!r}", expected=f"one of {', '.join(classes)}")
+    return found
 
 
 def _measured(loop: Loop, truth: Any, predicted: Any, threshold: float) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from loopwright.errors import DataError, InputError
-from loopwright.loop import Loop
+from loopwright.loop import Loop, spelling
 from loopwright.registry import Registry
 from loopwright.statistics import bootstrap, metrics, several
 from loopwright.steps import gates, sanity, served
@@ -90,9 +90,9 @@ def target(loop: Loop, frame: "pd.DataFrame", classes: Sequence[Any]) -> NDArray
     if loop.model.task == "regression":
         return label.to_numpy(dtype=np.float64)
     if loop.several:
-        places = label.astype(str).map({str(name): place for place, name in enumerate(classes)})
-        if places.isna().any():
-            found = str(label[places.isna()].iloc[0])[:40]
+        places = label.map({one: spelling.place(classes, one) for one in label.unique()})
+        if not (known := places >= 0).all():
+            found = str(label[~known].iloc[0])[:40]
             raise DataError(f"a label is {found!r}", expected=f"one of {', '.join(map(str, classes))}")
         return places.to_numpy(dtype=np.intp)
     return np.asarray(label.astype(str) == str(classes[-1]), dtype=bool)
@@ -129,7 +129,7 @@ def _beside_champion(
     model = Model(bundles.read(registry.fetch(loop.name, champion), champion.digest))
     # Of classes in another order it is the other one that is positive: its probabilities are of something else.
     own, theirs = (loop.model.task, *map(str, classes)), (model.task, *map(str, model.classes))
-    if own != theirs:
+    if list(map(spelling.spelled, own)) != list(map(spelling.spelled, theirs)):
         why = f"version {champion.number} learnt something else: {', '.join(theirs)}; this is {', '.join(own)}"
         return replace(judged, incomparable=why), None
     try:

@@ -77,3 +77,9 @@ def test_a_label_that_is_not_there_or_constant_is_refused() -> None:
         infer.infer(frame(), "churn")
     with pytest.raises(DataError, match=r"the label same has 1 value\(s\)"):
         infer.infer(frame(), "same")
+
+
+def test_whole_numbers_that_may_be_classes_are_named_as_clients_say_them() -> None:
+    rows = frame().assign(left=[["1.0", "2.0", "10.0", "1"][number % 4] for number in range(ROWS)])
+    assert infer.infer(rows, "left").classes == ("1", "2", "10")
+    assert infer.infer(rows.assign(left=rows["left"].replace("2.0", "v2.0")), "left").classes == ("1", "10.0", "v2.0")

@@ -90,3 +90,47 @@ def test_batches_come_to_the_same_as_all_rows_at_once(small: Loop, small_rows: p
     valid, aside = (pd.concat(some, ignore_index=True) for some in zip(*parts, strict=True))
     pd.testing.assert_frame_equal(valid, whole.valid)
     pd.testing.assert_frame_equal(aside, whole.set_aside)
+
+
+@pytest.mark.parametrize(("policy", "kept"), [("quarantine", True), ("warn", False)])
+def test_a_row_that_one_column_sets_aside_makes_no_repetition_in_the_next(
+    small: Loop, small_rows: pd.DataFrame, policy: str, kept: bool
+) -> None:
+    rows = small_rows.assign(
+        first=[str(one) for one in range(len(small_rows))], second=[str(one) for one in range(len(small_rows))]
+    )
+    rows.loc[10, "first"] = "0"
+    rows.loc[[10, 20], "second"] = "once"
+    contract_of = small.model_dump(mode="json")["data"]["contract"]
+    once = {"type": "string", "unique": True}
+    loop = declared(small, contract={**contract_of, "first": {**once, "policy": policy}, "second": once})
+    checked = contract.check(rows, loop)
+    assert ("first", "unique", 1, policy) in found(checked)
+    # Where the first column only warns, row 10 is there, and row 20 repeats it.
+    assert (("second", "unique", 1, "quarantine") not in found(checked)) == kept
+
+
+@pytest.mark.parametrize(
+    ("classes", "column"),
+    [
+        ([1, 2, 3], ["1.0", "2.0", "3.0"]),
+        (["1.0", "2.0", "3.0"], [1, 2, 3]),
+        ([1, 2, 3], [1.0, 2.0, 3.0]),
+        ([True, False, "x"], ["true", "false", "x"]),
+        (["true", "false", "x"], ["TRUE", "FALSE", "x"]),
+    ],
+)
+def test_a_class_is_known_however_the_data_spell_it(
+    small: Loop, small_rows: pd.DataFrame, classes: list[Any], column: list[Any]
+) -> None:
+    rows = small_rows.assign(left=[column[number % 3] for number in range(len(small_rows))])
+    ungated = small.model_copy(update={"gates": small.gates.model_copy(update={"minimum": {}, "champion": {}})})
+    loop = declared(ungated, label={"column": "left", "classes": classes})
+    checked = contract.check(rows, loop)
+    assert "left" not in {one.column for one in checked.violations}
+    assert sorted(checked.valid["left"].unique()) == sorted(map(str, classes))
+    odd = rows.assign(left=rows["left"].astype(object).where(rows.index != 4, "4.5").where(rows.index != 5, ""))
+    again = contract.check(odd, loop)
+    assert [one for one in found(again) if one[0] == "left"] == [
+        ("left", "missing", 1, "quarantine"), ("left", "values", 1, "quarantine"),
+    ]  # fmt: skip

@@ -77,3 +77,11 @@ def test_the_positive_class_sorts_last_unless_it_is_named(small: Loop, valid: pd
     absent = small.model_copy(update={"data": small.data.model_copy(update={"label": label})})
     with pytest.raises(DataError, match=r"the label left has No, Yes; expected the positive class 'Maybe'"):
         splits.classes(valid, absent)
+
+
+def test_the_positive_class_is_found_however_it_is_spelled(small: Loop, valid: pd.DataFrame) -> None:
+    for positive, names in ((False, ["true", "false"]), (1, ["0.0", "1.0"])):
+        rows = valid.assign(left=valid["left"].map(dict(zip(("No", "Yes"), names, strict=True))))
+        label = small.data.label.model_copy(update={"positive": positive})
+        named = small.model_copy(update={"data": small.data.model_copy(update={"label": label})})
+        assert splits.classes(rows, named) == names

@@ -72,6 +72,8 @@ def test_a_weighted_class_is_predicted_more(table, estimator, parameters):
 def test_a_weight_is_of_a_class_that_there_is():
     model = Model.model_validate({"task": "classification", "class_weight": {"Yes": 4}})
     assert Choices.of(model, ["No", "Yes"]).class_weight == (1.0, 4.0)
+    spelled = Model.model_validate({"task": "classification", "class_weight": {"1": 4, "true": 2}})
+    assert Choices.of(spelled, ["0.0", "1.0", "True"]).class_weight == (1.0, 4.0, 2.0)
     with pytest.raises(DeclarationError, match="names Yes; expected the label's classes: 0, 1"):
         Choices.of(model, ["0", "1"])
 

@@ -3,6 +3,7 @@
 import json
 import math
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -156,6 +157,15 @@ def test_of_more_than_two_classes_the_predicted_one_is_told(zoo, content):
     assert found.decided == [1, 2, -1, -1]
     scores = [score for score in found.predictions if not math.isnan(score)]
     assert scores in ([], [0.7, 0.9])
+
+
+def test_a_class_is_known_however_an_answer_spells_it(zoo):
+    floats = replace(zoo, classes=("1.0", "2.0", "true"))
+    assert answered(body(predictions=[1.0, 2, "2", True, "1.0"]), floats).decided == [0, 1, 1, 2, 0]
+    by_name = {"predictions": [{"probabilities": {"1": 0.2, "2": 0.7, "True": 0.1}}]}
+    assert answered(body(**by_name), floats).decided == [1]
+    two = replace(zoo, classes=("true", "false"))
+    assert answered(body(predictions=[True, False, "True"]), two).predictions == [0.0, 1.0, 0.0]
 
 
 def test_a_matrix_of_probabilities_is_read_flat_and_nested(zoo):

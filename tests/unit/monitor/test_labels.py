@@ -84,7 +84,9 @@ def test_one_label_the_task_does_not_have_joins_none(labels, profile):
 
 @pytest.mark.parametrize(
     ("classes", "label"),
-    [((0, 1), 1), ((0, 1), "1"), ((0, 1), 1.0), ((False, True), True), ((False, True), "True"), (("0", "1"), 1)],
+    [((0, 1), 1), ((0, 1), "1"), ((0, 1), 1.0), ((False, True), True), ((False, True), "True"), (("0", "1"), 1)]
+    + [(("0.0", "1.0"), label) for label in (1, 1.0, "1")]
+    + [(("FALSE", "TRUE"), True)],
 )
 def test_classes_are_compared_as_text(labels, profile, classes, label):
     labels.join([("a", label)], {"1": replace(profile, classes=classes)})

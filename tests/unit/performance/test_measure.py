@@ -92,6 +92,11 @@ def test_of_more_than_two_classes_the_predicted_one_is_measured(churn_declaratio
     found = versions(loop, frame)["1"]["metrics"]
     assert found["f1_macro"]["value"] == pytest.approx(metrics.f1_score(truth, decided, average="macro"))
     assert found["accuracy"]["low"] < found["accuracy"]["value"] < found["accuracy"]["high"]
+    for labels in (truth, truth.astype(str), truth.astype(float).astype(str)):
+        assert versions(loop, frame.assign(label=labels))["1"]["metrics"] == found
+    floats = loop.model_dump(mode="json")
+    floats["data"]["label"]["classes"] = ["1.0", "2.0", "3.0"]
+    assert versions(type(loop).model_validate(floats), frame)["1"]["metrics"] == found
     with pytest.raises(DataError, match="the predictions have no column predicted_class"):
         versions(loop, frame.drop(columns="predicted_class"))
     with pytest.raises(DataError, match="a label is '7'; expected one of 1, 2, 3"):

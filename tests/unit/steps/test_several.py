@@ -103,6 +103,23 @@ def test_it_is_judged_by_the_metrics_of_more_classes_beside_the_champion(loop, p
     assert found["gains"]["roc_auc_ovr"]["low"] < found["gains"]["roc_auc_ovr"]["high"]
 
 
+def test_a_champion_that_spells_its_classes_in_another_way_is_compared_with(tmp_path):
+    rows = drawn().assign(kind=drawn()["kind"].map({"pear": "1", "apple": "2", "fig": "true"}))
+    training, holdout = (part.reset_index(drop=True) for part in (rows.iloc[:400], rows.iloc[400:]))
+    training.to_parquet(tmp_path / "training.parquet")
+    holdout.to_parquet(tmp_path / "holdout.parquet")
+    paths = tmp_path / "training.parquet", tmp_path / "holdout.parquet"
+    before, now = (
+        declaration.parse(LOOP.replace("pear, apple, fig", names)) for names in ("1.0, 2.0, true", "1, 2, 'true'")
+    )
+    for one, name in ((before, "before"), (now, "model")):
+        train(one, "", *paths, tmp_path / name)
+    assert bundle.read(tmp_path / "before").manifest.classes == ("1.0", "2.0", "True")
+    found = evaluate(now, Champion(tmp_path / "before"), tmp_path / "model", paths[1])
+    assert found["classes"] == ["1", "2", "true"]
+    assert found["champion"]["metrics"] == found["metrics"]
+
+
 def test_its_gates_hold_numbers_evidence_and_the_champion(found):
     gates = {(one["gate"], one["metric"]): one for one in found["gates"]}
     assert found["passed"], [one["detail"] for one in found["gates"]]
