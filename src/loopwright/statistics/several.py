@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from loopwright.statistics import shares
 from loopwright.statistics.metrics import CURVE_POINTS, calibration
+from loopwright.statistics.shares import Count
 from loopwright.statistics.weighted import GROUPS, LEAST, Floats, Measures, Weighing, Weighted, area
 
 Codes = NDArray[np.intp]
@@ -35,18 +36,20 @@ def top(predicted: Floats) -> tuple[Floats, Codes]:
     return np.where(known, predicted[np.arange(len(predicted)), places], np.nan), places
 
 
-def counts(measures: Measures, truth: NDArray[Any], predicted: Floats, groups: Codes | None) -> dict[str, int]:
+def counts(measures: Measures, truth: NDArray[Any], predicted: Floats, groups: Codes | None) -> dict[str, Count]:
     """Of how many rows, or entities, each share is; empty of a regression, which has none.
 
-    A mean over the classes is no surer than that of the rarest.
+    A mean over the classes is as sure as they are together: of k classes each has 1/k of the weight, the rarest too.
+    Macro F1 goes by the same counts: a wrong row takes half an error from its own class and half from the one that it
+    is taken for, so that it is off no farther.
     """
     if measures.task != "classification":
         return {}
     if measures.classes == 2:
-        return shares.denominators(truth, predicted >= measures.threshold, groups)
-    rarest = min(shares.units(truth == place, groups) for place in range(measures.classes))
+        return {**shares.denominators(truth, predicted >= measures.threshold, groups)}
+    each = tuple(shares.units(truth == place, groups) for place in range(measures.classes))
     every = shares.units(np.ones(len(truth), dtype=bool), groups)
-    return {"accuracy": every, "balanced_accuracy": rarest, "f1_macro": rarest}
+    return {"accuracy": every, "balanced_accuracy": each, "f1_macro": each}
 
 
 class Several:

@@ -137,7 +137,7 @@ class Comparison:
             return found
         counts = [of[metric] for of in self._counts if metric in of]
         if counts:
-            return shares.error(min(counts), confidence)
+            return max(shares.error(count, confidence) for count in counts)
         return float("nan") if metric in shares.DEGENERATE else found
 
     @cached_property

@@ -56,7 +56,7 @@ def facts(found: list[Leak]) -> list[dict[str, str]]:
 def _label(loop: Loop, training: "pd.DataFrame", holdout: "pd.DataFrame", classes: list[str]) -> Iterator[Leak]:
     """Inputs that alone predict the held-out label: its mean by the input's bins in training, tried on the holdout."""
     limit, name = loop.data.leakage.power, loop.data.label.column
-    # Of more than two classes each against the rest: the mean area is the metric then.
+    # Of more than two classes each against the rest: an input that gives one of them away is a leak.
     positives = classes if len(classes) > 2 else [classes[-1]] if classes else [None]
     targets = [(_target(training[name], one), _target(holdout[name], one)) for one in positives]
     if any(truth.nunique() < 2 for _, truth in targets):
@@ -69,15 +69,16 @@ def _label(loop: Loop, training: "pd.DataFrame", holdout: "pd.DataFrame", classe
             scores, outcome = placed.map(means).fillna(known.mean()).to_numpy(dtype="float64"), truth.to_numpy()
             area = auc_parts(outcome, scores)[0] if classes else metrics.one("regression", "r2", outcome, scores)
             powers.append(area)
-        power = sum(powers) / len(powers)
+        power = max(powers)
         if declared.numeric and not classes:
             # Bins are too coarse for what is the label times a factor.
             truth = targets[0][1]
             power = max(power, float(holdout[column].corr(truth)) ** 2 if holdout[column].std() else 0.0)
         if power >= limit:
             what = f"an area under the ROC curve of {power:.4f}" if classes else f"{power:.2%} of the variance"
+            against = f" = {positives[powers.index(power)]} against the rest" if len(classes) > 2 else ""
             yield Leak(
-                "label", column, f"it alone predicts the held-out {name} with {what}",
+                "label", column, f"it alone predicts the held-out {name}{against} with {what}",
                 "see whether it is made from the label or known only after it; if it is right so, raise "
                 "`data.leakage.power`",
             )  # fmt: skip

@@ -64,7 +64,7 @@ def train(
     # joblib knows the share of the processor that a pod's limit leaves it; LightGBM would count the node's.
     threads = threads or max(1, min(cpu_count(), len(rows) // ROWS_A_THREAD))
     matrix = code.encode(specs, derived)
-    prepared = Prepared(loop, matrix, specs, wanted, choices, layout, threads)
+    prepared = Prepared(loop, matrix, specs, wanted, choices, layout, threads, classes)
     # A repetition is about the model, which the curve says nothing of.
     learn = loop.model.learning_curve and found is None
     if found is None:

@@ -31,6 +31,8 @@ class Prepared:
     choices: "Choices"
     layout: "Layout"
     threads: int
+    classes: Sequence[str]
+    """Of a classification, in the order of their places."""
 
     def search(self, place: "Place | None") -> dict[str, Any]:
         """What a declared search found; nothing where none is declared."""
@@ -43,7 +45,45 @@ class Prepared:
             return self._measured(self._fitted(parameters, ~part), part)
 
         folds = self.layout.folds(declared.folds)
+        self._check(folds)
         return search(declared, self.loop.searched_by, self.loop.model.seed, folds, judge, place)
+
+    def _check(self, folds: Any) -> None:
+        """Raise DataError for parts that no set of parameters can be tried on, whatever it is.
+
+        Each part is left out in turn: the rest needs rows of every class, and the part those that the metric looks at.
+        """
+        from loopwright.errors import DataError
+
+        if self.loop.model.task != "classification":
+            return
+        count, label, do = int(folds.max()) + 1, self.loop.data.label.column, "declare fewer model.search.folds"
+        for fold in range(count):
+            part = folds == fold
+            if only := self._absent(~part):
+                raise DataError(
+                    f"the label {label} is {only} in part {fold + 1} of {count} of the training rows alone",
+                    expected="rows of each class in several parts, which a search leaves out in turn", do=do,
+                )  # fmt: skip
+            if (never := self._absent(part)) and not (part.any() and self._defined(part)):
+                raise DataError(
+                    f"in part {fold + 1} of {count} of the training rows the label {label} is never {never}",
+                    expected=f"rows of each class, without which {self.loop.searched_by} is not defined",
+                    do=f"{do}, or another model.search.metric",
+                )  # fmt: skip
+
+    def _defined(self, rows: Any) -> bool:
+        """Whether the metric is a number on these rows, as that of predictions which know nothing is."""
+        import numpy as np
+
+        blind = np.full(len(self.classes), 1 / len(self.classes)) if self.loop.several else np.array(1.0)
+        predicted = np.broadcast_to(blind, (int(rows.sum()), *blind.shape))
+        return bool(np.isfinite(self._metric(rows, predicted)))
+
+    def _absent(self, rows: Any) -> str:
+        """The first class that none of the rows, a mask, is of."""
+        there = set(self.wanted[rows].astype(int).tolist())
+        return next((name for place, name in enumerate(self.classes) if place not in there), "")
 
     def learning_curve(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """The learning curve with the parameters that the model is trained with."""
@@ -67,11 +107,13 @@ class Prepared:
         )  # fmt: skip
 
     def _measured(self, fitted: "Fitted", rows: Any) -> float:
+        return self._metric(rows, fitted.predict(self.matrix[rows]))
+
+    def _metric(self, rows: Any, predicted: Any) -> float:
         from loopwright.statistics.several import weigh
         from loopwright.steps.evidence import measures_of
 
-        found = weigh(measures_of(self.loop), self.wanted[rows], fitted.predict(self.matrix[rows])).point()
-        return found[self.loop.searched_by]
+        return weigh(measures_of(self.loop), self.wanted[rows], predicted).point()[self.loop.searched_by]
 
 
 def searched_in(step: "Step") -> "Place | None":

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from loopwright.statistics import bootstrap, several
+from loopwright.statistics import bootstrap, several, shares
 from loopwright.statistics.labelled import tally
 from loopwright.statistics.labelled_classes import Decisions
 from loopwright.statistics.profile import Profile
@@ -92,11 +92,47 @@ def test_the_mean_curve_has_about_the_mean_area():
     assert area == pytest.approx(expected(truth, predicted)["roc_auc_ovr"], abs=0.01)
 
 
-def test_shares_at_the_edge_are_as_sure_as_the_rarest_class():
+def test_a_mean_over_the_classes_goes_by_the_rows_of_each():
     truth, predicted = drawn(200)
     counts = several.counts(MEASURES, truth, predicted, None)
-    rarest = int(np.bincount(truth).min())
-    assert counts == {"accuracy": 200, "balanced_accuracy": rarest, "f1_macro": rarest}
+    each = tuple(np.bincount(truth).tolist())
+    assert counts == {"accuracy": 200, "balanced_accuracy": each, "f1_macro": each}
+
+
+def test_the_edge_of_a_mean_is_the_farthest_that_no_error_leaves_possible():
+    assert shares.distance((40,), 0.95) == pytest.approx(shares.distance(40, 0.95))
+    # Equal classes are together as sure as all their rows, and one that has no rows is not of the mean.
+    assert shares.distance((40, 40, 40), 0.95) == pytest.approx(shares.distance(120, 0.95))
+    assert shares.distance((40, 0, 40), 0.95) == pytest.approx(shares.distance(80, 0.95))
+    # Of a rare one its share of the mean.
+    assert shares.distance((400, 400, 400, 400, 12), 0.95) == pytest.approx(shares.distance(12, 0.95) / 5)
+    assert np.isnan(shares.distance((0, 0), 0.95))
+    assert shares.told("f1_macro", 1.0, np.ones(50), (40, 40, 40)) == pytest.approx(
+        (1 - shares.distance(120, 0.975), 1.0)
+    )
+    random = np.random.default_rng(3)
+    for _ in range(200):
+        sizes = np.exp(random.uniform(0, 6, random.integers(3, 7))).astype(int)
+        k, bound = len(sizes), shares.distance(tuple(sizes.tolist()), 0.95)
+        # Errors by class with which these rows come out without one with probability 0.05.
+        wrong = 1 - np.exp(np.log(0.05) * random.dirichlet(np.full(k, 0.3)) / sizes)
+        assert np.mean(wrong) <= bound + 1e-12
+        taken = random.dirichlet(np.full(k, 0.3), k) * (1 - np.eye(k))
+        taken *= (sizes * wrong / np.maximum(taken.sum(axis=1), 1e-300))[:, None]
+        table = np.diag(sizes * (1 - wrong)) + taken
+        f1 = 2 * table.diagonal() / (table.sum(axis=0) + table.sum(axis=1))
+        assert 1 - np.mean(f1) <= bound + 1e-12
+
+
+def test_a_class_of_few_rows_does_not_take_the_gate_of_a_mean_away():
+    random = np.random.default_rng(0)
+    truth = np.repeat(np.arange(5), [400, 400, 400, 400, 12])
+    decided = np.where(random.random(len(truth)) < 0.9, truth, (truth + 1) % 5)
+    measures = Measures("classification", classes=5)
+    counts = several.counts(measures, truth, np.eye(5)[decided], None)
+    true = np.sqrt(sum(0.9 * 0.1 / size for size in np.bincount(truth))) / 5
+    for metric in ("balanced_accuracy", "f1_macro"):
+        assert true < shares.error(counts[metric], 0.95) < 1.5 * true
 
 
 def test_counts_of_decisions_give_the_same_metrics_with_the_errors_that_a_bootstrap_finds():

@@ -68,3 +68,29 @@ def test_dates_after_the_row_and_labels_not_known_yet_are_time_travel(small: Loo
     by_time = {"holdout": {"by": "time"}}
     assert signs(small, small_rows, **by_time) == []
     assert signs(small, small_rows, **by_time, label={"column": "left", "delay": "1d"}) == [("time", "seen")]
+
+
+def test_an_input_that_gives_one_of_several_classes_away_is_named_with_it() -> None:
+    random = np.random.default_rng(0)
+    place = random.integers(0, 6, 1500)
+    names = [f"k{number}" for number in range(6)]
+    rows = pd.DataFrame(
+        {
+            "weak": random.normal(size=1500) + 0.3 * place,
+            "leak": (place == 5) + random.normal(0, 0.001, 1500),
+            "y": np.array(names)[place],
+        }
+    )
+    loop = Loop.model_validate(
+        {
+            "apiVersion": "loopwright/v1", "kind": "Loop", "metadata": {"name": "six"},
+            "data": {
+                "source": "rows.csv", "label": {"column": "y", "classes": names},
+                "contract": {"weak": {"type": "number"}, "leak": {"type": "number"}},
+            },
+            "model": {"task": "classification"},
+        }
+    )  # fmt: skip
+    (one,) = leakage.leaks(loop, rows[:1200], rows[1200:], names)
+    assert one.column == "leak"
+    assert one.found.startswith("it alone predicts the held-out y = k5 against the rest with an area")
