@@ -52,7 +52,9 @@ def _package(one: metadata.Distribution) -> tuple[str, str] | None:
     `importlib.metadata` parses all of the file for either of them, with the long description: 0.19 s of CPU for 217
     packages in each training, where their heads take 0.02 s.
     """
-    head = (one.read_text("METADATA") or one.read_text("PKG-INFO") or "").partition("\n\n")[0]
+    # The last is an .egg-info that is a file by itself, as distutils wrote it.
+    text = one.read_text("METADATA") or one.read_text("PKG-INFO") or one.read_text("")
+    head = (text or "").partition("\n\n")[0]
     fields = dict(_FIELD.findall(head))
     return (_normal(fields["Name"]), fields["Version"]) if fields.keys() >= {"Name", "Version"} else None
 

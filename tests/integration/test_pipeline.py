@@ -40,6 +40,11 @@ def test_a_run_registers_a_version_and_one_that_does_not_pass_registers_none(
     assert first["version"] == 1
     assert first["passed"]
     assert first["champion"] is None
+    (artifacts,) = (small_folder / ".loopwright" / "runs").glob("*/artifacts")
+    for page, says in (("validation.html", "spend"), ("judgement.html", "roc_auc")):
+        assert says in (artifacts / page).read_text(), "the run leaves what one looks at"
+    cards = {path.name for path in (small_folder / ".loopwright").rglob("artifacts/card/*.html")}
+    assert cards == {"model-card.html", "data-sheet.html"}, "they are logged with the version"
     rendered = loopwright.json("render", "--to", "out", "--prometheus", "--namespace", "models")
     assert {Path(name).name for name in rendered["files"]} >= {"inferenceservice.yaml", "rules.yml", "alertmanager.yml"}
     assert ".models.svc:" in (small_folder / "out" / "prometheus" / "alertmanager.yml").read_text()

@@ -25,3 +25,9 @@ def test_differences_name_what_it_was_and_what_it_is_now():
         "numpy 1, now 2",
     ]
     assert environment.differences(now, now) == []
+
+
+def test_a_package_whose_egg_info_is_a_file_is_among_them(tmp_path):
+    (tmp_path / "old_tool-1.2.egg-info").write_text("Metadata-Version: 1.1\nName: old_tool\nVersion: 1.2\n\nText\n")
+    (found,) = metadata.distributions(path=[str(tmp_path)])
+    assert environment._package(found) == ("old-tool", "1.2")

@@ -62,8 +62,7 @@ def take_live(
     with open_target(loop, context.settings) as target:
         if _serves_unknown(context, target, number):
             return adopt(context, number)
-        if not other_inputs:
-            _same_inputs(context, target, number)
+        _comparable(context, target, number, other_inputs=other_inputs)
         outcome = drive(context, target, number, bundle, version.digest, cause, progress, paused=waits)
     return _ended(context, outcome)
 
@@ -128,8 +127,11 @@ def adopt(context: Context, number: int) -> "Outcome":
     return Outcome(number, True, reason, None, None, None, 0.0, None, entry.number)
 
 
-def _same_inputs(context: Context, target: "Target", number: int) -> None:
-    """See that the challenger takes the champion's requests. One that the registry does not know cannot be asked."""
+def _comparable(context: Context, target: "Target", number: int, *, other_inputs: bool) -> None:
+    """See that the challenger takes the champion's requests, and that their answers can be compared where they are.
+
+    One that the registry does not know cannot be asked.
+    """
     from loopwright.models import bundle
     from loopwright.rollout import inputs
 
@@ -137,9 +139,11 @@ def _same_inputs(context: Context, target: "Target", number: int) -> None:
     if champion is None or champion == number:
         return
     with suppress(RegistryError):
-        known = bundle.read(registry.fetch(name, registry.get(name, champion))).manifest.inputs
-        wanted = bundle.read(registry.fetch(name, registry.get(name, number))).manifest.inputs
-        inputs.check(number, wanted, champion, known)
+        known = bundle.read(registry.fetch(name, registry.get(name, champion))).manifest
+        wanted = bundle.read(registry.fetch(name, registry.get(name, number))).manifest
+        if not other_inputs:
+            inputs.check(number, wanted.inputs, champion, known.inputs)
+        inputs.check_classes(number, wanted.classes, champion, known.classes, context.loop.rollout)
 
 
 def on_plane(context: Context, on: str | None) -> Context:

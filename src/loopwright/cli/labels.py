@@ -136,7 +136,8 @@ def join(
         f"{len(found.rows):,} predictions joined; " + ", ".join(f"{number:,} {what}" for what, number in told.items())
     )
     for version, one in measured.items():
-        context.console.print(f"version {version or '(not said)'}: {one['rows']:,} rows", markup=False)
+        out = f", left out: {one['left_out']}" if "left_out" in one else ""
+        context.console.print(f"version {version or '(not said)'}: {one['rows']:,} rows{out}", markup=False)
         for metric, of in one["metrics"].items():
             between = f"   {of['low']:.4g} to {of['high']:.4g}" if of["low"] is not None else ""
             context.console.print(f"  {metric:<18}{of['value']:>10.4g}{between}", markup=False)

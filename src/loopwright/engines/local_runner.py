@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from loopwright import processes
+from loopwright import processes, settings
 from loopwright.engines import local, protocol
 from loopwright.files import read_json, write_json
 
@@ -46,13 +46,15 @@ def _steps(folder: Path, began: float) -> int:
     try:
         version = _run(read_json(folder / local.REQUEST), folder)
     except Exception as error:
-        write_json(folder / local.RESULT, local.result(protocol.FAILED, time.time() - began, error=str(error)))
+        told = settings.redacted(str(error))
+        write_json(folder / local.RESULT, local.result(protocol.FAILED, time.time() - began, error=told))
         raise
     write_json(folder / local.RESULT, local.result(protocol.SUCCEEDED, time.time() - began, version=version or None))
     return 0
 
 
 def _run(request: dict[str, Any], folder: Path) -> int:
+    from loopwright.governance import pages
     from loopwright.steps import recording
     from loopwright.steps.place import RunPlace
     from loopwright.steps.pods import STEPS, Pod
@@ -63,14 +65,15 @@ def _run(request: dict[str, Any], folder: Path) -> int:
     loop, run, cause = request["loop"], request["run"], int(request["cause"])
     place = RunPlace(str(folder), ARTIFACTS, folder)
     pod = Pod(loop, request["features"], Path(request["folder"]), run, place)
-    for name in protocol.STEPS:
-        with recording.step(name, loop, run, cause) as step:
-            STEPS[name](pod, step, cause)
-        cause = step.number or cause
+    try:
+        for name in protocol.STEPS:
+            with recording.step(name, loop, run, cause) as step:
+                STEPS[name](pod, step, cause)
+            cause = step.number or cause
+    finally:
+        pages.left(loop, place.folder)
     if pod.version:
-        from loopwright.governance.pages import logged
-
-        logged(step.loop, step.settings, pod.version)
+        pages.logged(step.loop, step.settings, pod.version)
     return pod.version
 
 

@@ -1,12 +1,17 @@
-"""Card and data sheet of a version as files: written into a folder, into a dossier, or logged with the version.
+"""Pages that go with a run: card and data sheet of its version, and what was found in its data and its model.
+
+Card and data sheet are written into a folder, into a dossier, or logged with the version.
 
 What is logged when a version is registered is the card of that moment, for whoever looks into MLflow; approvals and
 rollouts come later, so that `loopwright card` and the dossier make it anew.
 """
 
 import logging
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from loopwright import settings as environment
+from loopwright.files import read_json, write_text
 from loopwright.ledger import Ledger
 from loopwright.loop import Loop
 from loopwright.registry import Registry
@@ -17,6 +22,9 @@ if TYPE_CHECKING:
 
 FOLDER = "card"
 """Where the files are among the artifacts of the version's MLflow run."""
+
+VALIDATION, JUDGEMENT = "validation.html", "judgement.html"
+"""What a run on this machine leaves beside its files; on Kubeflow Pipelines they are artifacts of the two steps."""
 
 log = logging.getLogger(__name__)
 
@@ -49,3 +57,23 @@ def logged(loop: Loop, settings: Settings, number: int) -> bool:
         log.warning("the card of version %d is not in MLflow: %s", number, error)
         return False
     return True
+
+
+def left(loop: str, folder: Path) -> None:
+    """Write the pages of a run, whose files are in the folder, as far as it came; what goes wrong is a warning.
+
+    What stopped the data, or did not pass the gates, is what one looks for on them.
+    """
+    from loopwright.report import data_page, page
+    from loopwright.steps.pods import EVALUATION, REPORT, SET_ASIDE
+
+    try:
+        declared = Loop.from_json(loop)
+        if (folder / REPORT).exists():
+            text = data_page.render(declared.name, read_json(folder / REPORT), folder / SET_ASIDE)
+            write_text(folder / VALIDATION, text)
+        if (folder / EVALUATION).exists():
+            generated = environment.read(Path.cwd()).clock.now()
+            write_text(folder / JUDGEMENT, page.judgement(declared, read_json(folder / EVALUATION), generated))
+    except Exception as error:
+        log.warning("the run's pages are not in %s: %s", folder, error)

@@ -28,13 +28,12 @@ def versions(
     """By version: `rows`, `metrics` (value, low, high of the 95 % interval), and the same by slice and its value.
 
     `thresholds` are by version the probability from which on it decides positive, the loop's where it has none. Of
-    more than two classes the predicted one is in the column `predicted_class`. Raises DataError for a label that the
-    task does not have.
+    more than two classes the predicted one is in the column `predicted_class`; a version that has other classes than
+    the loop has no metrics, and `left_out` says why. Raises DataError for a label that the task does not have.
     """
-    rows = rows[np.isfinite(rows[PREDICTION].to_numpy(dtype=np.float64))]
+    rows, found = _told(loop, rows) if loop.several else (rows[np.isfinite(_numbers(rows))], {})
     truth, predicted = _truth(loop, rows), _predicted(loop, rows)
-    names = rows[VERSION].astype(str) if VERSION in rows else rows[PREDICTION].map(lambda _: "")
-    found: dict[str, Any] = {}
+    names = _names(rows)
     for version in sorted(names.unique()):
         mine = (names == version).to_numpy()
         at = (thresholds or {}).get(version, loop.model.decided_at)
@@ -49,7 +48,46 @@ def versions(
             if name in rows
         }
         found[version] = one
-    return found
+    return dict(sorted(found.items()))
+
+
+def _told(loop: Loop, rows: "pd.DataFrame") -> "tuple[pd.DataFrame, dict[str, Any]]":
+    """The rows that say a class of the loop's, and the versions that are left out, as they answer with other classes.
+
+    A version's rows without a class were not understood, as the monitor counts them; where it has no other ones and
+    does have probabilities, it is one of two classes.
+    """
+    if rows.empty:
+        return rows.assign(**{CLASS: None}), {}
+    if CLASS not in rows:
+        raise DataError(
+            f"the predictions have no column {CLASS}",
+            expected="the predicted one of more than two classes, by name",
+            do="name it so; archived events of such a model have it",
+        )
+    classes, names, said = [str(one) for one in loop.data.label.classes], _names(rows), rows[CLASS].notna()
+    known = {one: place(classes, one) >= 0 for one in rows[CLASS][said].unique()}
+    other = said & ~rows[CLASS].map(lambda one: known.get(one, False))
+    found: dict[str, Any] = {}
+    for version in names.unique():
+        mine = names == version
+        if (mine & other).any():
+            why = f"it predicts {str(rows[CLASS][mine & other].iloc[0])[:40]!r}; the loop has {', '.join(classes)}"
+        elif not (mine & said).any() and np.isfinite(_numbers(rows[mine])).any():
+            why = f"its predictions name no class, as those of two classes; the loop has {', '.join(classes)}"
+        else:
+            continue
+        found[version] = {"rows": int(mine.sum()), "metrics": {}, "slices": {}, "left_out": why}
+    return rows[said & ~names.isin(list(found))], found
+
+
+def _names(rows: "pd.DataFrame") -> "pd.Series[str]":
+    """The version of each row; empty where the predictions do not say it."""
+    return rows[VERSION].astype(str) if VERSION in rows else rows[PREDICTION].map(lambda _: "")
+
+
+def _numbers(rows: "pd.DataFrame") -> "np.ndarray[Any, np.dtype[np.float64]]":
+    return rows[PREDICTION].to_numpy(dtype=np.float64)
 
 
 def _truth(loop: Loop, rows: "pd.DataFrame") -> "np.ndarray[Any, np.dtype[np.float64]]":
@@ -75,13 +113,7 @@ def _truth(loop: Loop, rows: "pd.DataFrame") -> "np.ndarray[Any, np.dtype[np.flo
 def _predicted(loop: Loop, rows: "pd.DataFrame") -> "np.ndarray[Any, np.dtype[np.float64]]":
     """What the labels are held against: the predictions, or the places of predicted classes."""
     if not loop.several:
-        return rows[PREDICTION].to_numpy(dtype=np.float64)
-    if CLASS not in rows:
-        raise DataError(
-            f"the predictions have no column {CLASS}",
-            expected="the predicted one of more than two classes, by name",
-            do="name it so; archived events of such a model have it",
-        )
+        return _numbers(rows)
     return _places(loop, rows[CLASS], "predicted class")
 
 

@@ -51,7 +51,9 @@ class RunPlace:
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         except OSError as error:
             raise StateError(
-                f"{self.folder} cannot be written: {error.strerror or error}", do="see the claim"
+                f"{self.folder} cannot be written: {error.strerror or error}",
+                expected="a folder of this machine, or a claim on a cluster, that can be written and has room",
+                do="see to the disk or the claim, and run it again",
             ) from error
         return [self.folder / name for name in names]
 

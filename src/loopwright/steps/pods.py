@@ -86,18 +86,11 @@ def _evaluate(pod: Pod, step: Step, cause: int) -> None:
 
 
 def _register(pod: Pod, step: Step, cause: int) -> None:
-    from loopwright.steps.register import register, registered
+    from loopwright.steps.register import of_run
 
     model, evaluation, training, known = pod.place.inputs(MODEL, EVALUATION, TRAINING, SNAPSHOT)
-    registry, snapshot = Registry(step.settings), read_json(known)["id"]
-    tags = {"run": pod.run, "entry": str(cause), "snapshot": snapshot}
-    facts = registered(step.loop, registry, tags)
-    if facts is None:
-        facts = register(step.loop, registry, model, evaluation, training, tags, step.told("trained"))
-    if facts["version"] is not None:
-        pod.version = int(facts["version"])
-        if not step.recorded("registered", pod.run):
-            step.facts = {**facts, "rules": step.loop.gates.rules}
+    snapshot = read_json(known)["id"]
+    pod.version = of_run(step, cause, Registry(step.settings), model, evaluation, training, snapshot)
 
 
 STEPS: Mapping[str, Callable[[Pod, Step, int], None]] = {

@@ -2,11 +2,31 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from loopwright.files import read_json
 from loopwright.loop import Loop
 from loopwright.registry import TAG, Registry, Submission
+
+if TYPE_CHECKING:
+    from loopwright.steps.recording import Step
+
+
+def of_run(
+    step: "Step", cause: int, registry: Registry, model: Path, evaluation: Path, training: Path, snapshot: str
+) -> int:
+    """Register the model of the step's run once, on whatever engine; returns the version, or 0 where none passed.
+
+    `step.facts` are those of the ledger's entry, with the rules of who may approve it as they are now. They stay None
+    where there is no version, and where an attempt before this one left the entry. Raises as `register` does.
+    """
+    tags = {"run": step.run, "entry": str(cause), "snapshot": snapshot}
+    # Only a run with a name of its own can be told from the runs before it.
+    known = registered(step.loop, registry, tags) if step.named else None
+    facts = known or register(step.loop, registry, model, evaluation, training, tags, step.told("trained"))
+    if facts["version"] is not None and not (known and step.recorded("registered", step.run)):
+        step.facts = {**facts, "rules": step.loop.gates.rules}
+    return int(facts["version"] or 0)
 
 
 def registered(loop: Loop, registry: Registry, tags: dict[str, str]) -> dict[str, Any] | None:

@@ -188,3 +188,14 @@ def test_labels_are_sent_in_messages_with_the_token(folder, capsys, monkeypatch,
 def test_a_monitor_that_is_not_there_is_told(folder, capsys):
     with pytest.raises(ServingError, match=r"the monitor at http://127\.0\.0\.1:9 does not answer"):
         answer(capsys, "send", folder, "--labels", "outcomes.csv", "--to", "http://127.0.0.1:9")
+
+
+def test_a_version_with_other_classes_is_said_to_be_left_out(folder, capsys):
+    text = (folder / "loop.yaml").read_text().replace('    churned: {values: ["No", "Yes"]}\n', "")
+    (folder / "loop.yaml").write_text(text.replace("column: churned", "column: churned, classes: ['true', 'false', x]"))
+    served = pd.read_parquet(folder / "served.parquet")
+    served.assign(predicted_class="gone").to_parquet(folder / "served.parquet")
+    common = ("join", folder, "--labels", "outcomes.csv", "--predictions", "served.parquet")
+    said = " ".join(answer(capsys, *common).split())
+    assert "version 3: 200 rows, left out: it predicts 'gone'; the loop has true, false, x" in said
+    assert json.loads(answer(capsys, *common, "--json"))["versions"]["3"]["metrics"] == {}

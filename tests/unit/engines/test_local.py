@@ -267,6 +267,14 @@ def test_the_runners_steps_give_the_version_or_none(state: settings.Settings) ->
     assert (status.state, status.version, status.error) == ("succeeded", 3, None)
 
 
+def test_a_password_in_the_error_of_a_run_is_not_written_down(state: settings.Settings) -> None:
+    status = steps_of(state, "int('postgresql://me:secret@host/db')")
+    assert status.state == "failed"
+    assert status.error is not None
+    assert "postgresql://me:***@host/db" in status.error
+    assert "secret" not in (state.runs / "run-1" / local.RESULT).read_text()
+
+
 def test_steps_that_were_killed_are_a_failed_run_that_says_by_what(state: settings.Settings) -> None:
     status = steps_of(state, "os.kill(os.getpid(), signal.SIGKILL)")
     assert (status.state, status.exit_code) == ("failed", 6)

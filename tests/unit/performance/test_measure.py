@@ -77,12 +77,14 @@ def test_decisions_are_those_of_the_versions_own_threshold(churn_declaration):
     )
 
 
-def test_of_more_than_two_classes_the_predicted_one_is_measured(churn_declaration):
-    loop = parse(
-        churn_declaration.replace("column: churned", "column: churned, classes: [1, 2, 3]").replace(
-            '    churned: {values: ["No", "Yes"]}\n', ""
-        )
-    )
+@pytest.fixture
+def several(churn_declaration):
+    declared = churn_declaration.replace("column: churned", "column: churned, classes: [1, 2, 3]")
+    return parse(declared.replace('    churned: {values: ["No", "Yes"]}\n', ""))
+
+
+def test_of_more_than_two_classes_the_predicted_one_is_measured(several):
+    loop = several
     rng = np.random.default_rng(2)
     truth = rng.integers(1, 4, 300)
     decided = np.where(rng.random(300) < 0.7, truth, rng.integers(1, 4, 300))
@@ -101,3 +103,35 @@ def test_of_more_than_two_classes_the_predicted_one_is_measured(churn_declaratio
         versions(loop, frame.drop(columns="predicted_class"))
     with pytest.raises(DataError, match="a label is '7'; expected one of 1, 2, 3"):
         versions(loop, frame.assign(label=7))
+
+
+def test_nothing_joined_is_nothing_measured_however_many_classes_there_are(several, churn_declaration):
+    empty = pd.DataFrame({"label": [], "prediction": [], "model_version": []})
+    assert versions(several, empty) == versions(parse(churn_declaration), empty) == {}
+
+
+def test_classes_count_without_a_probability_and_rows_without_either_do_not(several):
+    frame = pd.DataFrame({"label": [1, 2, 3, 1], "prediction": np.nan, "predicted_class": ["1", "2", "1", None]})
+    found = versions(several, frame.assign(model_version="1"))["1"]
+    assert (found["rows"], found["metrics"]["accuracy"]["value"]) == (3, pytest.approx(2 / 3))
+
+
+def test_versions_with_other_classes_are_left_out_by_name_and_the_others_are_measured(several):
+    frame = pd.DataFrame(
+        {
+            "label": [1, 2, 9, 2, 3, 1],
+            "prediction": [0.9, 0.3, 0.8, 0.7, 0.8, 0.4],
+            "predicted_class": [None, None, "9", "2", "3", None],
+            "model_version": ["1", "1", "2", "2", "3", "3"],
+            "plan": ["a", "b", "a", "b", "a", "b"],
+        }
+    )
+    found = versions(several, frame, ["plan"])
+    assert list(found) == ["1", "2", "3"]
+    assert (found["1"]["rows"], found["1"]["metrics"]) == (2, {})
+    assert "its predictions name no class" in found["1"]["left_out"]
+    assert found["2"]["left_out"] == "it predicts '9'; the loop has 1, 2, 3"
+    assert "left_out" not in found["3"]
+    assert (found["3"]["rows"], found["3"]["metrics"]["accuracy"]["value"]) == (1, 1.0)
+    assert found["3"]["slices"]["plan"]["a"]["rows"] == 1
+    assert set(versions(several, frame[frame["model_version"] != "3"])) == {"1", "2"}

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from loopwright.errors import StateError
 from loopwright.steps.place import RunPlace
 
 AWAY = 5
@@ -41,3 +42,11 @@ def test_a_store_that_is_away_for_a_moment_is_waited_for(tmp_path: Path, monkeyp
         place.keep("metrics.json")
         server.shutdown()
     assert kept == {"/runs/churn/churn-1/metrics.json": b"{}"}
+
+
+def test_a_folder_that_cannot_be_written_is_told_for_a_machine_and_a_claim(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("no folder")
+    with pytest.raises(StateError, match="cannot be written: Not a directory") as refused:
+        RunPlace(str(tmp_path / "runs"), "small-1", tmp_path).outputs("rows.parquet")
+    assert "a folder of this machine, or a claim" in str(refused.value)
+    assert "See to the disk or the claim" in str(refused.value)

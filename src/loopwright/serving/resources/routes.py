@@ -74,9 +74,12 @@ def parked(rules: Sequence[Manifest]) -> list[Manifest]:
 
 
 def is_parked(rules: Sequence[Manifest]) -> bool:
-    """Whether these are rules that `parked` made."""
+    """Whether these are rules that `parked` made; none, as somebody may leave a route, are not."""
     return any(
-        PARKED["name"] == header["name"] for one in rules[0].get("matches", []) for header in one.get("headers", [])
+        PARKED["name"] == header["name"]
+        for rule in rules[:1]
+        for one in rule.get("matches", [])
+        for header in one.get("headers", [])
     )
 
 

@@ -305,3 +305,15 @@ def test_no_service_is_a_lost_gateway(churn_loop: Loop, cluster: Cluster) -> Non
     gateway = KServeGateway(churn_loop, cluster, lambda versions: {})
     with pytest.raises(GatewayLost, match="there is no InferenceService churn in the namespace models"):
         gateway.weights()
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_a_route_whose_rules_somebody_emptied_is_opened_and_removed_like_any_other(
+    gateway: KServeGateway, api: Any, ends: bool
+) -> None:
+    rolled(gateway, 0)
+    gateway.mirror(2, True)
+    api.objects["httproutes", "churn-shadow"]["spec"]["rules"] = []
+    gateway.mirror(2, not ends)
+    assert (("httproutes", "churn-shadow") in api.objects) != ends
+    assert ends or api.objects["httproutes", "churn-shadow"]["spec"]["rules"]
