@@ -1,8 +1,8 @@
 """Raw input columns: from request rows, data frames or arrays to the one form that feature code and monitors see.
 
-A number column is a float64 array with NaN for a missing value; a category column is an object array of str with
-None for a missing value. Everything that enters a model passes through here, in training and in serving, so what
-counts as missing and what is refused is decided once.
+A number column is a float64 array with NaN for a missing value; a category column is an object array of str, without
+white space around it, with None for a missing value. Everything that enters a model passes through here, in training
+and in serving, so what counts as missing and what is refused is decided once.
 """
 
 import difflib
@@ -165,8 +165,10 @@ def row_reader(inputs: Sequence[InputSpec]) -> Callable[[Sequence[Any]], list[Va
                         return None
                 else:
                     return None
-            elif value is None or (kind is str and value and not value.isspace()):
-                row.append(value)
+            elif value is None:
+                row.append(None)
+            elif kind is str and (text := value.strip()):
+                row.append(text)
             else:
                 return None
         return row
@@ -231,7 +233,10 @@ def _column(spec: InputSpec, values: list[Any]) -> Array:
             raise InputError(
                 f'column "{spec.name}": found a whole number that is too large', expected="a number below 1e308"
             ) from error
-    if not (types <= _TEXT and "" not in values and not any(map(str.isspace, values))):
+    if types <= _TEXT:
+        # As in training (`data/typed.py`): without the white space around it, and missing where nothing is left.
+        values = [value.strip() or None for value in values]
+    else:
         values = [_category(spec, value, row, values) for row, value in enumerate(values)]
     column = np.empty(len(values), dtype=object)
     column[:] = values
@@ -253,7 +258,7 @@ def _category(spec: InputSpec, value: Any, row: int, rows: Sequence[Any]) -> str
     if value is None or _is_nan(value):
         return None
     if isinstance(value, str):
-        return value if value.strip() else None
+        return value.strip() or None
     raise InputError(
         f'{_row(row, rows)}column "{spec.name}": found {_describe(value)}',
         expected="text, or null where it is missing",

@@ -42,6 +42,13 @@ class Rows:
     """Whether each row of the whole batch (n,) is to be scored."""
 
 
+def unjudged(loop: Loop, inputs: Sequence[InputSpec]) -> list[str]:
+    """What loop.yaml asks of columns that the model does not see, and is not looked at here: columns, and rules."""
+    seen = {spec.name for spec in inputs} | {loop.data.label.column}
+    columns = [name for name in loop.data.contract if name not in seen]
+    return [*columns, *(rule.title for rule in loop.data.rules if not rule.columns <= seen)]
+
+
 @dataclass
 class Reader:
     """Reads batches for a model; what it counts is about all of them."""

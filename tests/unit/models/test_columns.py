@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from loopwright.data import typed
 from loopwright.errors import InputError
 from loopwright.models import columns
 
@@ -30,6 +31,15 @@ def test_rows_lists_arrays_and_frames_give_the_same_columns(inputs):
             assert other[name].dtype == array.dtype
             np.testing.assert_array_equal(other[name], array)
     assert first["senior"].tolist() == [0.0, 1.0]
+
+
+def test_white_space_around_text_is_none_of_it_as_in_training(inputs):
+    rows = [{**ROW, "plan": plan} for plan in (" basic", "basic\t", "\u00a0basic ")]
+    assert columns.from_rows(inputs, rows)["plan"].tolist() == ["basic"] * 3
+    assert columns.from_rows(inputs, [*rows, {**ROW, "plan": None}])["plan"].tolist() == [*["basic"] * 3, None]
+    assert typed.strings(pd.Series([row["plan"] for row in rows])).tolist() == ["basic"] * 3
+    read = columns.row_reader(inputs)
+    assert read([" basic ", *list(ROW.values())[1:]]) == read(list(ROW.values())) is not None
 
 
 @pytest.mark.parametrize("missing", [None, float("nan"), "", "  "])

@@ -10,7 +10,7 @@ from loopwright.data import tables
 from loopwright.data.contract import Check
 from loopwright.errors import ContractError
 from loopwright.models import columns as inputs_of
-from loopwright.scoring.rows import REASONS, Reader
+from loopwright.scoring.rows import REASONS, Reader, unjudged
 
 DECLARED = """
 apiVersion: loopwright/v1
@@ -143,3 +143,9 @@ def test_an_input_that_the_contract_no_longer_has_is_taken_as_it_is(loop, small)
     assert found.batch.num_rows == 0  # `plan` is in both contracts, and gold is in neither
     frame["plan"] = "basic"
     assert Reader(loop, inputs_of.specs(small.inputs))(pa.RecordBatch.from_pandas(frame)).batch.num_rows == 1
+
+
+def test_what_is_about_other_columns_than_the_models_is_named(loop):
+    inputs = inputs_of.specs({name: column for name, column in loop.inputs.items() if name not in ("free", "code")})
+    assert unjudged(loop, inputs) == ["code", "free", "plan == 'basic' or free != 'x'"]
+    assert unjudged(loop, inputs_of.specs(loop.inputs)) == []
