@@ -74,6 +74,7 @@ def score(context: Context, version: str, **options: Any) -> int:
     from loopwright.cli import scored
 
     asked = _Asked(**options)
+    _require_no_secret(asked)
     if asked.engine != "local":
         return _on_cluster(context, version, asked)
     if asked.schedule:
@@ -91,6 +92,28 @@ def score(context: Context, version: str, **options: Any) -> int:
         context.answer({"job": began.manifest.job, "version": began.manifest.version, "units": began.manifest.units})
         return 0
     return scored.answer(context, scored.end(context, began, list(receipts.values())), seconds)
+
+
+def _require_no_secret(asked: _Asked) -> None:
+    """Raise BadParameter for a password in what is printed, recorded and given to a cluster, without repeating it."""
+    from loopwright.loop.source import has_user, refused
+
+    if asked.query:
+        try:
+            _source(asked)
+        except ValueError:
+            # The cause has the value.
+            raise click.BadParameter(
+                "with --query it is the name of the environment variable that has the database's URL, "
+                "such as WAREHOUSE_URL",
+                param_hint="--input",
+            ) from None
+    elif why := refused(asked.input):
+        raise click.BadParameter(why.removeprefix("source: "), param_hint="--input")
+    if has_user(asked.output):
+        raise click.BadParameter(
+            "a URL has no user and password here; credentials come from the environment", param_hint="--output"
+        )
 
 
 def _on_cluster(context: Context, version: str, asked: _Asked) -> int:

@@ -51,7 +51,7 @@ AnySource = Annotated[
 
 def refused(source: str) -> str | None:
     """Why a source's text cannot be one, without repeating it, as it may hold a password; None where it can."""
-    scheme, separator, rest = source.partition("://")
+    scheme, separator, _ = source.partition("://")
     if not separator:
         return None
     if scheme not in SCHEMES:
@@ -59,6 +59,23 @@ def refused(source: str) -> str | None:
             f"source: {scheme[:20]}:// is no URL of files. A database is declared as "
             "{sql: SELECT ..., url_env: NAME}, with its URL in the environment variable NAME"
         )
-    if "@" in rest.split("/")[0] and scheme not in ("abfs", "abfss"):
+    if has_user(source):
         return "source: a URL has no user and password here; credentials come from the environment"
     return None
+
+
+def has_user(url: str) -> bool:
+    """Whether a URL names a user or a password; a secret with a slash in it ends the host, so a colon counts too.
+
+    Azure's `abfss://container@account` is none, and neither is a port or the ARN of an access point.
+    """
+    scheme, separator, rest = url.partition("://")
+    host = rest.split("/")[0]
+    if not separator:
+        return False
+    if host.startswith("arn:"):
+        return "@" in host
+    if scheme in ("abfs", "abfss"):
+        return ":" in host.rpartition("@")[0]
+    _, colon, port = host.rpartition(":")
+    return "@" in host or bool(colon and not port.isdecimal() and not host.endswith("]"))

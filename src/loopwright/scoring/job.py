@@ -4,7 +4,6 @@ Memory is for a batch of input and for the predictions of one partition, whateve
 """
 
 import hashlib
-import io
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from loopwright.scoring import manifest as manifests
 from loopwright.scoring.counts import Tally
 from loopwright.scoring.manifest import Receipt
 from loopwright.scoring.output import Output
+from loopwright.scoring.partition import IdType, parquet
 from loopwright.scoring.plan import Unit
 from loopwright.scoring.rows import Reader, Rows
 from loopwright.statistics.profile import Profile
@@ -84,13 +84,14 @@ class Scorer:
 
     def score(self, unit: Unit, done: Done, tell: Callable[[Receipt], None]) -> None:
         """Score what is not done of a unit; `tell` is given the receipt of each part when it is there to stay."""
-        number = -1
-        for number, batches, last in _parts(unit.read(self._columns, self._texts), self._job.part_rows):
+        number, ids = -1, IdType(self._job.id, unit.name)
+        for number, part, last in _parts(unit.read(self._columns, self._texts), self._job.part_rows):
+            batches = ids.seen(part)
             known = done.get((unit.number, number))
             if known is not None:
                 self._pass_over(unit, known, batches, last)
                 continue
-            tell(self._part(unit, number, batches, last))
+            tell(self._part(unit, number, batches, last, ids))
         if number < 0:
             raise DataError(f"{unit.name} has no rows", expected="at least one below the header", do="check the export")
 
@@ -108,7 +109,9 @@ class Scorer:
                 do="order the query (ORDER BY), or begin anew in another --output",
             )
 
-    def _part(self, unit: Unit, number: int, batches: "Iterator[pa.RecordBatch]", last: "_Last") -> Receipt:
+    def _part(
+        self, unit: Unit, number: int, batches: "Iterator[pa.RecordBatch]", last: "_Last", ids: IdType
+    ) -> Receipt:
         begin = unit.begin + number * self._job.part_rows
         reader = Reader(self._job.loop, self.model.inputs)
         tally = None if self._profile is None else Tally(self._profile)
@@ -121,9 +124,9 @@ class Scorer:
                 aside.append(_numbered(found.aside, unit, begin + rows, ~found.kept))
             scored.append(self._predicted(found, unit, begin + rows, tally))
             rows += batch.num_rows
-        content, name = _parquet(scored), manifests.part_name(unit.number, number)
+        content, name = parquet(scored, ids.schema(), coded=[VERSION]), manifests.part_name(unit.number, number)
         if aside:
-            self._output.put(manifests.aside_name(unit.number, number), _parquet(aside))
+            self._output.put(manifests.aside_name(unit.number, number), parquet(aside, coded=[VERSION]))
         self._output.put(name, content)
         kept = sum(one.num_rows for one in scored)
         receipt = Receipt(
@@ -228,18 +231,6 @@ def _repeated(text: str, count: int) -> "pa.DictionaryArray":
     import pyarrow as pa
 
     return pa.DictionaryArray.from_arrays(np.zeros(count, dtype=np.int8), pa.array([text]))
-
-
-def _parquet(batches: "list[pa.RecordBatch]") -> bytes:
-    """Batches as one Parquet file."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table, stream = pa.Table.from_batches(batches), io.BytesIO()
-    # Of numbers that hardly repeat a dictionary is made in vain.
-    few = [field.name for field in table.schema if field.name == VERSION or pa.types.is_dictionary(field.type)]
-    pq.write_table(table, stream, use_dictionary=few, write_page_checksum=True)
-    return stream.getvalue()
 
 
 def _explanations(model: Model, most: int) -> Callable[[Array, Array], Any]:

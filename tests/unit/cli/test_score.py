@@ -282,3 +282,39 @@ def test_the_output_may_name_the_day(folder) -> None:
     run("--input", "in.parquet", "--output", "out-{date}")
     (made,) = folder.glob("out-*")
     assert datetime.strptime(made.name, "out-%Y-%m-%d").date() <= datetime.now(UTC).date()
+
+
+@pytest.mark.parametrize("engine", ["local", "argo", "kfp"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        ("--input", "postgresql://u:hunter2@h/db", "--query", "SELECT 1", "--output", "s3://lake/out"),
+        ("--input", "postgresql://u:hunter2@h/db", "--output", "s3://lake/out"),
+        ("--input", "https://u:hunter2@h/x.csv", "--output", "s3://lake/out"),
+        ("--input", "s3://lake/in", "--output", "s3://AKIA:hunter2@lake/out"),
+        ("--input", "s3://lake/in", "--output", "s3://AKIA:hunter2/more@lake/out"),
+    ],
+)
+def test_a_password_in_a_url_goes_nowhere(folder, monkeypatch, engine, asked) -> None:
+    from loopwright.cli import score_cluster
+
+    given = []
+    monkeypatch.setattr(score_cluster, "submit", lambda *all_of: given.append(all_of))
+    monkeypatch.setattr(score_cluster, "submit_to_kubeflow", lambda *all_of: given.append(all_of))
+    made = CliRunner().invoke(score, [".", "--engine", engine, *asked])
+    assert made.exit_code == 2
+    assert "Invalid value for --" in made.output
+    assert "hunter2" not in made.output
+    assert given == []
+
+
+def test_an_id_of_a_query_that_is_text_after_25_000_numbers_is_text(folder, monkeypatch) -> None:
+    import sqlalchemy
+
+    url = f"sqlite:///{folder / 'rows.db'}"
+    rows = pd.concat([pd.read_parquet("in.parquet")] * 9, ignore_index=True).assign(plan="basic")
+    rows["customer"] = [number if number < 25_000 else f"c{number}" for number in range(27_000)]
+    rows.to_sql("customers", sqlalchemy.create_engine(url), index=False, dtype={"customer": sqlalchemy.Integer()})
+    monkeypatch.setenv("ROWS_URL", url)
+    run("--input", "ROWS_URL", "--query", "SELECT * FROM customers ORDER BY rowid", "--output", "out")
+    assert ds.dataset("out").to_table()["customer"].to_pylist() == [str(one) for one in rows["customer"]]
