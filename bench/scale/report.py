@@ -110,14 +110,13 @@ def _prometheus(found: list[dict[str, Any] | None]) -> list[str]:
         return ["There was no Prometheus."]
     rows = [
         (one["loops"], f"{one['series']:,.0f}", f"{one['rules']:,.0f}", number(one["resident_mb"]),
-         number(one["cpu_s"] * 1e3), number(one["rules_s"] * 1e3))
+         number(one["cpu_s"] * 1e3))
         for one in known
     ]  # fmt: skip
     memory, cpu = _slope(known, "series", "resident_mb"), _slope(known, "loops", "cpu_s")
     return [
         *_table(
-            "replicas, a loop each | series | rules | memory, MB | CPU of a scrape of all and of all rules, ms | "
-            "the rules alone, ms", rows,
+            "replicas, a loop each | series | rules | memory, MB | CPU of a scrape of all and of all rules, ms", rows,
         ),
         "",
         f"20 features and two versions a replica. One more series is {memory * 1e3:.1f} kB of memory, one more loop "

@@ -106,7 +106,6 @@ def _measured(client: httpx.Client, loops: int) -> dict[str, float]:
         "series": last["prometheus_tsdb_head_series"],
         "resident_mb": last["process_resident_memory_bytes"] / 2**20,
         "cpu_s": (last["process_cpu_seconds_total"] - first["process_cpu_seconds_total"]) / ROUNDS,
-        "rules_s": _sum(last, "prometheus_rule_group_last_duration"),
         "rules": _sum(last, "prometheus_rule_group_rules"),
     }
 
