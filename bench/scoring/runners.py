@@ -47,7 +47,7 @@ def loopwright(where: Made, rows: int, output: Path, workers: int) -> Callable[[
     from loopwright.scoring.output import Output
 
     loop = declaration.parse(where.declared.read_text())
-    job = Job(loop, where.bundle, where.digest, 1, str(output), "customer")
+    job = Job(loop, where.bundle, where.digest, 1, str(output), "customer", name="bench")
     needed = columns_of(loop, bundles.read(where.bundle), "customer")
     scorer = Scorer(job) if workers == 1 else None
 
@@ -59,7 +59,7 @@ def loopwright(where: Made, rows: int, output: Path, workers: int) -> Callable[[
             for unit in begun.left():
                 scorer.score(unit, {}, receipts.append)
         else:
-            working.score(job, begun.left(), {}, receipts.append, workers)
+            working.score(begun.job, begun.left(), {}, receipts.append, workers)
         ended = begin.end(begun, receipts, None)
         manifest.write(begun.output, ended)
         return int(ended.totals["scored"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -33,6 +34,40 @@ def write_bytes(path: Path, content: bytes, *, durable: bool = False) -> None:
         raise
     if durable:
         _sync_folder(path.parent)
+
+
+def create_bytes(path: Path, content: bytes) -> bool:
+    """Have a new file with this content in one step, on the disk; False where there is one.
+
+    Of several processes one is told True. On a file system without hard links, a reader may see a part of the content.
+    """
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
+    try:
+        write_bytes(temporary, content, durable=True)
+        try:
+            path.hardlink_to(temporary)
+        except FileExistsError:
+            return False
+        except OSError:  # No hard links here, as where a bucket is mounted.
+            return _create_in_place(path, content)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+    return True
+
+
+def _create_in_place(path: Path, content: bytes) -> bool:
+    try:
+        stream = path.open("xb")
+    except FileExistsError:
+        return False
+    try:
+        with stream:
+            stream.write(content)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+    return True
 
 
 def write_json(path: Path, value: Mapping[str, Any], *, durable: bool = False) -> None:

@@ -60,3 +60,13 @@ def test_a_file_that_cannot_be_put_on_the_disk_leaves_the_old_one_and_nothing_el
         files.write_text(tmp_path / "a", "new", durable=True)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").read_text() == "old"
+
+
+def test_a_new_file_is_created_once_also_without_hard_links(tmp_path, monkeypatch):
+    def refused(path, target):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "hardlink_to", refused)
+    assert [files.create_bytes(tmp_path / "a", content) for content in (b"one", b"two")] == [True, False]
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert (tmp_path / "a").read_bytes() == b"one"

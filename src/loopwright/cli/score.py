@@ -9,7 +9,7 @@ import click
 
 from loopwright.cli.context import Context
 from loopwright.cli.score_cluster import dated
-from loopwright.cli.versioned import on_version, resolve, unchanged
+from loopwright.cli.versioned import ALIASES, on_version, resolve, unchanged
 
 if TYPE_CHECKING:
     from loopwright.loop.source import Source
@@ -82,7 +82,7 @@ def score(context: Context, version: str, **options: Any) -> int:
             "a schedule needs --engine argo; here it is cron's to call this", param_hint="--schedule"
         )
     began = _begin(context, version, asked)
-    if began.manifest.state == "complete":
+    if began.manifest.state == "complete" and not began.left():
         context.console.print(f"{began.output} is complete already: nothing to do", markup=False)
         return scored.answer(context, began.manifest, None)
     receipts = dict(began.done)
@@ -145,13 +145,17 @@ def _begin(context: Context, version: str, asked: _Asked) -> "Begun":
     known = manifest.read(output)
     if known is None and (asked.share is not None or asked.only == "end"):
         raise OutputError(f"nothing was begun at {output}", do="begin it with --only begin")
-    chosen = version or (str(known.version) if known is not None and known.loop == context.loop.name else "")
+    chosen = version
+    if known is not None and known.loop == context.loop.name and not version.isdecimal():
+        # Whatever an alias names by now, the job keeps its version.
+        chosen = str(known.version) if version in ("", *ALIASES, "newest") else version
     found = unchanged(context, resolve(context, chosen, "champion"))
     bundle = bundles.read(context.registry.fetch(context.loop.name, found), found.digest)
     id = _id(context, asked)
     job = Job(context.loop, bundle.folder, bundle.digest, found.number, output.url, id, asked.explain)
     planned = plan.plan(_source(asked), Path.cwd(), columns_of(context.loop, bundle, id), job.part_rows)
-    return begin.begin(job, planned, output, known, datetime.now(UTC))
+    whole = asked.share is None and asked.only != "end"
+    return begin.begin(job, planned, output, known, datetime.now(UTC), anew=whole)
 
 
 def _require_unchanged(began: "Begun", asked: _Asked) -> None:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,13 +33,14 @@ class Begun:
         return [unit for unit in mine if not manifests.complete(self.done, unit.number)]
 
 
-def begin(job: Job, plan: Plan, output: Output, known: Manifest | None, at: datetime) -> Begun:
+def begin(job: Job, plan: Plan, output: Output, known: Manifest | None, at: datetime, *, anew: bool = False) -> Begun:
     """Write the manifest of a new job, or see that the one that is there is of this job.
 
-    Raises OutputError when it is another's.
+    With `anew` the manifest of another job that has written nothing is replaced. Raises OutputError when an output is
+    another's.
     """
     wanted = Manifest(
-        job=manifests.new_job(),
+        job=job.name or manifests.new_job(),
         begun=at.astimezone(UTC).isoformat(timespec="seconds"),
         loop=job.loop.name,
         version=job.version,
@@ -54,14 +55,20 @@ def begin(job: Job, plan: Plan, output: Output, known: Manifest | None, at: date
         part_rows=job.part_rows,
     )
     if known is None:
+        if manifests.create(output, wanted):
+            return Begun(replace(job, name=wanted.job), plan, wanted, output, {})
+        # Another process began in the moment since the output was looked at.
+        known = manifests.read(output) or wanted
+    if anew and manifests.different(known, wanted) and output.sizes().keys() == {manifests.MANIFEST}:
         manifests.write(output, wanted)
-        return Begun(job, plan, wanted, output, {})
+        return Begun(replace(job, name=wanted.job), plan, wanted, output, {})
     manifests.require_same(known, wanted, output)
-    return Begun(job, plan, known, output, manifests.receipts(output))
+    return Begun(replace(job, name=known.job), plan, known, output, manifests.receipts(output, known.job))
 
 
 def end(begun: Begun, receipts: Iterable[Receipt], drift: dict[str, Any] | None) -> Manifest:
     """The manifest of a job that is done, to be written when that is recorded. Raises OutputError where it is not."""
+    manifests.require_own(begun.output, begun.manifest.job)
     done = sorted(receipts, key=lambda one: (one.unit, one.part))
     found = {(one.unit, one.part): one for one in done}
     if missing := [unit.name for unit in begun.plan.units if not manifests.complete(found, unit.number)]:

@@ -52,6 +52,8 @@ class Job:
     id: str | None
     explain: int = 0
     part_rows: int = PART_ROWS
+    name: str = ""
+    """The id in the manifest, which every receipt has; a job that begins without one is given one."""
 
 
 def columns_of(loop: Loop, bundle: bundles.Bundle, id: str | None) -> list[str]:
@@ -125,12 +127,14 @@ class Scorer:
             scored.append(self._predicted(found, unit, begin + rows, tally))
             rows += batch.num_rows
         content, name = parquet(scored, ids.schema(), coded=[VERSION]), manifests.part_name(unit.number, number)
+        manifests.require_own(self._output, self._job.name)
         if aside:
             self._output.put(manifests.aside_name(unit.number, number), parquet(aside, coded=[VERSION]))
         self._output.put(name, content)
         kept = sum(one.num_rows for one in scored)
         receipt = Receipt(
-            unit=unit.number, part=number, begin=begin, rows=rows, scored=kept, set_aside=rows - kept,
+            job=self._job.name, unit=unit.number, part=number, begin=begin, rows=rows, scored=kept,
+            set_aside=rows - kept,
             broken=dict(reader.broken), missing=dict(reader.missing), file=name,
             sha256=hashlib.sha256(content).hexdigest(), bytes=len(content), last=last.true,
             input=None if unit.stable else digest.hexdigest(),

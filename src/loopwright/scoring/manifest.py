@@ -66,6 +66,8 @@ class Receipt(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    job: str
+    """The id of the job that it is of."""
     unit: int
     part: int
     begin: int
@@ -125,6 +127,10 @@ def read(output: Output) -> Manifest | None:
                 do="name another folder with --output, or move away what is there",
             )
         return None
+    return _parsed(output, content)
+
+
+def _parsed(output: Output, content: bytes) -> Manifest:
     try:
         return Manifest.model_validate_json(content)
     except ValidationError as error:
@@ -135,10 +141,14 @@ def read(output: Output) -> Manifest | None:
         ) from error
 
 
+def different(known: Manifest, wanted: Manifest) -> list[str]:
+    """The names of what tells two jobs apart; none for the same job begun twice."""
+    return [name for name in _DIFFERENT if getattr(known, name) != getattr(wanted, name)]
+
+
 def require_same(known: Manifest, wanted: Manifest, output: Output) -> None:
     """Raise OutputError where a job that is to go on is not the one that began the output."""
-    odd = [name for name in _DIFFERENT if getattr(known, name) != getattr(wanted, name)]
-    if odd:
+    if odd := different(known, wanted):
         shown = [f"{_DIFFERENT[name]} ({_short(getattr(known, name))})" for name in odd]
         raise OutputError(
             f"{output} was begun with another: {', '.join(shown)}",
@@ -149,12 +159,32 @@ def require_same(known: Manifest, wanted: Manifest, output: Output) -> None:
 
 
 def write(output: Output, manifest: Manifest) -> None:
-    """Have the manifest there."""
-    output.put(MANIFEST, manifest.model_dump_json(indent=1).encode() + b"\n")
+    """Have the manifest there, in the place of one that may be there."""
+    output.put(MANIFEST, _content(manifest))
 
 
-def receipts(output: Output) -> dict[tuple[int, int], Receipt]:
-    """All parts that are done, by unit and part. One whose partition is gone or of another size is not."""
+def create(output: Output, manifest: Manifest) -> bool:
+    """Have a new job's manifest there; False where another process has begun a job meanwhile."""
+    return output.create(MANIFEST, _content(manifest))
+
+
+def require_own(output: Output, job: str) -> None:
+    """Raise OutputError where an output belongs to another job by now, as it may before a job has written anything."""
+    content = output.get(MANIFEST)
+    if content is not None and _parsed(output, content).job != job:
+        raise OutputError(
+            f"{output} was begun anew while this job was under way",
+            expected="one job an output",
+            do="name another folder with --output, or run the command of the job that is there",
+        )
+
+
+def _content(manifest: Manifest) -> bytes:
+    return manifest.model_dump_json(indent=1).encode() + b"\n"
+
+
+def receipts(output: Output, job: str) -> dict[tuple[int, int], Receipt]:
+    """All parts of a job that are done, by unit and part. One whose partition is gone or of another size is not."""
     sizes = output.sizes()
     names = [name for name in sizes if name.startswith(f"{HOME}/parts/")]
     with ThreadPoolExecutor(8) as pool:
@@ -166,7 +196,7 @@ def receipts(output: Output) -> dict[tuple[int, int], Receipt]:
         except ValidationError:
             # A machine that went down in the middle: the part is done again.
             continue
-        if sizes.get(one.file) == one.bytes:
+        if one.job == job and sizes.get(one.file) == one.bytes:
             found[one.unit, one.part] = one
     return found
 

@@ -42,6 +42,22 @@ class Output:
             path.parent.mkdir(parents=True, exist_ok=True)
             files.write_bytes(path, content, durable=True)
 
+    def create(self, name: str, content: bytes) -> bool:
+        """Have a new file below the output, whole; False, and nothing is written, where there is one by this name."""
+        with self._told("written"):
+            if self._folder is None:
+                import obstore
+                from obstore.exceptions import AlreadyExistsError
+
+                try:
+                    obstore.put(self._store, name, content, mode="create", use_multipart=False)
+                except AlreadyExistsError:
+                    return False
+                return True
+            path = self._folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return files.create_bytes(path, content)
+
     def get(self, name: str) -> bytes | None:
         """A file's content; None where there is none."""
         with self._told("read"):

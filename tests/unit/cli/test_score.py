@@ -136,6 +136,42 @@ def test_a_job_keeps_its_version_when_the_champion_changes_in_the_middle(folder,
         run("--version", 2, "--input", "in.parquet", "--output", "out")
 
 
+@pytest.mark.parametrize("named", ["champion", "newest"])
+def test_a_job_keeps_its_version_when_what_an_alias_names_changes_in_the_middle(folder, champion, named) -> None:
+    run("--version", 1, "--input", "in.parquet", "--output", "out", "--only", "begin")
+    champion["champion"] = 2
+    assert run("--version", named, "--input", "in.parquet", "--output", "out", "--share", "0/1")[1]["version"] == 1
+    assert run("--version", named, "--input", "in.parquet", "--output", "out", "--only", "end")[1]["version"] == 1
+    with pytest.raises(RegistryError, match="is no version"):
+        run("--version", "latest", "--input", "in.parquet", "--output", "out")
+
+
+def test_a_job_that_is_complete_and_lost_a_partition_scores_it_again(folder) -> None:
+    _, first = run("--input", "in.parquet", "--output", "out")
+    (folder / "out" / first["partitions"][0]["file"]).unlink()
+    code, told = run("--input", "in.parquet", "--output", "out")
+    assert (code, told["partitions"], told["totals"]) == (0, first["partitions"], first["totals"])
+    assert told["seconds"] is not None
+    assert ds.dataset("out").to_table().num_rows == 2_999
+    assert len(entries(folder)) == 1
+
+
+def test_a_command_that_failed_before_its_first_partition_can_be_corrected(folder, monkeypatch) -> None:
+    import sqlalchemy
+
+    url = f"sqlite:///{folder / 'rows.db'}"
+    pd.read_parquet("in.parquet").to_sql("customers", sqlalchemy.create_engine(url), index=False)
+    monkeypatch.setenv("ROWS_URL", url)
+    asked = ("--input", "ROWS_URL", "--output", "out", "--query")
+    with pytest.raises(DataError):
+        run(*asked, "SELECT * FROM customer")
+    with pytest.raises(OutputError, match="begun with another: the input"):
+        run(*asked, "SELECT * FROM customers", "--share", "0/1")
+    assert run(*asked, "SELECT * FROM customers")[1]["totals"]["rows"] == 3_000
+    with pytest.raises(OutputError, match="begun with another: the input"):
+        run(*asked, "SELECT * FROM customers LIMIT 3")
+
+
 def test_shares_of_a_job_are_scored_apart_and_summed_up_at_the_end(folder) -> None:
     frame = pd.read_parquet("in.parquet")
     (folder / "parts").mkdir()

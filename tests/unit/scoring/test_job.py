@@ -49,10 +49,15 @@ def run(job, source, root, workers_=1, stop_after=None):
         if len(told) == stop_after:
             raise KeyboardInterrupt
 
-    workers.score(job, started.left(), started.done, tell, workers_)
+    workers.score(started.job, started.left(), started.done, tell, workers_)
     ended = begin.end(started, receipts.values(), None)
     manifest.write(started.output, ended)
     return ended, told
+
+
+def done(job):
+    output = Output(job.output)
+    return manifest.receipts(output, manifest.read(output).job)
 
 
 def read(job):
@@ -87,7 +92,7 @@ def test_each_row_has_its_prediction_and_those_that_break_the_contract_are_set_a
 
 def test_rows_are_counted_into_the_profile_as_the_monitor_counts_them(job, parquet, frame) -> None:
     run(job, str(parquet), parquet.parent)
-    found = counts.together(one.counts for one in manifest.receipts(Output(job.output)).values())
+    found = counts.together(one.counts for one in done(job).values())
     bundle = bundles.read(job.bundle)
     profile, good = Profile.from_json(bundle.contents[bundles.PROFILE]), frame.drop(index=[10, 11, 12, 13])
     raw = inputs_of.from_frame(Model(bundle).inputs, good[["age", "spend", "plan"]])
@@ -125,7 +130,7 @@ def test_a_partition_that_is_gone_is_scored_again(job, parquet) -> None:
     run(job, str(parquet), parquet.parent)
     gone = parquet.parent / "out" / "part-00002-00000.parquet"
     gone.unlink()
-    assert manifest.receipts(Output(job.output)).keys() == {(0, 0), (1, 0), (3, 0), (4, 0)}
+    assert done(job).keys() == {(0, 0), (1, 0), (3, 0), (4, 0)}
     assert run(job, str(parquet), parquet.parent)[1] == [(2, 0)]
     assert gone.exists()
 
@@ -149,6 +154,44 @@ def test_another_job_is_not_mixed_into_an_output(job, parquet, change, said) -> 
     run(job, str(parquet), parquet.parent)
     with pytest.raises(OutputError, match=said):
         began(replace(job, **change), str(parquet), parquet.parent)
+
+
+def test_of_two_jobs_that_begin_at_once_one_has_the_output(job, parquet) -> None:
+    output = Output(job.output)
+    planned = plan(str(parquet), parquet.parent, columns_of(job.loop, bundles.read(job.bundle), job.id), job.part_rows)
+    # Both looked when there was nothing yet.
+    first = begin.begin(job, planned, output, None, NOW)
+    same = begin.begin(job, planned, output, None, NOW)
+    assert same.manifest == first.manifest == manifest.read(output)
+    with pytest.raises(OutputError, match="begun with another: the version"):
+        begin.begin(replace(job, version=8), planned, output, None, NOW)
+
+
+def test_parts_of_another_job_do_not_count_and_are_written_over(job, parquet) -> None:
+    run(replace(job, version=6), str(parquet), parquet.parent)
+    (parquet.parent / "out" / manifest.MANIFEST).unlink()
+    planned = plan(str(parquet), parquet.parent, columns_of(job.loop, bundles.read(job.bundle), job.id), job.part_rows)
+    begin.begin(job, planned, Output(job.output), None, NOW)
+    assert len(run(job, str(parquet), parquet.parent)[1]) == 5
+    assert set(read(job)["model_version"]) == {7}
+
+
+def test_a_job_that_has_written_nothing_may_be_replaced_and_then_writes_nothing(job, parquet) -> None:
+    first = began(job, str(parquet), parquet.parent)
+    other, output = replace(job, version=8), Output(job.output)
+    known = manifest.read(output)
+    with pytest.raises(OutputError, match="the version"):
+        begin.begin(other, first.plan, output, known, NOW)
+    second = begin.begin(other, first.plan, output, known, NOW, anew=True)
+    assert manifest.read(output) == second.manifest
+    with pytest.raises(OutputError, match="was begun anew"):
+        workers.score(first.job, first.left(), first.done, lambda receipt: None)
+    with pytest.raises(OutputError, match="was begun anew"):
+        begin.end(first, [], None)
+    assert not list((parquet.parent / "out").glob("part-*"))
+    workers.score(second.job, second.left(), second.done, lambda receipt: None)
+    with pytest.raises(OutputError, match="the version"):
+        begin.begin(job, first.plan, output, manifest.read(output), NOW, anew=True)
 
 
 def test_another_input_is_not_mixed_into_an_output(job, parquet, frame) -> None:
@@ -202,7 +245,7 @@ def test_a_regression_has_values_and_no_decisions(job, parquet, frame, loop, tmp
     assert list(found) == ["customer", "model_version", "prediction"]
     good = frame.drop(index=[10, 11, 12, 13])
     np.testing.assert_allclose(found["prediction"], good["age"] * 3, rtol=1e-9)
-    assert {one.counts for one in manifest.receipts(Output(job.output)).values() if one.counts} == set()
+    assert {one.counts for one in done(job).values() if one.counts} == set()
 
 
 def test_of_three_classes_each_has_its_probability(job, parquet, frame, loop, tmp_path) -> None:
@@ -232,7 +275,7 @@ def test_of_three_classes_each_has_its_probability(job, parquet, frame, loop, tm
         each = [one[name] for one in found["probabilities"]]
         np.testing.assert_allclose(each, expected[good, at], rtol=1e-12)
     assert {told[0]["feature"] for told in found["explanations"]} == {"age"}
-    total = counts.together(one.counts for one in manifest.receipts(Output(job.output)).values())
+    total = counts.together(one.counts for one in done(job).values())
     assert total["predicted_class"].tolist() == [0, 0, *np.bincount(places[good])]
 
 
@@ -263,8 +306,8 @@ def test_a_worker_that_is_killed_ends_the_job_and_what_is_done_stays(job, parque
             os.kill(process.pid, signal.SIGKILL)
 
     with pytest.raises(RunError, match="a worker was killed \\(signal 9\\)"):
-        workers.score(job, started.left(), started.done, tell, 2)
-    assert len(manifest.receipts(started.output)) >= len(killed) >= 1
+        workers.score(started.job, started.left(), started.done, tell, 2)
+    assert len(done(job)) >= len(killed) >= 1
     ended, _ = run(job, str(parquet), parquet.parent)
     assert ended.totals["rows"] == 5_000
 
@@ -275,7 +318,7 @@ def test_an_error_in_a_worker_is_told_as_it_is(job, parquet) -> None:
     (parquet.parent / "out").rename(parquet.parent / "elsewhere")
     (parquet.parent / "out").write_text("a file where the folder was")
     with pytest.raises(OutputError, match="cannot be written"):
-        workers.score(job, started.left(), started.done, lambda receipt: None, 2)
+        workers.score(started.job, started.left(), started.done, lambda receipt: None, 2)
 
 
 def test_a_full_disk_is_told_and_nothing_half_written_is_left(job, parquet) -> None:
@@ -285,7 +328,7 @@ def test_a_full_disk_is_told_and_nothing_half_written_is_left(job, parquet) -> N
     resource.setrlimit(resource.RLIMIT_FSIZE, (4_000, limit[1]))
     try:
         with pytest.raises(OutputError, match="cannot be written: File too large"):
-            workers.score(job, started.left(), started.done, lambda receipt: None)
+            workers.score(started.job, started.left(), started.done, lambda receipt: None)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
         signal.signal(signal.SIGXFSZ, before)

@@ -31,6 +31,20 @@ def test_a_store_that_is_no_folder_is_written_by_its_url(monkeypatch) -> None:
     assert output.sizes() == {"_x/a.json": 2, "b.parquet": 5}
 
 
+def test_a_new_file_is_created_once(tmp_path, monkeypatch) -> None:
+    from obstore.store import MemoryStore
+
+    from loopwright import buckets
+
+    store = MemoryStore()
+    monkeypatch.setattr(buckets, "connect", lambda url: store)
+    for output in (Output("out", tmp_path), Output("s3://bucket/scores")):
+        assert [output.create("_x/a.json", content) for content in (b"one", b"two")] == [True, False]
+        assert output.get("_x/a.json") == b"one"
+        assert output.sizes() == {"_x/a.json": 3}
+    assert [path.name for path in (tmp_path / "out" / "_x").iterdir()] == ["a.json"]
+
+
 def test_a_place_that_refuses_is_told_without_a_traceback(tmp_path) -> None:
     (tmp_path / "out").write_text("a file")
     with pytest.raises(OutputError, match=r"cannot be written: (Not a directory|File exists)"):
