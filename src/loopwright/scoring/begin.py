@@ -30,7 +30,8 @@ class Begun:
         """The units that are not done; of `share` (number, of how many) every so many-th."""
         number, of = share
         mine = [unit for unit in self.plan.units if unit.number % of == number]
-        return [unit for unit in mine if not manifests.complete(self.done, unit.number)]
+        complete = manifests.complete(self.done)
+        return [unit for unit in mine if unit.number not in complete]
 
 
 def begin(job: Job, plan: Plan, output: Output, known: Manifest | None, at: datetime, *, anew: bool = False) -> Begun:
@@ -70,8 +71,8 @@ def end(begun: Begun, receipts: Iterable[Receipt], drift: dict[str, Any] | None)
     """The manifest of a job that is done, to be written when that is recorded. Raises OutputError where it is not."""
     manifests.require_own(begun.output, begun.manifest.job)
     done = sorted(receipts, key=lambda one: (one.unit, one.part))
-    found = {(one.unit, one.part): one for one in done}
-    if missing := [unit.name for unit in begun.plan.units if not manifests.complete(found, unit.number)]:
+    complete = manifests.complete({(one.unit, one.part): one for one in done})
+    if missing := [unit.name for unit in begun.plan.units if unit.number not in complete]:
         raise OutputError(
             f"{len(missing):,} of {len(begun.plan.units):,} units are not scored yet, such as {missing[0]}",
             expected="a receipt for each part",

@@ -201,10 +201,22 @@ def receipts(output: Output, job: str) -> dict[tuple[int, int], Receipt]:
     return found
 
 
-def complete(done: Mapping[tuple[int, int], Receipt], unit: int) -> bool:
-    """Whether all parts of a unit are done."""
-    last = next((part for (at, part), one in done.items() if at == unit and one.last), None)
-    return last is not None and all((unit, part) in done for part in range(last + 1))
+def by_unit(done: Mapping[tuple[int, int], Receipt]) -> dict[int, dict[tuple[int, int], Receipt]]:
+    """The same receipts, those of each unit together."""
+    units = dict[int, dict[tuple[int, int], Receipt]]()
+    for key, one in done.items():
+        units.setdefault(one.unit, {})[key] = one
+    return units
+
+
+def complete(done: Mapping[tuple[int, int], Receipt]) -> set[int]:
+    """The units of which all parts are done."""
+    return {unit for unit, parts in by_unit(done).items() if _whole(unit, parts)}
+
+
+def _whole(unit: int, parts: Mapping[tuple[int, int], Receipt]) -> bool:
+    last = next((one.part for one in parts.values() if one.last), None)
+    return last is not None and all((unit, part) in parts for part in range(last + 1))
 
 
 def summed(done: Sequence[Receipt]) -> dict[str, Any]:

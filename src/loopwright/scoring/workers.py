@@ -7,13 +7,16 @@ want of memory, mostly) ends the job with what it was at; all parts that are don
 import multiprocessing
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from loopwright import processes
 from loopwright.errors import LoopwrightError, RunError
 from loopwright.scoring.job import Done, Job, Scorer
-from loopwright.scoring.manifest import Receipt
+from loopwright.scoring.manifest import Receipt, by_unit
 from loopwright.scoring.plan import Unit
 
 Tell = Callable[[Receipt], None]
@@ -35,14 +38,13 @@ def score(job: Job, units: Sequence[Unit], done: Done, tell: Tell, workers: int 
 def _in_processes(job: Job, units: Sequence[Unit], done: Done, tell: Tell, workers: int) -> None:
     # A copy of this process would have its locks without the threads that hold them.
     context = multiprocessing.get_context("spawn")
-    left, running = deque(units), dict[Connection, BaseProcess]()
+    left, running, known = deque(units), dict[Connection, BaseProcess](), by_unit(done)
     at = dict[Connection, Unit]()
 
     def give(pipe: Connection) -> None:
         if left:
             at[pipe] = left.popleft()
-            of_unit = {key: one for key, one in done.items() if key[0] == at[pipe].number}
-            pipe.send((at[pipe], of_unit))
+            pipe.send((at[pipe], known.get(at[pipe].number, {})))
         else:
             pipe.send(None)
             running.pop(pipe).join()
@@ -86,20 +88,41 @@ def _received(pipe: Connection, process: BaseProcess, unit: Unit) -> Any:
 
 
 def _work(job: Job, pipe: Connection) -> None:
-    """A worker: units come, receipts go, None after each unit; or the error that ends it."""
+    """A worker: units come, receipts go, None after each unit; or the error that ends it. It ends with its parent."""
     import signal
 
+    if (parent := multiprocessing.parent_process()) is not None and parent.pid is not None:
+        processes.end_with_parent(parent.pid)
     # Ctrl-C goes to all processes of a terminal; the one that asked ends the others.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(_NobodyThere):
+        try:
+            scorer = Scorer(job)
+            while (given := _asked(pipe)) is not None:
+                unit, done = given
+                scorer.score(unit, done, partial(_send, pipe))
+                _send(pipe, None)
+        except LoopwrightError as error:
+            _send(pipe, error)
+        except _NobodyThere:
+            raise
+        except Exception as error:
+            _send(pipe, RunError(f"a worker failed: {type(error).__name__}: {error}"[:500]))
+
+
+class _NobodyThere(Exception):
+    """The process that asked has ended, where the kernel does not end its workers with it."""
+
+
+def _asked(pipe: Connection) -> Any:
     try:
-        scorer = Scorer(job)
-        while (given := pipe.recv()) is not None:
-            unit, done = given
-            scorer.score(unit, done, pipe.send)
-            pipe.send(None)
-    except EOFError:
-        return
-    except LoopwrightError as error:
-        pipe.send(error)
-    except Exception as error:
-        pipe.send(RunError(f"a worker failed: {type(error).__name__}: {error}"[:500]))
+        return pipe.recv()
+    except (EOFError, OSError) as error:
+        raise _NobodyThere from error
+
+
+def _send(pipe: Connection, told: Any) -> None:
+    try:
+        pipe.send(told)
+    except OSError as error:
+        raise _NobodyThere from error
