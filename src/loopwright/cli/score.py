@@ -145,6 +145,8 @@ def _begin(context: Context, version: str, asked: _Asked) -> "Begun":
     known = manifest.read(output)
     if known is None and (asked.share is not None or asked.only == "end"):
         raise OutputError(f"nothing was begun at {output}", do="begin it with --only begin")
+    if isinstance(source := _source(asked), str):
+        begin.require_apart(source, Path.cwd(), output)
     chosen = version
     if known is not None and known.loop == context.loop.name and not version.isdecimal():
         # Whatever an alias names by now, the job keeps its version.
@@ -153,7 +155,7 @@ def _begin(context: Context, version: str, asked: _Asked) -> "Begun":
     bundle = bundles.read(context.registry.fetch(context.loop.name, found), found.digest)
     id = _id(context, asked)
     job = Job(context.loop, bundle.folder, bundle.digest, found.number, output.url, id, asked.explain)
-    planned = plan.plan(_source(asked), Path.cwd(), columns_of(context.loop, bundle, id), job.part_rows)
+    planned = plan.plan(source, Path.cwd(), columns_of(context.loop, bundle, id), job.part_rows)
     whole = asked.share is None and asked.only != "end"
     return begin.begin(job, planned, output, known, datetime.now(UTC), anew=whole)
 

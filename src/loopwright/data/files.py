@@ -62,6 +62,21 @@ def found(source: str, root: Path) -> list[DataFile]:
     return sorted(files, key=lambda file: file.name)
 
 
+def takes(source: str, root: Path, name: str) -> bool:
+    """Whether a data file of this name, a path or a URL, would be one of the source's if it were there."""
+    source, name = _absolute(source, root), _absolute(name, root)
+    if glob.has_magic(source):
+        if "://" not in source and source.endswith("/**"):
+            source += "/*"  # On disk it is whatever is below.
+        return bool(fits(source)(name)) and not _hidden(name.removeprefix(_above(source)))
+    folder = f"{source.rstrip('/')}/"
+    return name == source or (name.startswith(folder) and not _hidden(name.removeprefix(folder)))
+
+
+def _absolute(source: str, root: Path) -> str:
+    return source if "://" in source and not source.startswith("file://") else str(_path(source, root).resolve())
+
+
 def _path(source: str, root: Path) -> Path:
     return root / source.removeprefix("file://")
 

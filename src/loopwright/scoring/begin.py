@@ -4,8 +4,10 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from loopwright.data import files
 from loopwright.errors import OutputError
 from loopwright.loop import Loop
 from loopwright.scoring import manifest as manifests
@@ -65,6 +67,16 @@ def begin(job: Job, plan: Plan, output: Output, known: Manifest | None, at: date
         return Begun(replace(job, name=wanted.job), plan, wanted, output, {})
     manifests.require_same(known, wanted, output)
     return Begun(replace(job, name=known.job), plan, known, output, manifests.receipts(output, known.job))
+
+
+def require_apart(source: str, root: Path, output: Output) -> None:
+    """Raise OutputError where partitions would be read as a part of the input, a path or URL relative to `root`."""
+    if files.takes(source, root, f"{output}/{manifests.part_name(0, 0)}"):
+        raise OutputError(
+            f"{output} is a part of the input {source}",
+            expected="an output that the input does not include",
+            do="name a folder elsewhere with --output",
+        )
 
 
 def end(begun: Begun, receipts: Iterable[Receipt], drift: dict[str, Any] | None) -> Manifest:

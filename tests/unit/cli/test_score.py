@@ -218,6 +218,23 @@ def test_an_output_that_is_there_and_a_version_that_is_not_are_refused(folder, c
         run("--input", "in.parquet", "--output", "new")
 
 
+@pytest.mark.parametrize(
+    ("input", "output"),
+    [("in1", "in1/out"), ("./in1/", "in1/a/out"), ("in*/**/*.parquet", "in1/out"), ("in1/**", "in1/out")],
+)
+def test_an_output_that_the_input_includes_is_refused_before_anything_is_written(folder, input, output) -> None:
+    (folder / "in1").mkdir()
+    (folder / "in.parquet").rename(folder / "in1" / "rows.parquet")
+    with pytest.raises(OutputError, match="is a part of the input"):
+        run("--input", input, "--output", output)
+    assert [path.name for path in (folder / "in1").iterdir()] == ["rows.parquet"]
+
+
+def test_an_output_beside_the_files_that_a_glob_names_is_none_of_them(folder) -> None:
+    assert run("--input", "*.parquet", "--output", "out")[0] == 0
+    assert run("--input", "*.parquet", "--output", "out")[0] == 0
+
+
 def test_an_input_that_changes_while_it_is_scored_is_told(folder, monkeypatch) -> None:
     from loopwright.scoring import workers
 
