@@ -204,6 +204,13 @@ def reading(file: DataFile) -> Iterator[None]:
         why = re.sub(r"(got \d+): .*", r"\1", str(error).strip().splitlines()[0])
         raise _unreadable(file, why) from error
     except (BaseError, OSError) as error:
+        if type(error) is OSError and error.errno is None:
+            # Arrow's word for a page that it cannot unpack; what a disk refuses has a number.
+            raise DataError(
+                f"{file.name} is damaged: {str(error).strip().splitlines()[0]}",
+                expected="a file that was written to its end and copied whole",
+                do="write or copy it again",
+            ) from error
         if "://" in file.name:
             raise away(file.name, error) from error
         why = getattr(error, "strerror", None) or str(error)
@@ -228,8 +235,6 @@ def _csv(file: DataFile, stream: Any, columns: Sequence[str] | None) -> Iterator
     packed = file.name.lower().endswith(".gz")
     names = header(file)
     require(file, names, columns)
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise DataError(f"{file.name} has the column {repeated[0]!r} more than once", do="name each column once")
     reader = arrow.open_csv(
         pa.CompressedInputStream(stream, "gzip") if packed else stream,
         read_options=arrow.ReadOptions(block_size=BLOCK, use_threads=False),
@@ -266,14 +271,21 @@ def _header(file: DataFile, start: bytes) -> list[str]:
     raise _unreadable(file, "there is no header line")
 
 
-def require(file: DataFile, names: Sequence[str], columns: Sequence[str] | None) -> None:
-    """Raise DataError where a file with the columns `names` lacks one of `columns`."""
+def require(
+    file: DataFile,
+    names: Sequence[str],
+    columns: Sequence[str] | None,
+    expected: str = "the columns that loop.yaml names",
+) -> None:
+    """Raise DataError where a file with the columns `names` lacks one of `columns`, or has one twice."""
     if missing := [name for name in columns or () if name not in names]:
         raise DataError(
             f"{file.name} has no column {', '.join(missing)}",
-            expected="the columns that loop.yaml names",
+            expected=expected,
             do="check the header",
         )
+    if repeated := sorted({name for name in names if names.count(name) > 1}):
+        raise DataError(f"{file.name} has the column {repeated[0]!r} more than once", do="name each column once")
 
 
 def _unreadable(file: DataFile, why: str) -> DataError:

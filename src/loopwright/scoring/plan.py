@@ -23,6 +23,7 @@ BATCH_CELLS, BATCH_ROWS = 1_000_000, 65_536
 """What is read at a time, at most: about 8 MB of numbers, whatever the number of columns."""
 _BUFFER = 2 << 20
 """Bytes of a column of Parquet that are read ahead: without a bound Arrow takes the whole row group."""
+_NAMED = "the columns that the model takes, and the one of --id (by default `data.entity`)"
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,21 @@ class Unit:
     def _parquet(
         self, file: DataFile, groups: list[int], columns: Sequence[str], texts: Sequence[str], size: int
     ) -> "Iterator[pa.RecordBatch]":
+        import pyarrow as pa
         import pyarrow.parquet as pq
 
         with files.reading(file), _opened(file) as stream:
-            opened = pq.ParquetFile(stream, pre_buffer=False, buffer_size=_BUFFER, read_dictionary=list(texts) or None)
+            footer = pq.read_metadata(stream)
+            schema = footer.schema.to_arrow_schema()
+            # Arrow gives only what is no list and no struct by its distinct values.
+            flat = [name for name in texts if not pa.types.is_nested(schema.field(name).type)]
+            opened = pq.ParquetFile(
+                stream, metadata=footer, pre_buffer=False, buffer_size=_BUFFER, read_dictionary=flat or None
+            )
             for batch in opened.iter_batches(size, row_groups=groups, columns=list(columns), use_threads=False):
                 # Arrow gives the columns in the file's order.
-                yield batch.select(list(columns))
+                found = batch.select(list(columns))
+                yield pa.RecordBatch.from_arrays([_filterable(one) for one in found.columns], names=list(columns))
 
 
 @dataclass(frozen=True)
@@ -133,10 +142,10 @@ def _units(file: DataFile, number: int, columns: Sequence[str], part_rows: int) 
 
     with files.reading(file), _opened(file) as stream:
         if not files.is_parquet(file, stream):
-            files.require(file, files.header(file), columns)
+            files.require(file, files.header(file), columns, _NAMED)
             return [Unit(number, file.name, file=file)]
         opened = pq.ParquetFile(stream, pre_buffer=False)
-        files.require(file, opened.schema_arrow.names, columns)
+        files.require(file, opened.schema_arrow.names, columns, _NAMED)
         sizes = [opened.metadata.row_group(at).num_rows for at in range(opened.metadata.num_row_groups)]
     units: list[Unit] = []
     begin, groups, rows = 0, list[int](), 0
@@ -165,10 +174,17 @@ def _one(column: "pa.ChunkedArray") -> "pa.Array":
     return column.chunk(0) if column.num_chunks == 1 else pa.concat_arrays(column.chunks)
 
 
+def _filterable(column: "pa.Array") -> "pa.Array":
+    """The column; of views, which Arrow does not filter, the same values as they are usually kept."""
+    import pyarrow as pa
+
+    if pa.types.is_string_view(column.type):
+        return column.cast(pa.string())
+    return column.cast(pa.binary()) if pa.types.is_binary_view(column.type) else column
+
+
 def _absent(name: str, missing: Sequence[str]) -> DataError:
-    return DataError(
-        f"{name} has no column {', '.join(missing)}", expected="the columns that the model takes", do="check the query"
-    )
+    return DataError(f"{name} has no column {', '.join(missing)}", expected=_NAMED, do="check the query")
 
 
 def _digest(content: Any) -> str:

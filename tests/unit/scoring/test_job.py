@@ -13,7 +13,9 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.dataset as ds
+import pyarrow.parquet as pq
 import pytest
 
 from loopwright.errors import DataError, OutputError, RunError
@@ -364,3 +366,14 @@ def test_memory_does_not_grow_with_the_input(job, parquet, frame) -> None:
         assert made.returncode == 0, made.stderr[-2000:]
         peaks.append(int(made.stdout))
     assert peaks[1] < 1.25 * peaks[0]
+
+
+def test_lists_and_views_of_text_are_set_aside_as_other_values_are(job, parquet, frame) -> None:
+    table = pa.Table.from_pandas(frame.head(100), preserve_index=False)
+    views = table.set_column(0, "customer", table["customer"].cast(pa.string_view()))
+    pq.write_table(views.set_column(3, "plan", table["plan"].cast(pa.string_view())), parquet)
+    assert run(job, str(parquet), parquet.parent)[0].totals["set_aside"] == 4
+    lists = pa.array([[plan] for plan in frame["plan"].head(100)])
+    pq.write_table(table.set_column(3, "plan", lists), parquet)
+    other = replace(job, output=f"{job.output}-lists")
+    assert run(other, str(parquet), parquet.parent)[0].totals["broken"]["plan: values"] == 100

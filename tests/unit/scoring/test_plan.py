@@ -1,6 +1,8 @@
 """What there is to score: units of Parquet, CSV and queries, and inputs that are of no use."""
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from loopwright.errors import DataError
@@ -98,3 +100,54 @@ def test_an_input_without_rows_is_refused(tmp_path) -> None:
         plan("b.csv", tmp_path, NEEDED, 10)
     with pytest.raises(DataError, match="there is no data at"):
         plan("c.csv", tmp_path, NEEDED, 10)
+
+
+def typed(path, **columns):
+    """The batches of a Parquet file with columns of these types."""
+    pq.write_table(pa.table(columns), path)
+    (unit,) = plan(str(path), path.parent, NEEDED, 400).units
+    return list(unit.read(NEEDED, ["plan"]))
+
+
+def test_a_column_of_lists_or_structs_where_text_is_wanted_is_read(tmp_path) -> None:
+    for values in ([["a", "b"], None], [{"kind": "a"}, {"kind": None}]):
+        (batch,) = typed(tmp_path / "a.parquet", plan=pa.array(values), age=pa.array([1, 2]))
+        assert batch.column("plan").to_pylist() == values
+
+
+def test_views_of_text_are_read_as_text_that_can_be_filtered(tmp_path) -> None:
+    path = tmp_path / "a.parquet"
+    views = pa.array(["1", "x"], pa.string_view())
+    (batch,) = typed(path, age=views, plan=pa.array(["a", "b"], pa.string_view()), more=views)
+    assert batch.schema.field("age").type == pa.string()
+    assert batch.filter(pa.array([False, True])).to_pylist() == [{"age": "x", "plan": "b"}]
+
+
+def test_a_column_that_is_there_twice_is_refused_before_anything_is_read(tmp_path) -> None:
+    twice = pa.table([pa.array([1]), pa.array(["a"]), pa.array([2])], names=["age", "plan", "age"])
+    pq.write_table(twice, tmp_path / "a.parquet")
+    (tmp_path / "b.csv").write_text("age,plan,age\n1,a,2\n")
+    for name in ("a.parquet", "b.csv"):
+        with pytest.raises(DataError, match="has the column 'age' more than once"):
+            plan(name, tmp_path, NEEDED, 400)
+
+
+def test_a_damaged_page_is_told_in_one_line_that_names_the_file(tmp_path) -> None:
+    path = tmp_path / "a.parquet"
+    ages = pa.array(range(20_000))
+    pq.write_table(pa.table({"age": ages, "plan": ages.cast(pa.string())}), path, compression="snappy")
+    content = bytearray(path.read_bytes())
+    content[100:2_000] = b"\xff" * 1_900
+    path.write_bytes(content)
+    (unit,) = plan(str(path), tmp_path, NEEDED, 50_000).units
+    with pytest.raises(DataError, match=r"a\.parquet is damaged: ") as told:
+        list(unit.read(NEEDED, ["plan"]))
+    assert "permissions" not in str(told.value)
+    assert "\n" not in told.value.found
+
+
+def test_a_column_that_is_missing_may_be_the_one_of_id(tmp_path) -> None:
+    write(tmp_path / "a.parquet", 10)
+    with pytest.raises(DataError, match="has no column nope") as told:
+        plan("a.parquet", tmp_path, [*NEEDED, "nope"], 400)
+    assert "--id" in str(told.value)
