@@ -138,7 +138,7 @@ def _begin(context: Context, version: str, asked: _Asked) -> "Begun":
     from loopwright.errors import OutputError
     from loopwright.models import bundle as bundles
     from loopwright.scoring import begin, manifest, plan
-    from loopwright.scoring.job import Job, columns_of
+    from loopwright.scoring.job import EXPLAINED_ROWS, PART_ROWS, Job, columns_of
     from loopwright.scoring.output import Output
 
     output = Output(dated(asked.output), Path.cwd())
@@ -154,7 +154,8 @@ def _begin(context: Context, version: str, asked: _Asked) -> "Begun":
     found = unchanged(context, resolve(context, chosen, "champion"))
     bundle = bundles.read(context.registry.fetch(context.loop.name, found), found.digest)
     id = _id(context, asked)
-    job = Job(context.loop, bundle.folder, bundle.digest, found.number, output.url, id, asked.explain)
+    rows = known.part_rows if known is not None else EXPLAINED_ROWS if asked.explain else PART_ROWS
+    job = Job(context.loop, bundle.folder, bundle.digest, found.number, output.url, id, asked.explain, rows)
     planned = plan.plan(source, Path.cwd(), columns_of(context.loop, bundle, id), job.part_rows)
     whole = asked.share is None and asked.only != "end"
     return begin.begin(job, planned, output, known, datetime.now(UTC), anew=whole)

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import click
+
 from loopwright.errors import DeclarationError, LoopwrightError
 
 REQUEST = "LOOPWRIGHT_REQUEST"
@@ -35,6 +37,9 @@ def main(arguments: list[str] | None = None) -> int:
         (options.outputs / "shares").write_text(json.dumps(shares), encoding="utf-8")
     except LoopwrightError as error:
         print(error, file=sys.stderr)
+        return error.exit_code
+    except click.ClickException as error:
+        print(error.format_message(), file=sys.stderr)
         return error.exit_code
     return 0
 

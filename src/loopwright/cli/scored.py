@@ -100,7 +100,8 @@ def answer(context: Context, manifest: "Manifest", seconds: float | None) -> int
         console.print(f"  {line}", markup=False)
     found = drifted(manifest)
     if totals["drift"] is None:
-        console.print("  drift was not looked at: the version has no profile", markup=False)
+        why = "the version has no profile" if totals["scored"] else "no row was scored"
+        console.print(f"  drift was not looked at: {why}", markup=False)
     elif not found:
         console.print("  no feature is far from the training data", markup=False)
     for name, one in found[:SHOWN]:

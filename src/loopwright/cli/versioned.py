@@ -67,9 +67,13 @@ def resolve(context: Context, text: str, default: str = "") -> "ModelVersion":
     for version in context.registry.versions(name):
         if text in version.aliases:
             return version
-    raise RegistryError(
-        f"{name} has no {text}", expected="a version with this alias", do=f"see `loopwright status {context.shown}`"
-    )
+    do = f"see `loopwright status {context.shown}`"
+    if text == "champion":
+        do = (
+            f"name another version, such as {context.shown}@newest, or make one the champion by `loopwright promote` "
+            f"or `loopwright rollout`; `loopwright status {context.shown}` lists them"
+        )
+    raise RegistryError(f"{name} has no {text}", expected="a version with this alias", do=do)
 
 
 def unchanged(context: Context, version: "ModelVersion") -> "ModelVersion":

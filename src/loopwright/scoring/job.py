@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 PART_ROWS = 500_000
 """Rows of a partition, at most: about a second's work, and 10 MB of predictions."""
+EXPLAINED_ROWS = 10_000
+"""The same with explanations, which take a hundred times longer: a line of progress, and little to do again."""
 ROW, FILE, VERSION, PREDICTION, DECISION, PROBABILITIES, EXPLANATIONS = (
     "row", "file", "model_version", "prediction", "decision", "probabilities", "explanations"
 )  # fmt: skip

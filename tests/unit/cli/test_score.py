@@ -371,3 +371,37 @@ def test_an_id_of_a_query_that_is_text_after_25_000_numbers_is_text(folder, monk
     monkeypatch.setenv("ROWS_URL", url)
     run("--input", "ROWS_URL", "--query", "SELECT * FROM customers ORDER BY rowid", "--output", "out")
     assert ds.dataset("out").to_table()["customer"].to_pylist() == [str(one) for one in rows["customer"]]
+
+
+def test_where_every_row_was_set_aside_drift_is_not_blamed_on_the_profile(folder) -> None:
+    pd.read_parquet("in.parquet").assign(plan="gold").to_parquet("in.parquet", index=False)
+    said = CliRunner().invoke(score, [".", "--input", "in.parquet", "--output", "out"]).output
+    assert "drift was not looked at: no row was scored" in said
+
+
+def test_a_pod_tells_what_is_wrong_with_its_options_without_a_traceback(monkeypatch, folder, capsys, small) -> None:
+    from loopwright.cli import score_pod
+
+    monkeypatch.setenv("LOOPWRIGHT_REQUEST", json.dumps({"loop": json.loads(small.to_json())}))
+    given = ["--input", "in.parquet", "--output", "out", "--folder", str(folder / "pod")]
+    assert score_pod.main([*given, "--share", "9/3"]) == 2
+    assert "'9/3' is no share" in capsys.readouterr().err
+    assert score_pod.main([*given, "--no-such-option"]) == 2
+    assert "--no-such-option" in capsys.readouterr().err
+
+
+def test_a_loop_without_a_champion_is_told_what_can_be_scored_with(folder, champion) -> None:
+    champion["champion"] = 0
+    with pytest.raises(RegistryError, match=r"@newest.*promote.*rollout"):
+        run("--input", "in.parquet", "--output", "out")
+
+
+def test_with_explanations_partitions_are_small_and_stay_what_they_were_when_the_job_began(folder, monkeypatch) -> None:
+    from loopwright.scoring import job
+
+    monkeypatch.setattr(job, "EXPLAINED_ROWS", 2_000)
+    asked = ("--input", "in.parquet", "--output", "out", "--explain", "1")
+    run(*asked, "--only", "begin")
+    monkeypatch.setattr(job, "EXPLAINED_ROWS", 500)
+    assert len(run(*asked)[1]["partitions"]) == 2
+    assert len(run(*asked[:-2], "--output", "plain")[1]["partitions"]) == 1
