@@ -140,6 +140,7 @@ def _begin(context: Context, version: str, asked: _Asked) -> "Begun":
     from loopwright.scoring import begin, manifest, plan
     from loopwright.scoring.job import EXPLAINED_ROWS, PART_ROWS, Job, columns_of
     from loopwright.scoring.output import Output
+    from loopwright.scoring.rows import unjudged
 
     output = Output(dated(asked.output), Path.cwd())
     known = manifest.read(output)
@@ -154,6 +155,8 @@ def _begin(context: Context, version: str, asked: _Asked) -> "Begun":
     found = unchanged(context, resolve(context, chosen, "champion"))
     bundle = bundles.read(context.registry.fetch(context.loop.name, found), found.digest)
     id = _id(context, asked)
+    if beside := unjudged(context.loop, bundle.manifest.inputs):
+        context.console.print(f"not looked at, as the model does not see it: {', '.join(beside)}", markup=False)
     rows = known.part_rows if known is not None else EXPLAINED_ROWS if asked.explain else PART_ROWS
     job = Job(context.loop, bundle.folder, bundle.digest, found.number, output.url, id, asked.explain, rows)
     planned = plan.plan(source, Path.cwd(), columns_of(context.loop, bundle, id), job.part_rows)
