@@ -70,17 +70,17 @@ class Output:
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
-    def sizes(self, below: str = "") -> dict[str, int]:
-        """The files below a folder of the output, with their bytes; those that are not whole yet are left out."""
+    def sizes(self) -> dict[str, int]:
+        """The files of the output, with their bytes; those that are not whole yet are left out."""
         with self._told("listed"):
             if self._folder is None:
-                pages = self._store.list(prefix=below or None)
+                pages = self._store.list()
                 return {str(one["path"]): int(one["size"]) for page in pages for one in page}
-            top = self._folder / below
+            top = self._folder
             if top.exists() and not top.is_dir():
                 return {top.name: top.stat().st_size}
             paths = [path for path in top.rglob("*") if path.is_file() and not path.name.startswith(".")]
-            return {path.relative_to(self._folder).as_posix(): path.stat().st_size for path in paths}
+            return {path.relative_to(top).as_posix(): path.stat().st_size for path in paths}
 
     @contextmanager
     def _told(self, what: str) -> Iterator[None]:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from loopwright.data.contract import REASONS
+from loopwright.data.rules import KINDS
 from loopwright.errors import ContractError
 from loopwright.loop import Column, Loop
 from loopwright.models.coded import Coded
@@ -22,9 +24,6 @@ from loopwright.models.columns import Array, Columns, InputSpec
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-REASONS = "loopwright_reasons"
-_EXPECTED = {"integer": "whole numbers", "number": "numbers", "boolean": "true or false", "string": "text"}
 
 
 @dataclass(frozen=True)
@@ -182,7 +181,7 @@ def _number_column(found: _Found, name: str, column: Column, array: "pa.Array") 
         wrong |= (values < 0) | (values > 1)
     # What cannot be read as the column's type is set aside, whatever the policy: the value is gone.
     policy = "fail" if column.policy == "fail" else "quarantine"
-    found.add(name, "type", wrong, _EXPECTED[column.kind], policy)
+    found.add(name, "type", wrong, KINDS[column.kind], policy)
     if wrong.any():
         values = np.where(wrong, np.nan, values)
     found.miss(name, column, missing)

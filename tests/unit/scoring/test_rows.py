@@ -7,10 +7,10 @@ import pytest
 
 from loopwright import declaration
 from loopwright.data import tables
-from loopwright.data.contract import Check
+from loopwright.data.contract import REASONS, Check
 from loopwright.errors import ContractError
 from loopwright.models import columns as inputs_of
-from loopwright.scoring.rows import REASONS, Reader, unjudged
+from loopwright.scoring.rows import Reader, unjudged
 
 DECLARED = """
 apiVersion: loopwright/v1
