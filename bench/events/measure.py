@@ -47,9 +47,9 @@ def served(command: Sequence[str], log: Path, core: int) -> Iterator[tuple[str, 
         process.wait(30)
 
 
-def until(holds: Callable[[], bool], failure: str) -> None:
-    """Wait for a condition, for at most READY seconds."""
-    deadline = time.monotonic() + READY
+def until(holds: Callable[[], bool], failure: str, seconds: float = READY) -> None:
+    """Wait for a condition, for at most so many seconds."""
+    deadline = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > deadline:
             raise TimeoutError(failure)

@@ -31,7 +31,7 @@ def peak() -> float:
     """The most memory that was resident, in MB; getrusage would count what had the process before it was this one."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
     assert found is not None, "Linux says it"
-    return int(found[1]) / 1024
+    return int(found[1]) * 1024 / 1e6
 
 
 def monitor(features: int, versions: int, page: Path | None = None, messages: int = 50) -> dict[str, float]:

@@ -164,12 +164,12 @@ def _loops(result: dict[str, Any]) -> list[str]:
     rows = []
     for loops in LOOPS:
         series = loops * REPLICAS * (fixed + 20 * feature)
-        memory = series * _slope(known, "series", "resident_mb") / 1024 if known else float("nan")
+        memory = series * _slope(known, "series", "resident_mb") / 1e3 if known else float("nan")
         cores = loops * REPLICAS * _slope(known, "loops", "cpu_s") / 15 if known else float("nan")
         entries = loops * (RUN_ENTRIES + ROLLOUT_ENTRIES)
         rows.append(
             (f"{loops:,}", f"{series:,.0f}", f"{number(memory)} GB, {number(cores)} cores",
-             f"{number(loops * trigger / 1024)} GB", f"{entries:,} ({number(entries * kb * 365 / 1e6)} GB a year)")
+             f"{number(loops * trigger / 1e3)} GB", f"{entries:,} ({number(entries * kb * 365 / 1e6)} GB a year)")
         )  # fmt: skip
     return [
         *_table(

@@ -2,19 +2,19 @@
 
 import http.server
 import os
-import re
 import shutil
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import yaml
+from bench.events import measure
 from bench.scale import rows
 from bench.serving.servers import free_port
 
@@ -55,20 +55,9 @@ def trigger(work: Path) -> dict[str, float]:
     """The memory of a trigger's process that waits for alarms, in MB."""
     work.mkdir(parents=True, exist_ok=True)
     rows.loop(20, work)
-    port = free_port()
-    command = [sys.executable, "-m", "loopwright.cli.trigger_service", str(work), "--port", str(port)]
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("LOOPWRIGHT_")}
-    with (work / "trigger.log").open("wb") as log:
-        process = subprocess.Popen(command, cwd=work, stdout=log, stderr=log, env=kept)
-        try:
-            _until(lambda: _answers(f"http://127.0.0.1:{port}/healthz"), "the trigger does not answer")
-            status = Path(f"/proc/{process.pid}/status").read_text()
-        finally:
-            process.terminate()
-            process.wait(60)
-    found = re.search(r"VmRSS:\s+(\d+) kB", status)
-    assert found is not None, "Linux says what a process has resident"
-    return {"resident_mb": int(found[1]) / 1024}
+    command = [sys.executable, "-m", "loopwright.cli.trigger_service", str(work), "--port", "{port}"]
+    with measure.served(command, work / "trigger.log", min(os.sched_getaffinity(0))) as (_, pid, _):
+        return {"resident_mb": measure.memory(pid)}
 
 
 def _configure(work: Path, loops: int, target: str) -> None:
@@ -95,16 +84,18 @@ def _measured(client: httpx.Client, loops: int) -> dict[str, float]:
             return 0.0
         return float(found[0]["value"][1]) if found else 0.0
 
-    _until(lambda: value('count(scrape_samples_scraped{job="pods"} > 0)') == loops, "not every loop is scraped")
+    measure.until(
+        lambda: value('count(scrape_samples_scraped{job="pods"} > 0)') == loops, "not every loop is scraped", PATIENCE
+    )
     # Rates are per time here: two rounds of scrapes and rules, after one in which every series was made.
     began = time.monotonic()
-    _until(lambda: time.monotonic() - began >= EVERY, "a clock stands still")
+    measure.until(lambda: time.monotonic() - began >= EVERY, "a clock stands still")
     first = _own(client)
-    _until(lambda: time.monotonic() - began >= EVERY * (1 + ROUNDS), "a clock stands still")
+    measure.until(lambda: time.monotonic() - began >= EVERY * (1 + ROUNDS), "a clock stands still")
     last = _own(client)
     return {
         "series": last["prometheus_tsdb_head_series"],
-        "resident_mb": last["process_resident_memory_bytes"] / 2**20,
+        "resident_mb": last["process_resident_memory_bytes"] / 1e6,
         "cpu_s": (last["process_cpu_seconds_total"] - first["process_cpu_seconds_total"]) / ROUNDS,
         "rules": _sum(last, "prometheus_rule_group_rules"),
     }
@@ -150,18 +141,3 @@ def _served(page: str) -> Iterator[str]:
     finally:
         server.shutdown()
         server.server_close()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url).is_success
-    except httpx.HTTPError:
-        return False
-
-
-def _until(holds: Callable[[], bool], failure: str) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while not holds():
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"{failure} after {PATIENCE:.0f} s")
-        time.sleep(0.2)
