@@ -80,6 +80,19 @@ def features(columns):
 """
 
 
+LOOKED = pytest.StashKey[int]()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """End at once where the cluster is gone, as no test can tell anything then."""
+    session = item.session
+    if os.environ.get("KUBECONFIG") and shutil.which("kubectl") and session.stash.get(LOOKED, -1) < session.testsfailed:
+        if found := module(ROOT / "tests" / "e2e" / "nodes.py").trouble():
+            pytest.exit(f"the end-to-end tests end here: {found}", returncode=1)
+        session.stash[LOOKED] = session.testsfailed
+
+
 def kubectl(*arguments: str, stdin: str = "") -> str:
     """What kubectl answers; it has to succeed."""
     answer = subprocess.run(["kubectl", *arguments], input=stdin, capture_output=True, text=True, timeout=180)
