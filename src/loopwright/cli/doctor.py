@@ -145,7 +145,7 @@ def _cluster(
     import httpx
 
     from loopwright.doctor import cluster as itself
-    from loopwright.doctor import objects, parts, permissions
+    from loopwright.doctor import initializer, objects, parts, permissions
     from loopwright.doctor.findings import NOTE, PROBLEM, collect, of_error, worst
     from loopwright.errors import LoopwrightError
     from loopwright.rollout import kserve
@@ -174,6 +174,7 @@ def _cluster(
         ("storage class", lambda: itself.storage(cluster)),
         ("namespace", lambda: itself.namespace(cluster)),
         ("kserve", lambda: parts.kserve(cluster, loop)),
+        (initializer.CHECK, lambda: initializer.initializer(cluster, loop)),
         ("gateway", lambda: parts.gateway(cluster, loop)),
         ("argo workflows", lambda: parts.argo(cluster)),
         ("prometheus operator", lambda: parts.operator(cluster)),
