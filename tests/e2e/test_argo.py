@@ -1,4 +1,4 @@
-"""Pipelines on a real Argo, in a namespace that enforces the restricted pod security standard.
+"""Pipelines and batch scoring on a real Argo, in a namespace that enforces the restricted pod security standard.
 
 The chart's objects, the small loop, and ledger and registry as files on a claim of the node that the tests run on.
 """
@@ -14,17 +14,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from loopwright import cluster as clusters
 from loopwright import declaration
 from loopwright.cluster.argo import OF_WORKFLOW, WORKFLOW
 from loopwright.cluster.objects import POD
+from loopwright.engines import argo_objects, argo_scoring
 from loopwright.engines.argo import ArgoEngine
 from loopwright.engines.protocol import RunRequest, RunStatus
 from loopwright.ledger import Ledger
 from loopwright.loop import Loop
+from loopwright.models import bundle
+from loopwright.models import model as models
 
 ROOT = Path(__file__).parents[2]
 TAG = os.environ.get("LOOPWRIGHT_E2E_TAG", "0.1.0")
@@ -70,6 +75,8 @@ class Place:
     cluster: Any
     loop: Loop
     ledger: Ledger
+    home: Path
+    """The claims' folders on this machine, `state` and `rows`."""
     count: int = 0
 
     def request(self) -> RunRequest:
@@ -120,7 +127,7 @@ def place(
     run("kubectl", "-n", namespace, "apply", "-f", "-", stdin=made)
     connected = clusters.connect(namespace)
     loop = declaration.parse(small_declaration.replace("source: rows.csv", "source: data/rows.csv"))
-    yield Place(ArgoEngine(connected), connected, loop, Ledger(f"sqlite:///{state / 'ledger.db'}"))
+    yield Place(ArgoEngine(connected), connected, loop, Ledger(f"sqlite:///{state / 'ledger.db'}"), home)
     run("kubectl", "delete", "namespace", namespace, "--wait=false")
     for name in ("loopwright-state", "rows"):
         run("kubectl", "delete", "persistentvolume", f"{namespace}-{name}", "--wait=false")
@@ -197,3 +204,35 @@ def test_a_step_s_error_comes_back_with_its_exit_code(place: Place) -> None:
     status = place.engine.follow(asked.run, lambda _: None)
     assert (status.state, status.exit_code) == ("failed", 3)
     assert "there is no data at /loop/data/gone.csv" in str(status.error)
+
+
+def test_a_job_scores_each_row_once_though_a_pod_is_killed(place: Place, small_rows: pd.DataFrame) -> None:
+    rows = small_rows.drop(columns="left").assign(age=small_rows["age"].astype(int))
+    rows["spend"] = pd.to_numeric(rows["spend"])
+    lake = place.home / "rows" / "lake"
+    lake.mkdir()
+    for number, part in enumerate(np.array_split(np.arange(len(rows)), 2)):
+        rows.iloc[part].to_parquet(lake / f"part-{number}.parquet", index=False)
+    asked = ["--input", "/loop/data/lake", "--output", "/state/scored/{date}"]
+    scoring = argo_scoring.Scoring(place.loop, "1", asked, pods=2)
+    name, killed = argo_scoring.submit(place.cluster, scoring, argo_objects.NAME), list[str]()
+    deadline = time.monotonic() + 240
+    while (phase := (place.cluster.get(WORKFLOW, name) or {}).get("status", {}).get("phase")) in (None, "", "Running"):
+        assert time.monotonic() < deadline, f"{name} is {phase}"
+        if not killed and (found := pods(place, name, "share")):
+            killed.extend(found[:1])
+            run("kubectl", "-n", place.cluster.namespace, "delete", "pod", found[0], "--grace-period=0", "--force")
+        time.sleep(0.2)
+    assert (phase, len(killed)) == ("Succeeded", 1)
+    (output,) = (place.home / "state" / "scored").iterdir()
+    scored = pq.read_table(sorted(output.glob("*.parquet"))).to_pandas().set_index("customer").loc[rows["customer"]]
+    assert len(scored) == len(rows)
+    # What the version itself says of the rows, without any of the job's code.
+    (registered,) = (one for one in place.ledger.entries("small", kind="registered") if one.facts["version"] == 1)
+    digest = registered.facts["digest"]
+    bundles = {one.parent for one in (place.home / "state" / "artifacts").rglob(bundle.MANIFEST)}
+    folder = next(one for one in bundles if bundle.digest(one) == digest)
+    expected = models.load(folder, digest).predict({name: rows[name].to_numpy() for name in ("age", "spend", "plan")})
+    np.testing.assert_allclose(scored["prediction"], expected, atol=1e-12, rtol=0)
+    (told,) = place.ledger.entries("small", kind="scored")
+    assert (told.facts["rows"], told.facts["version"]) == (len(rows), 1)

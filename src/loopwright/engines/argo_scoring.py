@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from loopwright.cluster.argo import API, LOOP_LABEL, TEMPLATE, WORKFLOW, checked
 from loopwright.cluster.objects import Kind, Object
 from loopwright.cluster.refusals import Conflict
-from loopwright.engines.argo_objects import asked
+from loopwright.engines.argo_objects import OUT_OF_MEMORY, asked
 from loopwright.errors import RunError
 from loopwright.loop import Loop
 
@@ -29,8 +29,12 @@ RUN_LABEL = "loopwright.dev/pipeline"
 OF_TRAINING = "train"
 """The template of the training whose pod is taken: the one with memory for a model and many rows."""
 RETRIES = 3
-AGAIN = "lastRetry.status == 'Error' || lastRetry.exitCode in ['-1', '7', '8', '14', '137', '143']"
-"""A pod is tried again when it was lost or killed, or ledger (7), registry (8) or output (14) did not answer."""
+AGAIN = (
+    "(lastRetry.status == 'Error' || lastRetry.exitCode in ['-1', '7', '8', '14', '137', '143'])"
+    f" && !(lastRetry.message contains '{OUT_OF_MEMORY}')"
+)
+"""A pod is tried again when it was lost or killed, or ledger (7), registry (8) or output (14) did not answer; not when
+it was killed for its memory, for it would need as much."""
 DATE = "{date}"
 """In an input or an output: the day on which the Workflow was made, as 2026-11-21."""
 _DAY = "-".join(f"{{{{workflow.creationTimestamp.{part}}}}}" for part in "Ymd")

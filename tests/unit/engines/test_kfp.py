@@ -425,11 +425,12 @@ def test_a_scoring_job_is_a_run_of_a_pipeline_and_an_experiment_of_its_own(backe
     assert opened.runs("small") == []
 
 
-def test_what_the_shares_do_is_not_taken_from_an_earlier_run(outcomes):
-
-    spec = next(yaml.safe_load_all(binding.bind(pipeline("scoring"), engines.Options(host="http://api"))))
-    inner = [one["dag"]["tasks"] for name, one in spec["components"].items() if "dag" in one]
-    tasks = [task for some in [spec["root"]["dag"]["tasks"], *inner] for task in some.values()]
-    assert [task for task in tasks if task["cachingOptions"]] == []
-    (share,) = inner[0].values()
-    assert share["retryPolicy"]["maxRetryCount"] == 3
+def test_the_shares_of_a_job_are_tried_again_as_the_options_say_and_their_loop_is_not():
+    options = engines.Options(host="http://api", retries=4)
+    spec = next(yaml.safe_load_all(binding.bind(pipeline("scoring"), options)))
+    (loop,) = [one["dag"]["tasks"] for one in spec["components"].values() if "dag" in one]
+    tasks = {**spec["root"]["dag"]["tasks"], **loop}
+    assert {name: task.get("retryPolicy", {}).get("maxRetryCount") for name, task in tasks.items()} == {
+        "score-begin": 4, "for-loop-1": None, "score-share": 4, "score-end": 4
+    }  # fmt: skip
+    assert not any(task.get("cachingOptions") for task in tasks.values()), "not taken from an earlier run"

@@ -8,6 +8,7 @@ kfp-kubernetes' own message, so that a field that KFP does not know is an error 
 
 import copy
 import hashlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,10 @@ def bind(compiled: Path, options: Options) -> str:
         container["image"] = options.image or container["image"]
         container["resources"] = _resources(options)
         container["env"] = [{"name": name, "value": value} for name, value in _env(options).items()]
-    for task in spec["root"]["dag"]["tasks"].values():
+    for task in _steps(spec):
         # A step leaves an entry in the ledger that names its run: one that is taken from another run leaves none.
         task["cachingOptions"] = {}
+        task.pop("retryPolicy", None)
         if options.retries:
             task["retryPolicy"] = {
                 "maxRetryCount": options.retries,
@@ -43,6 +45,15 @@ def bind(compiled: Path, options: Options) -> str:
 def name_of(text: str) -> str:
     """The name of a pipeline's version: the same content has the same one, so that it is uploaded once."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _steps(spec: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The tasks that are a pod, in loops, too; a loop is a task itself, which is not tried again as a whole."""
+    components = spec["components"]
+    for dag in (spec["root"], *components.values()):
+        for task in dag.get("dag", {}).get("tasks", {}).values():
+            if "executorLabel" in components[task["componentRef"]["name"]]:
+                yield task
 
 
 def _env(options: Options) -> dict[str, str]:
