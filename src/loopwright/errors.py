@@ -18,7 +18,8 @@ LoopwrightError                      1
 │   └── RolledBack                  11   the challenger was judged worse and taken back
 ├── LimitError                      12   what was measured is beyond what the loop declares
 ├── ReplayError                     13   a version that was trained again came out as another model
-└── OutputError                     14   results cannot be written where they should be
+├── OutputError                     14   results cannot be written where they should be
+└── RecordError                     15   what a version was made with cannot be had again
 
 The number is the exit code of the `loopwright` command. A message has three parts: what was found, what was
 expected, what to do next; the constructor composes them so that none is forgotten.
@@ -136,3 +137,9 @@ class OutputError(LoopwrightError):
     """Results cannot be written where they should be: something else is there, or there is no space."""
 
     exit_code = 14
+
+
+class RecordError(LoopwrightError):
+    """What a version was made with cannot be had again: an interpreter, a package, a revision of the code."""
+
+    exit_code = 15

@@ -26,6 +26,8 @@ from loopwright.steps import __main__ as steps
 
 pytestmark = [pytest.mark.slow, pytest.mark.long]
 
+TOOLS = Path(__file__).parents[2] / ".tools" / "bin"
+"""Where `make setup` keeps uv."""
 FEATURES = "def features(columns):\n    return {**columns, 'older': columns['age'] * 2.0}\n"
 
 
@@ -151,14 +153,15 @@ def test_another_model_and_another_environment_are_named(story: Story, monkeypat
     now = environment.read()
     packages = {**now["packages"], "lightgbm": "0.0.1"}
     monkeypatch.setattr(environment, "read", lambda: {**now, "packages": packages})
-    found = story("replay", f"{story.folder}@1", "--json")
-    assert (found.code, found.json["outcome"]) == (13, "different")
+    found = story("replay", f"{story.folder}@1", "--here", "--json")
+    assert (found.code, found.json["outcome"], found.json["place"]) == (13, "different", "here")
     assert found.json["environment"] == [f"lightgbm {now['packages']['lightgbm']}, now 0.0.1"]
     assert "model.txt" in found.json["files"]
     assert found.json["greatest"] > 0
     was, again = found.json["metrics"]["log_loss"]
     assert was != again
     assert "another model came out" in found.json["error"]
+    assert "leave out `--here`" in found.json["error"].lower()
 
 
 def changed(path: Path) -> Callable[[], None]:
@@ -315,3 +318,41 @@ def test_one_changed_row_of_the_ledger_is_found_by_audit_and_dossier(story: Stor
         found = story(*arguments, str(story.folder))
         assert (found.code, "entry 2 (run) was changed after it was written" in found.error) == (5, True)
     database.write_bytes(content)
+
+
+OWN = """from sklearn.ensemble import ExtraTreesClassifier
+
+def made():
+    return ExtraTreesClassifier(n_estimators=7, max_depth=3)
+"""
+
+
+def test_a_replay_elsewhere_makes_the_recorded_environment_and_code_and_leaves_nothing_behind(
+    story: Story, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from loopwright import environment
+
+    git = ["git", "-C", str(story.folder), "-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
+    own, declaration = story.folder / "own.py", story.folder / "loop.yaml"
+    declaration.write_text(declaration.read_text().replace("task:", "estimator: own:made, task:"))
+    text = declaration.read_text().replace("parameters: {num_iterations: 20}", "parameters: {}")
+    declaration.write_text(text)
+    own.write_text(OWN.replace("7", "3"))
+    subprocess.run([*git, "add", "own.py"], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "an estimator"], check=True)
+    own.write_text(OWN)
+    monkeypatch.syspath_prepend(story.folder)
+    version = story.run("small-own")
+    # The estimator has changed since, and so has a package of who asks.
+    own.write_text(OWN.replace("7", "9"))
+    now = environment.read()
+    monkeypatch.setattr(environment, "read", lambda: {**now, "packages": {**now["packages"], "lightgbm": "0.0.1"}})
+    monkeypatch.setenv("PATH", f"{TOOLS}:{os.environ['PATH']}")
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    found = story("replay", f"{story.folder}@{version}", "--json")
+    # The process that trained has the packages of the record, whatever this one is told that it has.
+    assert (found.code, found.error, found.json["outcome"], found.json["place"]) == (0, "", "identical", "recorded")
+    assert (found.json["environment"], found.json["files"]) == ([], [])
+    assert list((tmp_path / "tmp").iterdir()) == []
+    assert story.context.ledger.entries("small")[-1].facts["place"] == "recorded"

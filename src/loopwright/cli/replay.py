@@ -1,4 +1,7 @@
-"""replay: a version trained again from what was recorded of it, and whether the same model came out."""
+"""replay: a version trained again from what was recorded of it, and whether the same model came out.
+
+version -> what is asked for -> here, where this is the recorded environment, else in that one made again -> told
+"""
 
 import tempfile
 from pathlib import Path
@@ -22,12 +25,18 @@ MOST_SHOWN = 12
 @click.option(
     "--keep", type=click.Path(file_okay=False, path_type=Path), help="A new folder for the bundle that comes of it."
 )
+@click.option("--here", is_flag=True, help="Train in the environment at hand, whatever the recorded one is.")
 @on_version
-def replay(context: Context, version: str, snapshots: str | None, keep: Path | None) -> int:
+def replay(context: Context, version: str, snapshots: str | None, keep: Path | None, here: bool) -> int:
     """Train a version again from its snapshot, declaration, feature code and seed, and compare.
 
+    Where Python or a package is not the recorded one, the recorded environment is made in a folder that is removed
+    afterwards, by uv or pip from the index that they are configured with. For an estimator of the loop's own the
+    recorded revision is checked out into that folder, too.
+
     Exit codes: 0 the same model came out, 3 the snapshot is not to be had or was changed, 8 the version is not what was
-    registered or too little is recorded of it, 13 another model came out. The ledger gets an entry with the outcome.
+    registered or too little is recorded of it, 13 another model came out, 15 the recorded environment or revision
+    cannot be had. The ledger gets an entry with the outcome.
     """
     from loopwright.governance import lineage as lines
     from loopwright.governance import replay as again
@@ -37,8 +46,13 @@ def replay(context: Context, version: str, snapshots: str | None, keep: Path | N
         raise BundleError(f"{keep} is not empty", expected="a new folder for the bundle")
     with tempfile.TemporaryDirectory(prefix="loopwright-snapshot-") as folder:
         taken = again.snapshot_file(context.settings.snapshots, found.snapshot, snapshots, Path(folder))
+        asked = again.asked_of(found, taken, context.registry, keep)
         context.console.print(f"version {found.version.number} is trained again on snapshot {found.snapshot[:12]} ...")
-        outcome = again.replay(found, taken, context.registry, keep)
+        if here or not (different := again.differs(asked)):
+            outcome = again.here(asked)
+        else:
+            context.console.print(f"  not here, where {_listed(different)}")
+            outcome = again.recorded(found, asked, context.folder, lambda line: context.console.print(f"  {line}"))
     _record(context, found, outcome)
     error = _error(outcome)
     context.answer({**outcome.to_dict(), **({"error": str(error), "exit_code": error.exit_code} if error else {})})
@@ -48,6 +62,11 @@ def replay(context: Context, version: str, snapshots: str | None, keep: Path | N
     return error.exit_code if error else 0
 
 
+def _listed(different: list[str]) -> str:
+    more = len(different) - 2
+    return f"the environment was {'; '.join(different[:2])}{f'; and {more} more' if more > 0 else ''}"
+
+
 def _record(context: Context, found: "Lineage", outcome: "Replayed") -> None:
     registered = found.entries.get("registered")
     facts = {
@@ -55,6 +74,7 @@ def _record(context: Context, found: "Lineage", outcome: "Replayed") -> None:
         "outcome": outcome.outcome,
         "digest": outcome.digest,
         "greatest": outcome.greatest,
+        "place": outcome.place,
         "environment": list(outcome.environment[:MOST_SHOWN]),
         "by": user(),
     }
@@ -68,12 +88,16 @@ def _error(outcome: "Replayed") -> ReplayError | None:
     if outcome.outcome != DIFFERENT:
         return None
     many = len(outcome.environment)
+    if many and outcome.place == "here":
+        do = f"replay it in its own environment, as {many} things differ here: leave out `--here`"
+    elif many or outcome.notes:
+        do = "see what could not be made as it was recorded, above and in --json"
+    else:
+        do = "see whether the estimator has a source of chance that its seed does not set"
     return ReplayError(
         f"another model came out: predictions differ by up to {outcome.greatest:.3g} on {outcome.rows:,} held-out rows",
         expected="the registered model",
-        do=f"replay it in its own environment, as {many} things differ here (`loopwright lineage --lock`)"
-        if many
-        else "see whether the estimator has a source of chance that its seed does not set",
+        do=do,
     )
 
 
@@ -81,10 +105,13 @@ def _show(context: Context, outcome: "Replayed") -> None:
     from loopwright.governance.replay import DIFFERENT, IDENTICAL
 
     out = context.console
+    where = "" if outcome.place == "here" else " of the recorded environment"
     if outcome.outcome == IDENTICAL:
-        out.print(f"[green]the same model came out[/], byte for byte; it predicts {outcome.rows:,} held-out rows alike")
+        out.print(
+            f"[green]the same model came out[/]{where}, byte for byte; it predicts {outcome.rows:,} held-out rows alike"
+        )
     elif outcome.outcome != DIFFERENT:
-        out.print(f"[green]the same predictions came out[/]: they differ by at most {outcome.greatest:.2g}")
+        out.print(f"[green]the same predictions came out[/]{where}: they differ by at most {outcome.greatest:.2g}")
     others = [name for name in outcome.files if name != "origin.json"]
     if others:
         out.print(f"  other bytes in {', '.join(others)}")
@@ -94,3 +121,5 @@ def _show(context: Context, outcome: "Replayed") -> None:
         out.print(f"  [yellow]environment[/]: {line}")
     if len(outcome.environment) > MOST_SHOWN:
         out.print(f"  and {len(outcome.environment) - MOST_SHOWN} more differences (see --json)")
+    for note in outcome.notes:
+        out.print(f"  [yellow]note[/]: {note}")

@@ -1,7 +1,8 @@
 import pytest
 
 from loopwright.errors import DataError
-from loopwright.governance.replay import _outcome, snapshot_file
+from loopwright.governance.again import outcome as came_of
+from loopwright.governance.replay import snapshot_file
 
 
 def test_a_snapshot_is_found_in_the_state_folder_in_another_one_and_in_a_bucket(tmp_path):
@@ -35,4 +36,4 @@ def test_a_snapshot_that_is_nowhere_is_named_with_what_to_do(tmp_path, place):
     ],
 )
 def test_identical_is_only_what_predicts_with_the_same_bytes_the_same(files, greatest, outcome):
-    assert _outcome(files, greatest, 1.0) == outcome
+    assert came_of(files, greatest, 1.0) == outcome
