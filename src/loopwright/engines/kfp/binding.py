@@ -29,8 +29,6 @@ def bind(compiled: Path, options: Options) -> str:
         container["resources"] = _resources(options)
         container["env"] = [{"name": name, "value": value} for name, value in _env(options).items()]
     for task in _steps(spec):
-        # A step leaves an entry in the ledger that names its run: one that is taken from another run leaves none.
-        task["cachingOptions"] = {}
         task.pop("retryPolicy", None)
         if options.retries:
             task["retryPolicy"] = {
