@@ -58,7 +58,7 @@ class Backend:
     def tell(self, name: str, state: str, tasks: dict[str, str] | None = None, error: str | None = None) -> Object:
         """Move the newest run of a name to a state, with the states of its tasks."""
         run = next(run for run in reversed(self.runs) if run["display_name"] == name)
-        run["state"] = state
+        self.change(run, state)
         ended = state in ("SUCCEEDED", "FAILED", "CANCELED")
         run["finished_at"] = self.now() if ended else "1970-01-01T00:00:00Z"
         if error:
@@ -77,6 +77,11 @@ class Backend:
             ]
         }
         return run
+
+    def change(self, run: Object, state: str) -> None:
+        """A run's state, and that it once had it."""
+        run["state"] = state
+        run.setdefault("state_history", []).append({"state": state, "update_time": self.now()})
 
     def create_run(self, body: Object, created_at: str | None = None) -> Object:
         run = {
@@ -179,7 +184,9 @@ def _route(backend: Backend, method: str, path: str, query: dict[str, str], body
             if found["state"] in ("SUCCEEDED", "FAILED", "CANCELED"):
                 return 400, {"message": "the run has ended"}
             # The real one says FAILED in the end, as Argo does of a Workflow that was terminated.
-            found["state"] = "FAILED" if backend.ends_on_terminate else "CANCELING"
+            backend.change(found, "CANCELING")
+            if backend.ends_on_terminate:
+                backend.change(found, "FAILED")
             found["finished_at"] = backend.now() if backend.ends_on_terminate else found["finished_at"]
             return 200, {}
         case "GET", ["recurringruns"]:

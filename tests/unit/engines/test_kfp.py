@@ -199,6 +199,18 @@ def test_cancelling_waits_until_the_run_has_ended(engine, backend, ended):
     assert (status.state, status.error) == (CANCELLED, "cancelled")
 
 
+def test_a_run_that_a_person_ends_in_kfp_is_cancelled_and_has_failed_when_it_is_tried_again_and_fails(engine, backend):
+    engine.submit(request())
+    client = engine.api.ask(lambda client: client)
+    client.terminate_run(backend.runs[0]["run_id"])
+    assert backend.runs[0]["state"] == "FAILED", "as KFP 2.17 says it"
+    status = engine.follow("churn-1", lambda _status: None)
+    assert (status.state, status.error, status.exit_code) == (CANCELLED, "cancelled", 0)
+    for state in ("RUNNING", "FAILED"):
+        backend.tell("churn-1", state, {"snapshot": state})
+    assert engine.status("churn-1").state == FAILED
+
+
 def test_cancelling_an_ended_run_changes_nothing(engine, backend, outcomes):
     engine.submit(request())
     outcomes.registered["churn-1"] = 2

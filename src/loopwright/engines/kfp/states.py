@@ -32,7 +32,7 @@ STATES = {
 
 def status(run: Any, now: float, link: str) -> RunStatus:
     """A V2beta1Run as a status; its id is the run's parameter `run`, or for a recurring run KFP's (recording.py)."""
-    state = STATES.get(run.state, PENDING)
+    state = CANCELLED if _terminated(run) else STATES.get(run.state, PENDING)
     parameters = (run.runtime_config.parameters if run.runtime_config else None) or {}
     began = seconds(run.created_at) or now
     ended = (seconds(run.finished_at) if state in ENDED else None) or now
@@ -68,6 +68,12 @@ def tasks(run: Any) -> list[Any]:
     """The run's tasks, in the order in which they began."""
     found = (run.run_details.task_details if run.run_details else None) or []
     return sorted(found, key=lambda task: seconds(task.start_time) or 0.0)
+
+
+def _terminated(run: Any) -> bool:
+    """Whether a run ended because somebody told it to: Argo calls that failed, and so does KFP 2.17 in the end."""
+    history = [one.state for one in run.state_history or []]
+    return run.state == "FAILED" and history[-2:] == ["CANCELING", "FAILED"]
 
 
 def loop_of(parameters: dict[str, Any]) -> str:
