@@ -240,7 +240,7 @@ class KfpEngine:
             return status
         step, message, code = self._outcomes.failure(status.loop, status.run) or (
             "",
-            status.error or "a step failed",
+            status.error or "a step failed without saying why, or somebody ended the run in Kubeflow Pipelines",
             0,
         )
         steps = tuple(replace(one, state=FAILED) if one.name == step else one for one in status.steps)

@@ -71,7 +71,10 @@ def tasks(run: Any) -> list[Any]:
 
 
 def _terminated(run: Any) -> bool:
-    """Whether a run ended because somebody told it to: Argo calls that failed, and so does KFP 2.17 in the end."""
+    """Whether a run ended because somebody told it to, which Argo calls failed, and KFP 2.17 in the end, too.
+
+    Its history tells of it where its persistence agent looked at the run in between: in one of three, as tried.
+    """
     history = [one.state for one in run.state_history or []]
     return run.state == "FAILED" and history[-2:] == ["CANCELING", "FAILED"]
 
