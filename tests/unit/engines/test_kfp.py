@@ -208,7 +208,17 @@ def test_a_run_that_a_person_ends_in_kfp_is_cancelled_and_has_failed_when_it_is_
     assert (status.state, status.error, status.exit_code) == (CANCELLED, "cancelled", 0)
     for state in ("RUNNING", "FAILED"):
         backend.tell("churn-1", state, {"snapshot": state})
-    assert engine.status("churn-1").state == FAILED
+        assert engine.status("churn-1").state == state.lower()
+
+
+def test_a_run_that_was_seen_to_be_told_to_end_is_cancelled_whatever_kfp_remembers_of_it(engine, backend, outcomes):
+    engine.submit(request())
+    backend.tell("churn-1", "CANCELING")
+    assert engine.status("churn-1").state == RUNNING
+    del backend.runs[0]["state_history"]
+    backend.tell("churn-1", "FAILED")
+    assert engine.status("churn-1").state == CANCELLED
+    assert make(backend, outcomes).status("churn-1").state == FAILED, "who has not seen it knows what KFP says"
 
 
 def test_cancelling_an_ended_run_changes_nothing(engine, backend, outcomes):

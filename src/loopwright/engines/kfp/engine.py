@@ -56,6 +56,7 @@ class KfpEngine:
         self.api = Api(options, client)
         self._compiled = compiled or pipeline("training")
         self._poll, self._clock = poll, clock
+        self._told = states.ToldToEnd()
 
     @property
     def place(self) -> str:
@@ -104,7 +105,7 @@ class KfpEngine:
         seen: dict[str, RunStatus] = {}
         versions = self._outcomes.versions(loop)
         for one in sorted(read, key=_age):
-            status = states.status(one, self._clock(), self.api.link(one.run_id))
+            status = self._read(one)
             seen.setdefault(status.run, replace(status, version=versions.get(status.run)))
         return list(seen.values())
 
@@ -232,8 +233,12 @@ class KfpEngine:
         found = self.api.ask(lambda client: client.list_experiments(filter=wanted, namespace=namespace))
         return next((str(one.experiment_id) for one in found.experiments or []), None)
 
+    def _read(self, found: Any) -> RunStatus:
+        link = self.api.link(found.run_id)
+        return states.status(found, self._clock(), link, told_to_end=self._told.of(found))
+
     def _status(self, found: Any) -> RunStatus:
-        status = states.status(found, self._clock(), self.api.link(found.run_id))
+        status = self._read(found)
         if status.state in ENDED and status.state != CANCELLED:
             status = replace(status, version=self._outcomes.versions(status.loop).get(status.run))
         if status.state != FAILED:

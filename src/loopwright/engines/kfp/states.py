@@ -16,6 +16,7 @@ from loopwright.engines.protocol import (
     StepStatus,
 )
 
+ENDING = "CANCELING"
 # KFP's RuntimeState (backend/api/v2beta1/run.proto of 2.17). A run that is told to end is not over yet.
 STATES = {
     "PENDING": PENDING,
@@ -24,15 +25,36 @@ STATES = {
     "CACHED": SUCCEEDED,
     "SKIPPED": SUCCEEDED,
     "FAILED": FAILED,
-    "CANCELING": RUNNING,
+    ENDING: RUNNING,
     "CANCELED": CANCELLED,
     "PAUSED": RUNNING,
 }
 
 
-def status(run: Any, now: float, link: str) -> RunStatus:
-    """A V2beta1Run as a status; its id is the run's parameter `run`, or for a recurring run KFP's (recording.py)."""
-    state = CANCELLED if _terminated(run) else STATES.get(run.state, PENDING)
+class ToldToEnd:
+    """The runs that were seen to be told to end, of which KFP 2.17 says in the end that they failed, as Argo does."""
+
+    def __init__(self) -> None:
+        self._runs: set[str] = set()
+
+    def of(self, run: Any) -> bool:
+        """Look at a V2beta1Run: whether it has been told to end, as far as anybody saw or its history says.
+
+        The history says so where KFP's persistence agent looked at the run in between: of two in three, as tried.
+        """
+        if run.state == ENDING or [one.state for one in run.state_history or []][-2:] == [ENDING, "FAILED"]:
+            self._runs.add(run.run_id)
+        elif run.state != "FAILED":
+            self._runs.discard(run.run_id)
+        return run.run_id in self._runs
+
+
+def status(run: Any, now: float, link: str, *, told_to_end: bool = False) -> RunStatus:
+    """A V2beta1Run as a status; its id is the run's parameter `run`, or for a recurring run KFP's (recording.py).
+
+    `told_to_end` is what ToldToEnd says of it.
+    """
+    state = CANCELLED if run.state == "FAILED" and told_to_end else STATES.get(run.state, PENDING)
     parameters = (run.runtime_config.parameters if run.runtime_config else None) or {}
     began = seconds(run.created_at) or now
     ended = (seconds(run.finished_at) if state in ENDED else None) or now
@@ -68,15 +90,6 @@ def tasks(run: Any) -> list[Any]:
     """The run's tasks, in the order in which they began."""
     found = (run.run_details.task_details if run.run_details else None) or []
     return sorted(found, key=lambda task: seconds(task.start_time) or 0.0)
-
-
-def _terminated(run: Any) -> bool:
-    """Whether a run ended because somebody told it to, which Argo calls failed, and KFP 2.17 in the end, too.
-
-    Its history tells of it where its persistence agent looked at the run in between: in one of three, as tried.
-    """
-    history = [one.state for one in run.state_history or []]
-    return run.state == "FAILED" and history[-2:] == ["CANCELING", "FAILED"]
 
 
 def loop_of(parameters: dict[str, Any]) -> str:
