@@ -74,8 +74,15 @@ def precision_recall(version: int, evaluation: Mapping[str, Any]) -> Picture | N
     return Picture("precision_recall", drawn, f"Precision over recall; the dotted line is chance, {share:.1%}.")
 
 
+_METHODS = {
+    "TreeSHAP": " (TreeSHAP)",
+    "linear": " (coefficient times value)",
+    "sampled": " (sampled Shapley values)",
+}
+
+
 def importance(attributions: Mapping[str, Any] | None) -> Picture | None:
-    """The mean size of each feature's contribution to a prediction (TreeSHAP), the greatest first."""
+    """The mean size of each feature's contribution to a prediction, the greatest first."""
     if not attributions:
         return None
     ranked = sorted(zip(attributions["features"], attributions["mean"], strict=True), key=lambda one: -one[1])
@@ -93,6 +100,8 @@ def importance(attributions: Mapping[str, Any] | None) -> Picture | None:
         parts.append(svg.text(x(value) + 6, middle + 4, f"{value:.3g}", "tick"))
     said = ", ".join(f"{name} {value:.3g}" for name, value in ranked[:5])
     drawn = svg.picture(width, box.bottom + 8, "What predictions rest on", said, parts, "bars")
-    rows = attributions.get("rows", 0)
-    caption = f"The mean size of each feature's contribution, in the model's raw score, on {rows:,} held-out rows."
+    rows, method = attributions.get("rows", 0), _METHODS.get(attributions.get("method", ""), "")
+    caption = (
+        f"The mean size of each feature's contribution{method}, in the model's raw score, on {rows:,} held-out rows."
+    )
     return Picture("importance", drawn, caption)

@@ -56,9 +56,13 @@ class Fitted:
 
     def predict(self, matrix: Array) -> Array:
         """P(positive class) or the value of each row of the matrix, (n,); of more classes each's, (n, classes)."""
+        return self.score(matrix) if self.calibration is None else self.calibration(self.score(matrix))
+
+    def score(self, matrix: Array) -> Array:
+        """`predict` before the calibration."""
         lightgbm = hasattr(self.estimator, "model_to_string")
         score = batch_score(self.estimator) if lightgbm else sklearn_score(self.estimator, self.task, self.classes)
-        return score(matrix) if self.calibration is None else self.calibration(score(matrix))
+        return score(matrix)
 
     def dump(self) -> dict[str, bytes]:
         """The files to keep it in, by name. Raises DeclarationError for an estimator that serving would not load."""

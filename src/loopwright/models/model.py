@@ -11,7 +11,7 @@ import numpy as np
 
 from loopwright.errors import BundleError, InputError
 from loopwright.models import bundle as bundles
-from loopwright.models import calibration, features, pipeline, scikit
+from loopwright.models import calibration, features, pipeline, sampled, scikit
 from loopwright.models.booster import batch_score, quick_score, row_score
 from loopwright.models.bundle import LIGHTGBM, SKOPS, Bundle
 from loopwright.models.coded import Coded
@@ -39,6 +39,7 @@ class Model:
         self._encode = features.Encoder(bundle.manifest.features)
         self.estimator = _load(bundle)
         self._calibration = calibration.read(bundle)
+        self.reference = sampled.read(bundle)
         self._score, self._score_row = _scores(self.estimator, self.task, len(self.classes))
         if self._calibration is not None:
             self._score_row = calibration.of_row(self._calibration, self._score_row)
@@ -62,6 +63,10 @@ class Model:
         """`predict` of rows as the estimator sees them: float64 (n, features), of at least one row."""
         scores = self._score(matrix)
         return scores if self._calibration is None else self._calibration(scores)
+
+    def score(self, matrix: Array) -> Array:
+        """`predict_matrix` before the calibration, which is what explanations add up to."""
+        return self._score(matrix)
 
     def predict_row(self, values: Sequence[Value]) -> Prediction:
         """`predict` of one row: its values in the order of `inputs`, a float or NaN, or text or None."""

@@ -18,7 +18,7 @@ from loopwright.durations import Budget
 from loopwright.errors import DataError
 from loopwright.models.attributions import Attributions
 from loopwright.models.columns import Array, from_frame
-from loopwright.models.explain import contributions, sizes
+from loopwright.models.explain import of_model, sizes
 from loopwright.models.model import Model
 
 if TYPE_CHECKING:
@@ -82,14 +82,20 @@ def compare(
     """
     from joblib import cpu_count
 
-    contribute = contributions(model.estimator, len(reference.features), threads=cpu_count())
+    contribute = of_model(model, threads=cpu_count())
     if contribute is None:
-        raise DataError("this model cannot be explained", expected="trees of LightGBM, or a linear model")
+        raise DataError("this model cannot be explained: its bundle has no reference row", do="train it again")
+    if reference.method is not None and reference.method != contribute.method:
+        raise DataError(
+            f"the version's contributions were computed otherwise: {reference.method}, now {contribute.method}",
+            do="train it again with this release",
+        )
     if len(rows) < LEAST_ROWS:
         raise DataError(f"there are {len(rows):,} predictions in the window", expected=f"at least {LEAST_ROWS:,}")
-    if len(rows) > MOST_ROWS:
+    most = contribute.affordable(MOST_ROWS, LEAST_ROWS)
+    if len(rows) > most:
         # Evenly, and not at random: blocks stay what came together.
-        rows = rows[np.linspace(0, len(rows) - 1, MOST_ROWS).astype(np.int64)]
+        rows = rows[np.linspace(0, len(rows) - 1, most).astype(np.int64)]
     found = sizes(contribute(rows))
     now, level = found.mean(axis=0), min(MOST_LEVEL, budget.share(span))
     chances = _welch(found, reference)

@@ -241,14 +241,14 @@ def _repeated(text: str, count: int) -> "pa.DictionaryArray":
 
 def _explanations(model: Model, most: int) -> Callable[[Array, Array], Any]:
     """The `most` features that add most to each row's raw score, of several classes the decided one's, as a column."""
-    from loopwright.models.explain import contributions
+    from loopwright.models.explain import of_model
 
     names = np.array([spec.name for spec in model.manifest.features], dtype=object)
-    contribute = contributions(model.estimator, len(names))
+    contribute = of_model(model)
     if contribute is None:
         raise DataError(
-            f"{model.manifest.estimator} has no explanations", expected="trees of LightGBM or a linear model",
-            do="leave --explain out",
+            f"this version of {model.manifest.estimator} has no explanations, as its bundle has no reference row",
+            do="train it again with this release, or leave --explain out",
         )  # fmt: skip
 
     def explain(matrix: Array, places: Array) -> Any:

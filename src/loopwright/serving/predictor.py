@@ -57,8 +57,8 @@ class Predictor(kserve.Model):  # type: ignore[misc]
             columns, count = self._columns(payload)
             if self._explain is None:
                 raise NotImplementedError(
-                    f"this model of {self._model.manifest.estimator} cannot be explained; models of lightgbm (without "
-                    "linear_tree), logistic_regression and linear_regression can"
+                    f"this model of {self._model.manifest.estimator} cannot be explained, as it was trained before "
+                    "there was a reference row in its bundle; train it again"
                 )
             identity = identify((headers or {}).get("x-request-id"))
             explanations = await self._scorer.in_thread(self._explain, columns)

@@ -107,7 +107,7 @@ def train(
     profile = _profile(loop, classes, rows, held, predict, wanted)
     contents = {
         **fitted.dump(),
-        **_expected(loop, fitted, specs, held, encode(held), classes, threads),
+        **_expected(loop, fitted, specs, held, encode(held), matrix, classes, threads),
         bundle.PROFILE: profile.to_json().encode(),
         bundle.EXAMPLE: json.dumps(columns.to_rows(raw, 3), indent=1).encode(),
         bundle.ORIGIN: origin.of(loop, threads),
@@ -129,17 +129,24 @@ def train(
 
 
 def _expected(
-    loop: Loop, fitted: "Fitted", specs: "Sequence[FeatureSpec]", held: "pd.DataFrame", matrix: Any,
+    loop: Loop, fitted: "Fitted", specs: "Sequence[FeatureSpec]", held: "pd.DataFrame", matrix: Any, seen: Any,
     classes: list[str], threads: int,
 ) -> dict[str, bytes]:  # fmt: skip
-    """What later windows are held against, of the held-out rows: what predictions rest on, and how wrong they are."""
-    from loopwright.models import bundle
+    """What later windows are held against, of the held-out rows: what predictions rest on, and how wrong they are.
+
+    `matrix` is of the held-out rows, and `seen` of those that were trained on.
+    """
+    from loopwright.models import bundle, sampled
     from loopwright.models.attributions import Attributions
+    from loopwright.models.explain import contributions
     from loopwright.models.losses import Losses
 
     found = {}
     names = [spec.name for spec in specs]
-    attributions = Attributions.of(fitted.estimator, names, matrix, loop.model.seed, threads=threads)
+    row = sampled.reference(seen, specs)
+    contribute = contributions(fitted.estimator, len(specs), fitted.score, row, threads=threads)
+    assert contribute is not None
+    attributions = Attributions.of(contribute, names, matrix, loop.model.seed, row)
     if attributions is not None:
         found[bundle.ATTRIBUTIONS] = attributions.to_json().encode()
     if loop.model.task == "regression":

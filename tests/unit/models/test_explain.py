@@ -53,11 +53,16 @@ def test_a_linear_contribution_is_the_coefficients_share_of_its_feature(make_bun
     assert first["contributions"]["charges"] == prepared[0, column] * weights[f"numbers__x{charges}"]
 
 
-def test_what_has_no_such_contributions_has_no_explainer(make_bundle):
-    assert explain.explainer(model.load(make_bundle("random_forest")[0])) is None
+def test_a_forests_contributions_add_up_to_its_probability_or_value(make_bundle, raw):
+    for task in ("classification", "regression"):
+        loaded = model.load(make_bundle("random_forest", task)[0])
+        rows = explain.explainer(loaded)(raw)
+        np.testing.assert_allclose([row["raw_score"] for row in rows], loaded.predict(raw), rtol=0, atol=1e-12)
+        assert len({row["base_value"] for row in rows}) == 1
+        assert explain.of_model(loaded).method == "TreeSHAP"
 
 
-def test_trees_with_linear_leaves_have_no_explainer(trained, raw):
+def test_what_needs_a_reference_row_and_has_none_has_no_explainer(trained, raw):
     import lightgbm
 
     loaded = model.load(trained[0])
@@ -65,3 +70,13 @@ def test_trees_with_linear_leaves_have_no_explainer(trained, raw):
     parameters = {"linear_tree": True, "verbosity": -1, "num_threads": 1}
     loaded.estimator = lightgbm.train(parameters, lightgbm.Dataset(rows, rows[:, 1], params=parameters), 3)
     assert explain.explainer(loaded) is None
+    loaded.score, loaded.reference = loaded.estimator.predict, np.nanmedian(rows, axis=0)
+    explained = explain.of_model(loaded)
+    assert explained.method == "sampled"
+    np.testing.assert_allclose(explained(rows).sum(axis=1), loaded.estimator.predict(rows), atol=1e-9)
+
+
+def test_a_model_that_takes_long_is_explained_on_fewer_rows_and_never_on_too_few():
+    usual, slow = (explain.Contributions(np.asarray, "TreeSHAP", slowness) for slowness in (0.1, 64.0))
+    assert [one.affordable(2000, 200) for one in (usual, slow)] == [2000, 200]
+    assert explain.Contributions(np.asarray, "TreeSHAP", 4.0).affordable(2000, 200) == 500

@@ -11,6 +11,7 @@ from loopwright.durations import Budget
 from loopwright.errors import BundleError, DataError
 from loopwright.models.attributions import Attributions
 from loopwright.models.bundle import ATTRIBUTIONS, Bundle
+from loopwright.models.explain import of_model
 from loopwright.performance.attributions import LEAST_ROWS, compare, ndcg
 
 NAMES = ("a", "b", "c", "d")
@@ -30,12 +31,14 @@ def model():
     x = draw(rng, 3000)
     data = lightgbm.Dataset(np.column_stack([x[:, :3], np.zeros(len(x))]), x @ [2.0, 1.0, 0.5, 0.0])
     options = {"objective": "regression", "num_leaves": 8, "verbosity": -1, "num_threads": 1, "seed": 1}
-    return SimpleNamespace(estimator=lightgbm.train(options, data, 20))
+    booster = lightgbm.train(options, data, 20)
+    features = SimpleNamespace(features=NAMES)
+    return SimpleNamespace(estimator=booster, manifest=features, score=booster.predict, reference=None)
 
 
 @pytest.fixture(scope="module")
 def reference(model):
-    return Attributions.of(model.estimator, NAMES, draw(np.random.default_rng(2), 3000), seed=1)
+    return Attributions.of(of_model(model), NAMES, draw(np.random.default_rng(2), 3000), seed=1)
 
 
 def test_a_feature_that_predictions_lean_on_more_is_found_first(model, reference):
@@ -80,7 +83,7 @@ def test_no_more_windows_than_the_budget_says_are_taken_for_drift(model, run):
     alarms = 0
     for _ in range(windows):
         # The reference is drawn anew too: it is finite, and its own chance belongs to the test.
-        reference = Attributions.of(model.estimator, NAMES, draw(rng, 600), seed=1)
+        reference = Attributions.of(of_model(model), NAMES, draw(rng, 600), seed=1)
         found = compare(model, reference, draw(rng, 1000, run=run), **ONE_IN_TWENTY)
         alarms += any(one.drifted for one in found.features)
     # One in twenty, and three standard deviations of so many windows.

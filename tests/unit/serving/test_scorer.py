@@ -111,12 +111,26 @@ def test_explanations_wait_in_the_same_queue(both, monkeypatch):
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
 
 
-def test_an_estimator_that_cannot_be_explained_is_501_with_those_that_can(make_model, ask_both):
+def test_a_forest_is_explained_by_its_probability(make_model, ask_both):
     rows = [{"tenure": n % 60, "charges": 1.0} for n in range(200)]
     forest = ask_both(make_model(CONTRACT, rows, "tenure", estimator="random_forest"))
-    answer = forest.ask(forest.slow, "/v1/models/churn:explain", json.dumps({"instances": [[1, 2]]}))[0]
+    body = json.dumps({"instances": [[1, 2]]})
+    (found,) = forest.ask(forest.slow, "/v1/models/churn:explain", body)[0].json()["explanations"]
+    (predicted,) = forest.ask(forest.slow, "/v1/models/churn:predict", body)[0].json()["predictions"]
+    assert found["raw_score"] == pytest.approx(predicted["probability"], abs=1e-12)
+    assert sum(found["contributions"].values()) + found["base_value"] == pytest.approx(found["raw_score"], abs=1e-12)
+    assert abs(found["contributions"]["tenure"]) > abs(found["contributions"]["charges"])
+
+
+def test_a_model_of_before_there_were_reference_rows_that_needs_one_is_501(make_model, ask_both, monkeypatch):
+    from loopwright.models import forests
+
+    rows = [{"tenure": n % 60, "charges": 1.0} for n in range(200)]
+    monkeypatch.setattr(forests, "read", lambda estimator: None)
+    unknown = ask_both(make_model(CONTRACT, rows, "tenure", estimator="random_forest"))
+    answer = unknown.ask(unknown.slow, "/v1/models/churn:explain", json.dumps({"instances": [[1, 2]]}))[0]
     assert answer.status_code == 501
     assert answer.json()["error"] == (
-        "this model of random_forest cannot be explained; models of lightgbm (without linear_tree), "
-        "logistic_regression and linear_regression can"
+        "this model of random_forest cannot be explained, as it was trained before there was a reference row in its "
+        "bundle; train it again"
     )
