@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def init(folder: str, source: str, label: str, as_json: bool) -> None:
     """Write a commented loop.yaml in the folder LOOP, inferred from the data: types, ranges, sets, entity, task."""
     from loopwright import declaration
-    from loopwright.data import infer, sources
+    from loopwright.data import infer, sources, written
     from loopwright.files import write_text
 
     path, file = Path(folder), Path(folder) / declaration.FILE
@@ -32,7 +32,7 @@ def init(folder: str, source: str, label: str, as_json: bool) -> None:
     frame = sources.read(source, Path.cwd())
     inferred = infer.infer(frame, label)
     relative = source if "://" in source else os.path.relpath(Path(source).resolve(), path.resolve())
-    text = infer.declaration(_dns_label(path.resolve().name), relative, label, inferred)
+    text = written.declaration(_dns_label(path.resolve().name), relative, label, inferred)
     declared = declaration.parse(text, str(file))
     try:
         path.mkdir(parents=True, exist_ok=True)

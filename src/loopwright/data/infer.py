@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from loopwright.data import snapshots
+from loopwright.data import shapes, snapshots
 from loopwright.data.typed import blank
 from loopwright.errors import DataError
 from loopwright.loop.spelling import spelled
@@ -48,6 +48,10 @@ class Inference:
     rows: int
     classes: tuple[str, ...] = ()
     """The label's values, where a classification has more than two; of whole numbers those that may be classes."""
+    naming: Inferred | None = None
+    """What all values of the entity's column satisfy, where that is more than being there."""
+    rules: tuple[tuple[str, str, str], ...] = ()
+    """Rules over two columns: name, expression, what was seen."""
 
 
 def infer(frame: "pd.DataFrame", label: str) -> Inference:
@@ -71,6 +75,7 @@ def infer(frame: "pd.DataFrame", label: str) -> Inference:
         (name for name, values in present.items() if name not in (label, timestamp) and _is_entity(name, values)), None
     )
     columns = [_column(name, present[name], len(frame)) for name in text if name not in (label, timestamp, entity)]
+    used = {one.name: present[one.name] for one in columns if one.rule is not None}
     numeric = _numbers(present[label]) is not None
     if not numeric and present[label].nunique() > MOST_VALUES:
         raise DataError(
@@ -86,7 +91,46 @@ def infer(frame: "pd.DataFrame", label: str) -> Inference:
         "regression" if numeric and present[label].nunique() > MOST_CLASSES else "classification",
         len(frame),
         _classes(present[label]),
+        None if entity is None else _naming(entity, present[entity], len(frame), once=timestamp is None),
+        tuple(_rules(used)),
     )
+
+
+def _naming(name: str, values: "pd.Series[Any]", rows: int, *, once: bool) -> Inferred | None:
+    """What the column that names rows satisfies; `once` says that a row is all that there is of what it names."""
+    shape = None if _numbers(values) is not None else shapes.pattern(values)
+    once = once and len(values) == rows >= shapes.LEAST_ROWS and not values.duplicated().any()
+    if shape is None and not once:
+        return None
+    kind = "integer" if _numbers(values) is not None else "string"
+    rule = f"type: {kind}" if shape is None else f"pattern: {quoted(shape[0])}"
+    seen = [*([] if shape is None else [f"all are {shape[1]}"]), *(["each once"] if once else [])]
+    missing = _accepted(rows - len(values), rows)
+    return Inferred(name, f"{{{rule}{', unique: true' if once else ''}{missing}}}", f"not an input; {', '.join(seen)}")
+
+
+def _rules(used: "dict[str, pd.Series[Any]]") -> list[tuple[str, str, str]]:
+    """Rules over pairs of columns that the contract has: numbers, and dates that sort as text."""
+    comparable = {}
+    for name, values in used.items():
+        numbers = _numbers(values)
+        if numbers is not None:
+            comparable[name] = numbers
+        elif (shape := shapes.pattern(values)) is not None and shape[1] == "a date":
+            comparable[name] = values
+    index = None
+    for values in used.values():
+        index = values.index if index is None else index.union(values.index)
+    aligned = {name: values.reindex(index) for name, values in comparable.items()}
+    return [
+        (f"{first} to {second}", f"{first} <= {second}", f"in all {rows:,} rows that have both")
+        for first, second, rows in shapes.ordered(aligned)
+    ]
+
+
+def _accepted(missing: int, rows: int) -> str:
+    """Twice what was seen, at least 1 %, so that an ordinary month does not stop the loop."""
+    return f", missing: {math.ceil(max(2 * missing / rows, 0.01) * 100) / 100:g}" if 0 < missing < rows else ""
 
 
 def _classes(label: "pd.Series[Any]") -> tuple[str, ...]:
@@ -99,89 +143,10 @@ def _classes(label: "pd.Series[Any]") -> tuple[str, ...]:
     return tuple(sorted(distinct.values()) if numbers is None else sorted(distinct, key=float))
 
 
-def declaration(name: str, source: str, label: str, inferred: Inference) -> str:
-    """The commented loop.yaml."""
-    by = "time" if inferred.timestamp else "entity" if inferred.entity else "random"
-    classification = inferred.task == "classification"
-    lines = [
-        "# The declaration of one loop; every key is explained in docs/loop.md.",
-        "apiVersion: loopwright/v1",
-        "kind: Loop",
-        f"metadata: {{name: {name}}}",
-        "",
-        "data:",
-        f"  source: {_text(source)}  # {inferred.rows:,} rows when this was written",
-    ]
-    if inferred.entity:
-        lines.append(f"  entity: {_text(inferred.entity)}  # names what a row is about; not an input")
-    if inferred.timestamp:
-        lines.append(f"  timestamp: {_text(inferred.timestamp)}  # when the row was observed; not an input")
-    several = classification and bool(inferred.classes)
-    listed = ", ".join(map(_text, inferred.classes))
-    declared = f"column: {_text(label)}" + (f", classes: [{listed}]" if several else "")
-    lines.append(f"  label: {{{declared}}}  # add `delay: 30d` if labels come later than rows")
-    if inferred.classes and not several:
-        lines.append(f"  # If these numbers are classes: `classes: [{listed}]` there, and `task: classification`.")
-    lines += [
-        f"  holdout: {{share: 0.2, by: {by}}}",
-        "  contract:  # what the data must satisfy; a row that does not is set aside, with the reason",
-    ]
-    for column in inferred.columns:
-        if column.rule is None:
-            lines.append(f"    # {_text(column.name)}: not used: {column.seen}")
-        else:
-            lines.append(f"    {_text(column.name)}: {column.rule}  # {column.seen}")
-    metric = ("roc_auc_ovr" if several else "roc_auc") if classification else "rmse"
-    rule = "{no_worse_by: 0.01, confidence: 0.95}" if classification else "{max_drop: 0.02}"
-    lines += [
-        "",
-        "model:",
-        f"  task: {inferred.task}",
-        "  estimator: lightgbm  # or "
-        + ("logistic_regression" if classification else "linear_regression")
-        + ", random_forest, module:factory",
-        "  # features: features.py  # one function, used in training and in serving",
-        "  seed: 7",
-        "",
-        "gates:",
-    ]
-    if classification:
-        lines.append(f"  minimum: {{{metric}: 0.7}}")
-    else:
-        lines.append("  minimum: {r2: 0.1}")
-    lines += [
-        f"  champion: {{{metric}: {rule}}}",
-        "  approval: auto  # or required",
-        "",
-        "rollout:",
-        "  strategy: canary  # or blue_green",
-        "  steps: [5, 25, 50, 100]  # percent of the traffic",
-        "  bake: 10m",
-        "  analysis:",
-        "    error_rate: {max: 0.01}",
-        "    latency_p99: {max: 50ms}",
-        "    prediction_shift: {max: 0.5}",
-        "    label_metric: {max_increase: 0.01}  # judged as labels come in",
-        "",
-        "monitor:",
-        "  window: 1h",
-        "  false_alarms: 1 per 90d  # for the whole loop",
-        "  min_effect: 0.1  # Jensen-Shannon distance",
-        "",
-        "retrain:",
-        "  on: [drift]",
-        "  cooldown: 24h",
-        "  min_new_rows: 1000",
-        "",
-    ]
-    return "\n".join(lines)
-
-
 def _column(name: str, values: "pd.Series[Any]", rows: int) -> Inferred:
     missing = rows - len(values)
     seen_missing = f", {missing:,} of {rows:,} blank" if missing else ""
-    # Twice what was seen, at least 1 %, so that an ordinary month does not stop the loop.
-    accepted = f", missing: {math.ceil(max(2 * missing / rows, 0.01) * 100) / 100:g}" if 0 < missing < rows else ""
+    accepted = _accepted(missing, rows)
     if values.empty:
         return Inferred(name, None, "it is empty")
     if values.nunique() == 1:
@@ -201,11 +166,18 @@ def _column(name: str, values: "pd.Series[Any]", rows: int) -> Inferred:
     if {value.lower() for value in distinct} == _TRUTH:
         return Inferred(name, f"{{type: boolean{accepted}}}", f"seen: {', '.join(distinct)}{seen_missing}")
     if len(distinct) <= MOST_VALUES:
-        listed = ", ".join(_text(value) for value in distinct)
+        listed = ", ".join(plain(value) for value in distinct)
         return Inferred(name, f"{{values: [{listed}]{accepted}}}", f"{len(distinct)} values{seen_missing}")
+    shape = shapes.pattern(values)
     if len(distinct) > NAMING * len(values):
-        return Inferred(name, None, f"{len(distinct):,} different texts in {len(values):,} rows")
-    return Inferred(name, f"{{type: string{accepted}}}", f"{len(distinct):,} different texts{seen_missing}")
+        # It cannot be learnt from; who wants it checked declares it, and keeps it from the model.
+        check = (
+            "" if shape is None else f"; all are {shape[1]}: {{pattern: {quoted(shape[0])}}} and model.exclude check it"
+        )
+        return Inferred(name, None, f"{len(distinct):,} different texts in {len(values):,} rows{check}")
+    kept, words = ("type: string", "texts") if shape is None else (f"pattern: {quoted(shape[0])}", shape[1])
+    seen = f"{len(distinct):,} different texts" if shape is None else f"{words}: {len(distinct):,} different ones"
+    return Inferred(name, f"{{{kept}{accepted}}}", f"{seen}{seen_missing}")
 
 
 def _numbers(values: "pd.Series[Any]") -> "pd.Series[Any] | None":
@@ -246,7 +218,7 @@ def _is_entity(name: str, values: "pd.Series[Any]") -> bool:
     )
 
 
-def _text(value: str) -> str:
+def plain(value: str) -> str:
     """A text as YAML needs it: plain where that reads back as the same text, else quoted."""
     import yaml
 
@@ -254,3 +226,8 @@ def _text(value: str) -> str:
     if plain and yaml.safe_load(f"[{value}]") == [value]:
         return value
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def quoted(text: str) -> str:
+    """A text as YAML has it between single quotes, where a backslash is a backslash."""
+    return "'" + text.replace("'", "''") + "'"

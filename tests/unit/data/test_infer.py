@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from loopwright import declaration
-from loopwright.data import contract, infer
+from loopwright.data import contract, infer, written
 from loopwright.errors import DataError
 from loopwright.loop import Loop
 
@@ -28,7 +28,7 @@ def frame() -> pd.DataFrame:
 
 def declared(label: str = "left", rows: pd.DataFrame | None = None) -> tuple[str, Loop]:
     rows = frame() if rows is None else rows
-    text = infer.declaration("inferred", "rows.csv", label, infer.infer(rows, label))
+    text = written.declaration("inferred", "rows.csv", label, infer.infer(rows, label))
     return text, declaration.parse(text)
 
 
@@ -83,3 +83,33 @@ def test_whole_numbers_that_may_be_classes_are_named_as_clients_say_them() -> No
     rows = frame().assign(left=[["1.0", "2.0", "10.0", "1"][number % 4] for number in range(ROWS)])
     assert infer.infer(rows, "left").classes == ("1", "2", "10")
     assert infer.infer(rows.assign(left=rows["left"].replace("2.0", "v2.0")), "left").classes == ("1", "10.0", "v2.0")
+
+
+def test_a_form_and_an_order_that_all_rows_keep_are_rules_and_break_on_what_does_not_keep_them() -> None:
+    number = pd.Series(range(ROWS))
+    rows = frame().assign(
+        shop=[f"DE-{one % 60:04d}" for one in number],
+        min_price=(number % 50).astype(str),
+        max_price=(number % 50 + number % 7).astype(str),
+    )
+    text, loop = declared(rows=rows)
+    assert loop.data.contract["customerID"].pattern == "k[0-9]{4}"
+    assert not loop.data.contract["customerID"].unique
+    assert "customerID" not in loop.inputs
+    assert loop.data.contract["shop"].pattern == "DE-[0-9]{4}"
+    assert [rule.expression for rule in loop.data.rules] == ["min_price <= max_price"]
+    assert "in all 300 rows that have both" in text
+    assert len(contract.check(rows, loop).valid) == ROWS
+    rows.loc[0, ["shop", "min_price"]] = ["DE-17", "49"]
+    assert len(contract.check(rows, loop).valid) == ROWS - 1
+    # Without times each customer has one row, and so it stays.
+    _, once = declared(rows=frame().drop(columns="when"))
+    assert once.data.contract["customerID"].unique
+
+
+def test_a_column_that_names_rows_is_left_out_with_the_form_to_check_it_by() -> None:
+    rows = frame().assign(note=[f"u{one}@example.org" for one in range(ROWS)])
+    text, loop = declared(rows=rows)
+    assert "note" not in loop.data.contract
+    assert r"all are an e-mail address: {pattern: '[^@\s]+@[^@\s]+\.[^@\s]+'}" in text
+    assert "u17@" not in text

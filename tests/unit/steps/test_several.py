@@ -9,7 +9,7 @@ import pytest
 from sklearn import metrics
 
 from loopwright import declaration
-from loopwright.data import contract, infer, splits
+from loopwright.data import contract, infer, splits, written
 from loopwright.errors import DataError, DeclarationError
 from loopwright.models import bundle
 from loopwright.models.columns import from_frame
@@ -201,13 +201,13 @@ def test_an_input_that_gives_the_class_is_a_leak(loop):
 
 def test_init_declares_the_classes_that_it_sees():
     rows = drawn().astype(str)
-    text = infer.declaration("fruit", "rows.csv", "kind", infer.infer(rows, "kind"))
+    text = written.declaration("fruit", "rows.csv", "kind", infer.infer(rows, "kind"))
     made = declaration.parse(text)
     assert made.data.label.classes == ("apple", "fig", "pear")
     assert made.gates.champion.keys() == {"roc_auc_ovr"}
     contract.check(rows, made).require(made)
     numbers = rows.assign(kind=rows["kind"].map({"pear": "0", "apple": "1", "fig": "10"}))
-    text = infer.declaration("fruit", "rows.csv", "kind", infer.infer(numbers, "kind"))
+    text = written.declaration("fruit", "rows.csv", "kind", infer.infer(numbers, "kind"))
     assert declaration.parse(text).model.task == "regression"
     assert 'If these numbers are classes: `classes: ["0", "1", "10"]`' in text
 
