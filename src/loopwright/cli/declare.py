@@ -12,7 +12,9 @@ from loopwright.cli.context import Context, json_option, on_loop
 from loopwright.errors import ContractError, DataError, DeclarationError
 
 if TYPE_CHECKING:
-    from loopwright.data.contract import Checked
+    from loopwright.data.outcome import Outcome
+    from loopwright.steps.leakage import Leak
+    from loopwright.steps.look import Looked
 
 
 @click.command(epilog="Example: loopwright init churn --data churn.csv --label Churn")
@@ -62,30 +64,47 @@ def _dns_label(name: str) -> str:
 @on_loop
 def check(context: Context, html: Path | None) -> int:
     """Hold the declaration, the feature code and the data against each other. Exit code 3 when a run would fail."""
-    from rich.markup import escape
+    from tempfile import TemporaryDirectory
 
     from loopwright.cli import features
-    from loopwright.data import contract, joins, snapshots, splits
+    from loopwright.data import splits
     from loopwright.steps import leakage
+    from loopwright.steps.look import look
 
     loop = context.loop
     code = features.read(context)
-    frame = joins.read(loop, context.folder)
-    now = context.settings.clock.now()
-    checked = contract.check(snapshots.current(frame, loop, now), loop, now)
-    if html is not None:
-        _page(context, checked, html)
     problem: DataError | None = None
     found: list[leakage.Leak] = []
-    try:
-        checked.require(loop)
-        training, holdout = splits.split(checked.valid, loop)
-        features.attempt(context, code, checked.valid)
-        found = leakage.leaks(loop, training, holdout, splits.classes(checked.valid, loop))
-        if found and loop.data.leakage.policy == "fail":
-            raise DataError("the data leaks: " + "; ".join(map(str, found)))
-    except DataError as error:
-        problem = error
+    parts = (0, 0)
+    with TemporaryDirectory(prefix="loopwright-check-") as folder:
+        looked = look(loop, context.folder, Path(folder), context.settings.clock.now())
+        checked = looked.outcome
+        if html is not None:
+            _page(context, looked, html)
+        try:
+            checked.require(loop)
+            rows = looked.sample()
+            training, holdout = splits.split(rows, loop)
+            parts = (len(training), len(holdout))
+            features.attempt(context, code, rows)
+            found = leakage.leaks(loop, training, holdout, splits.classes(rows, loop))
+            if found and loop.data.leakage.policy == "fail":
+                raise DataError("the data leaks: " + "; ".join(map(str, found)))
+        except DataError as error:
+            problem = error
+    return _told(context, checked, found, problem, parts)
+
+
+def _told(
+    context: Context, checked: "Outcome", found: "list[Leak]", problem: DataError | None, parts: tuple[int, int]
+) -> int:
+    """Say what was found; `parts` are the rows to train on and to judge by, of all rows or of a sample."""
+    from rich.markup import escape
+
+    from loopwright.steps import leakage
+
+    loop, kept = context.loop, checked.rows - checked.aside
+    sampled = 0 < sum(parts) < kept
     context.answer(
         {
             **checked.report(),
@@ -107,9 +126,11 @@ def check(context: Context, html: Path | None) -> int:
     for leak in found:
         console.print(f"  [yellow]leaks[/]  {escape(str(leak))}")
     if problem is None:
+        training, holdout = (round(part * kept / sum(parts), -3 if sampled else 0) for part in parts)
         console.print(
-            f"[green]ready[/]: {len(checked.valid):,} rows can be used ({len(checked.set_aside):,} set aside), "
-            f"{len(training):,} train and {len(holdout):,} judge"
+            f"[green]ready[/]: {kept:,} rows can be used ({checked.aside:,} set aside), "
+            f"{'about ' if sampled else ''}{training:,.0f} train and {holdout:,.0f} judge"
+            + (f"; split, leaks and feature code were tried on {sum(parts):,} of them" if sampled else "")
         )
         return 0
     if not context.json:
@@ -117,16 +138,11 @@ def check(context: Context, html: Path | None) -> int:
     return ContractError.exit_code
 
 
-def _page(context: Context, checked: "Checked", html: Path) -> None:
-    import tempfile
-
+def _page(context: Context, looked: "Looked", html: Path) -> None:
     from loopwright.files import write_text
     from loopwright.report import data_page
 
-    with tempfile.TemporaryDirectory() as folder:
-        aside = Path(folder) / "aside.parquet"
-        checked.set_aside.astype("string").to_parquet(aside, index=False)
-        write_text(html, data_page.render(context.loop.name, checked.report(), aside))
+    write_text(html, data_page.render(context.loop.name, looked.outcome.report(), looked.set_aside))
     context.console.print(f"wrote {html}", markup=False)
 
 

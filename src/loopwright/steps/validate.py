@@ -40,7 +40,7 @@ def validate(
     for path in (valid, set_aside, report):
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        checked = _gone_through(loop, rows, valid, set_aside, now)
+        checked = gone_through(loop, rows, valid, set_aside, now)
     except BaseException:
         valid.unlink(missing_ok=True)
         raise
@@ -61,7 +61,7 @@ def validate(
     return {**facts, **({"shapes": found} if found else {})}
 
 
-def _gone_through(loop: Loop, rows: Path, valid: Path, set_aside: Path, now: datetime | None) -> contract.Outcome:
+def gone_through(loop: Loop, rows: Path, valid: Path, set_aside: Path, now: datetime | None) -> contract.Outcome:
     """Check all rows and write them to the two files."""
     import pyarrow as pa
     import pyarrow.parquet as pq
