@@ -6,6 +6,7 @@ start it names one process.
 
 import ctypes
 import fcntl
+import gc
 import os
 import signal
 import sys
@@ -16,6 +17,15 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 # Loaded here, as nothing may be imported between fork and exec.
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def collect_seldom() -> None:
+    """Have the garbage collector look after 50,000 new objects, where it looks after 700 by Python's default.
+
+    Called before the libraries are imported. Importing them makes a million objects that stay, and looking at them
+    again and again is a sixth of the CPU time that it takes to import pandas, LightGBM and MLflow.
+    """
+    gc.set_threshold(50_000)
 
 
 def end_with_parent(parent: int, number: int = signal.SIGKILL) -> None:

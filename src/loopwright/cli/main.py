@@ -7,7 +7,7 @@ import sys
 
 import click
 
-from loopwright import __version__
+from loopwright import __version__, processes
 from loopwright.errors import LoopwrightError
 
 # Where each command is: its module and its one line of help, so that listing them imports none.
@@ -92,6 +92,7 @@ def command() -> None:
 
 def main() -> None:
     """The entry point: run the command; a LoopwrightError becomes its message and its exit code."""
+    processes.collect_seldom()
     try:
         code = command(standalone_mode=False)
     except LoopwrightError as error:

@@ -28,6 +28,7 @@ ARTIFACTS = "artifacts"
 def main(folder: Path, parent: int) -> int:
     """Run the request in the folder; the exit code is 0 when it succeeded."""
     began, runner = time.time(), os.getpid()
+    processes.collect_seldom()
     signal.signal(signal.SIGTERM, _end)
     processes.end_with_parent(parent, signal.SIGTERM)
     # There is one thread, and nothing heavy is imported yet: the child begins as small as this process stays.

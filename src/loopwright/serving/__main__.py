@@ -7,6 +7,7 @@ import sys
 import warnings
 from pathlib import Path
 
+from loopwright import processes
 from loopwright.errors import BundleError, LoopwrightError
 
 
@@ -52,6 +53,7 @@ def _positive(text: str) -> int:
 def main() -> int:
     """Serve until told to stop; the exit code is the error's, with its message on stderr."""
     arguments = _arguments()
+    processes.collect_seldom()
     # KServe reads the command line while it is imported, and would take ours for its own.
     sys.argv = sys.argv[:1]
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from loopwright import processes
 from loopwright.errors import DeclarationError, LoopwrightError
 from loopwright.steps import recording, scheduled
 from loopwright.steps.place import RunPlace
@@ -32,6 +33,7 @@ LONGEST = 4000
 def main(arguments: list[str] | None = None) -> int:
     """Run the steps; the exit code is that of the first error, or 0."""
     options = _options(arguments)
+    processes.collect_seldom()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
     out: Path = options.outputs
     out.mkdir(parents=True, exist_ok=True)

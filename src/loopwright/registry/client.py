@@ -1,79 +1,22 @@
-"""The registered versions of a loop's model, in MLflow.
-
-A version is registered in one call, with its digest and its cause among its tags, after everything it consists of is
-stored: a version that the registry lists is a whole one. Aliases say which one serves (`champion`), which one wants
-to (`challenger`) and which one served before (`previous`).
-"""
+"""The registry: versions are read from its tables where that can be, and all that is written is written by MLflow."""
 
 import logging
 import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from loopwright.errors import RegistryError
+from loopwright.files import read_json
+from loopwright.registry import logged, tables
+from loopwright.registry.version import EVALUATION, TAG, ModelVersion, Submission
 from loopwright.settings import Settings, redacted
 
 if TYPE_CHECKING:
-    import pandas as pd
     from mlflow import MlflowClient
-
-TAG = "loopwright."
-MODEL = "model"
-EVALUATION = "evaluation.json"
-
-
-@dataclass(frozen=True)
-class ModelVersion:
-    """One registered version: its number, its bundle's digest and what is known of it."""
-
-    number: int
-    digest: str
-    source: str
-    tags: Mapping[str, str]
-    run_id: str
-    created: datetime
-    aliases: tuple[str, ...] = ()
-
-    @property
-    def entry(self) -> int | None:
-        """The ledger entry of the judgement that led to the registration."""
-        number = self.tags.get(f"{TAG}entry")
-        return int(number) if number else None
-
-    @property
-    def approved(self) -> bool:
-        """Whether the version may be rolled out."""
-        return self.tags.get(f"{TAG}approval") == "approved"
-
-    @property
-    def waiting(self) -> bool:
-        """Whether the version waits for a person, by the registry."""
-        return self.tags.get(f"{TAG}approval") == "waiting"
-
-    @property
-    def archived(self) -> bool:
-        """Whether the version is only kept for the record."""
-        return f"{TAG}archived" in self.tags
-
-
-@dataclass(frozen=True)
-class Submission:
-    """What `Registry.register` stores of one trained and judged model."""
-
-    bundle: Path
-    digest: str
-    evaluation: Mapping[str, Any]
-    parameters: Mapping[str, Any]
-    metrics: Mapping[str, float]
-    tags: Mapping[str, str]
-    snapshot: str
-    passed: bool
-    example: "pd.DataFrame"
-    output: Any
 
 
 class Registry:
@@ -82,9 +25,13 @@ class Registry:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._client: MlflowClient | None = None
+        self._tables = tables.Tables(settings.registry_uri)
 
     def versions(self, loop: str) -> list[ModelVersion]:
         """All versions of a loop's model, the oldest first; empty when there is none."""
+        read = self._tables.versions(loop)
+        if read is not None:
+            return read
         with self.connected() as client:
             # Versions from a search carry no aliases; the registered model does.
             aliases = self._aliases(client, loop)
@@ -122,43 +69,25 @@ class Registry:
 
     def fetch(self, loop: str, version: ModelVersion) -> Path:
         """The version's bundle on this machine: the folder itself where the store is local, else a copy."""
+        here = tables.folder(version.location)
+        if here is not None and (here / "data").is_dir():
+            return here / "data" / version.tags[f"{TAG}bundle"]
         with self.connected() as client:
             import mlflow
 
-            mlflow.set_tracking_uri(self._settings.registry_uri)
             location = client.get_model_version_download_uri(loop, str(version.number))
             folder = Path(mlflow.artifacts.download_artifacts(artifact_uri=f"{location}/data"))
         return folder / version.tags[f"{TAG}bundle"]
 
     def register(self, loop: str, submission: Submission) -> int | None:
         """Store a judged model as an MLflow run, and as a version if it passed; return the version's number."""
-        import mlflow
-        from mlflow.models import infer_signature
-
         with self.connected() as client:
-            mlflow.set_tracking_uri(self._settings.registry_uri)
-            experiment = self.experiment(client, loop)
             tags = {f"{TAG}{key}": value for key, value in submission.tags.items()}
-            with mlflow.start_run(experiment_id=experiment, tags=tags) as run:
-                mlflow.log_params(dict(submission.parameters))
-                mlflow.log_metrics(dict(submission.metrics))
-                mlflow.log_dict(dict(submission.evaluation), EVALUATION)
-                mlflow.log_input(_dataset(submission), context="training")
-                info = mlflow.pyfunc.log_model(
-                    name=MODEL,
-                    loader_module="loopwright.models.mlflow",
-                    data_path=str(submission.bundle),
-                    signature=infer_signature(submission.example, submission.output),
-                    input_example=submission.example,
-                    # Named here because MLflow would otherwise start the model to find out, for many seconds.
-                    pip_requirements=["loopwright[predictor]"],
-                )
-            if not submission.passed:
-                return None
-            return self._create(client, loop, submission, info, run.info.run_id, tags)
+            found = logged.log(client, self.experiment(client, loop), submission, tags)
+            return self._create(client, loop, submission, found, tags) if submission.passed else None
 
     def _create(
-        self, client: "MlflowClient", loop: str, submission: Submission, info: Any, run: str, tags: dict[str, str]
+        self, client: "MlflowClient", loop: str, submission: Submission, found: logged.Logged, tags: dict[str, str]
     ) -> int:
         from mlflow.exceptions import MlflowException
 
@@ -169,10 +98,10 @@ class Registry:
                 raise
         version = client.create_model_version(
             loop,
-            source=info.model_uri,
-            run_id=run,
+            source=found.uri,
+            run_id=found.run,
             tags={**tags, f"{TAG}digest": submission.digest, f"{TAG}bundle": submission.bundle.name},
-            model_id=info.model_id,
+            model_id=found.model,
         )
         client.set_registered_model_alias(loop, "challenger", version.version)
         return int(version.version)
@@ -216,18 +145,24 @@ class Registry:
     def evaluation(self, loop: str, number: int) -> dict[str, Any]:
         """What the version was judged by: metrics, gates and curves."""
         version = self.get(loop, number)
+        here = self._tables.artifacts(version.run_id)
+        if here is not None and (here / EVALUATION).is_file():
+            read: dict[str, Any] = read_json(here / EVALUATION)
+            return read
         with self.connected():
             import mlflow
 
-            mlflow.set_tracking_uri(self._settings.registry_uri)
             loaded: dict[str, Any] = mlflow.artifacts.load_dict(f"runs:/{version.run_id}/{EVALUATION}")
             return loaded
 
     def log_texts(self, version: ModelVersion, folder: str, files: Mapping[str, str]) -> None:
         """Keep texts with a version: files by their paths, in a folder of its run's artifacts."""
-        with self.connected() as client:
+        with self.connected() as client, tempfile.TemporaryDirectory() as made:
             for name, text in files.items():
-                client.log_text(version.run_id, text, f"{folder}/{name}")
+                path = Path(made, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(text, encoding="utf-8")
+            client.log_artifacts(version.run_id, made, folder)
 
     def _aliased(self, loop: str, alias: str) -> ModelVersion | None:
         return next((version for version in self.versions(loop) if alias in version.aliases), None)
@@ -274,14 +209,16 @@ class Registry:
         os.environ.setdefault("MLFLOW_LOG_UV_FILES", "false")
         for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking", "mlflow.models.model"):
             logging.getLogger(name).setLevel(logging.ERROR)
-        from mlflow import MlflowClient
+        import mlflow
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
+            uri = self._settings.registry_uri
+            # Where a URI names a model or a run, MLflow looks for it here, whatever a client of it was given.
+            mlflow.set_tracking_uri(uri)
             if self._client is None:
-                uri = self._settings.registry_uri
-                self._client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+                self._client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
             yield self._client
         except (MlflowException, SQLAlchemyError, OSError) as error:
             raise RegistryError(
@@ -291,9 +228,3 @@ class Registry:
                 expected="MLflow's tracking and registry store",
                 do="check LOOPWRIGHT_REGISTRY_URI, the server and its free space",
             ) from error
-
-
-def _dataset(submission: Submission) -> Any:
-    from mlflow.data.pandas_dataset import from_pandas
-
-    return from_pandas(submission.example, name="snapshot", digest=submission.snapshot[:32])
