@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from loopwright.data import callables, files, sql, tables
+from loopwright.data import callables, formats, sql, tables
 from loopwright.errors import DataError
 from loopwright.loop.source import Source, refused
 
@@ -43,7 +43,7 @@ def _parts(source: str | Source, root: Path, columns: Sequence[str] | None) -> I
         # A path may also come from an option of the command line.
         if why := refused(source):
             raise DataError(why.removeprefix("source: "))
-        return files.batches(source, root, columns)
+        return formats.batches(source, root, columns)
     if source.python is not None:
         return callables.batches(source.python, root, columns)
     assert source.sql is not None

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from loopwright.data import files, sources
+from loopwright.data import files, formats, sources
 from loopwright.data.files import DataFile
 from loopwright.errors import DataError
 from loopwright.loop.source import Source, refused
@@ -60,7 +60,7 @@ class Unit:
             yield from self._parquet(self.file, list(self.groups), columns, texts, size)
             return
         if self.file is not None:
-            tables = files.read(self.file, columns)
+            tables = formats.read(self.file, columns)
         else:
             assert self.source is not None
             tables = sources.batches(self.source, self.root)
@@ -77,7 +77,7 @@ class Unit:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        with files.reading(file), _opened(file) as stream:
+        with formats.reading(file), _opened(file) as stream:
             footer = pq.read_metadata(stream)
             schema = footer.schema.to_arrow_schema()
             # Arrow gives only what is no list and no struct by its distinct values.
@@ -140,12 +140,12 @@ def _marks(found: Sequence[DataFile]) -> str:
 def _units(file: DataFile, number: int, columns: Sequence[str], part_rows: int) -> list[Unit]:
     import pyarrow.parquet as pq
 
-    with files.reading(file), _opened(file) as stream:
-        if not files.is_parquet(file, stream):
-            files.require(file, files.header(file), columns, _NAMED)
+    with formats.reading(file), _opened(file) as stream:
+        if not formats.is_parquet(file, stream):
+            formats.require(file, formats.header(file), columns, _NAMED)
             return [Unit(number, file.name, file=file)]
         opened = pq.ParquetFile(stream, pre_buffer=False)
-        files.require(file, opened.schema_arrow.names, columns, _NAMED)
+        formats.require(file, opened.schema_arrow.names, columns, _NAMED)
         sizes = [opened.metadata.row_group(at).num_rows for at in range(opened.metadata.num_row_groups)]
     units: list[Unit] = []
     begin, groups, rows = 0, list[int](), 0
