@@ -16,6 +16,8 @@ from loopwright.durations import Clock
 from loopwright.errors import StateError
 
 PREFIX = "LOOPWRIGHT_"
+REQUEST = f"{PREFIX}REQUEST"
+"""What a pod is asked for, as JSON, as it has no checkout: `{"loop": {...}, "features": "..."}`; to score, the loop."""
 GATEWAYS = ("local", "kserve")
 ENGINES = ("local", "argo", "kfp")
 

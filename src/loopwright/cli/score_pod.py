@@ -15,9 +15,8 @@ from pathlib import Path
 import click
 
 from loopwright.errors import DeclarationError, LoopwrightError
+from loopwright.settings import REQUEST
 
-REQUEST = "LOOPWRIGHT_REQUEST"
-"""The environment variable with the declaration, as JSON: `{"loop": {...}}`."""
 FOLDER = Path("/tmp/loop")  # noqa: S108 - the pod's own
 
 

@@ -89,9 +89,10 @@ def answer(context: Context, manifest: "Manifest", seconds: float | None) -> int
         return 0 if refusal is None else refusal.exit_code
     console = context.console
     rate = "" if not seconds else f" in {seconds:,.1f} s"
+    parts = len(manifest.partitions)
     console.print(
-        f"{totals['scored']:,} predictions of version {manifest.version} in {len(manifest.partitions):,} "
-        f"partitions{rate}; {totals['set_aside']:,} rows set aside",
+        f"{totals['scored']:,} predictions of version {manifest.version} in {parts:,} "
+        f"partition{'' if parts == 1 else 's'}{rate}; {totals['set_aside']:,} rows set aside",
         markup=False,
     )
     for rule, rows in list(totals["broken"].items())[:SHOWN]:

@@ -18,6 +18,7 @@ from loopwright.cluster.objects import Object
 from loopwright.engines.protocol import RunRequest
 from loopwright.errors import RunError
 from loopwright.loop import Loop
+from loopwright.settings import REQUEST
 
 NAME = "loopwright-training"
 """The WorkflowTemplate, its service account and the Role of that."""
@@ -236,7 +237,7 @@ def _container(place: Place, name: str, arguments: list[str]) -> Object:
             "command": ["python", "-m", "loopwright.steps"],
             "args": arguments,
             "env": [
-                {"name": "LOOPWRIGHT_REQUEST", "value": "{{workflow.parameters.request}}"},
+                {"name": REQUEST, "value": "{{workflow.parameters.request}}"},
                 {"name": "LOOPWRIGHT_STATE", "value": "/state"},
                 secret(place.secret, "LEDGER_URL", "ledger-url", optional=True),
                 secret(place.secret, "REGISTRY_URI", "registry-uri", optional=True),

@@ -18,12 +18,11 @@ from typing import Any
 
 from loopwright import processes
 from loopwright.errors import DeclarationError, LoopwrightError
+from loopwright.settings import REQUEST
 from loopwright.steps import recording, scheduled
 from loopwright.steps.place import RunPlace
 from loopwright.steps.pods import STEPS, Pod
 
-REQUEST = "LOOPWRIGHT_REQUEST"
-"""The environment variable with the declaration and the feature code, as JSON: `{"loop": {...}, "features": "..."}`."""
 MARK = "loopwright-progress "
 """What a line of the log begins with that says how a step goes."""
 LONGEST = 4000
