@@ -10,13 +10,15 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bench import sections
+
 ROOT = Path(__file__).resolve().parents[1]
-BEGIN, END = "<!-- suite: begin -->", "<!-- suite: end -->"
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,13 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.list:
         for part in PARTS:
             print(f"{part.name:<12} {part.minutes:4.1f} min  {part.what}, docs/{part.page}")
+        print(f"{'all':<12} {_planned(PARTS):4.1f} min  simulations two at a time; without installing the peers, once")
         return 0
     chosen.work.mkdir(parents=True, exist_ok=True)
     parts = [part for part in PARTS if part.name in chosen.only]
-    planned = sum(part.minutes for part in parts if part.timed)
-    planned += sum(part.minutes for part in parts if not part.timed) / 2
-    print(f"{len(parts)} parts, about {'seconds each' if chosen.smoke else f'{planned:.0f} minutes'}", flush=True)
+    print(
+        f"{len(parts)} parts, about {'seconds each' if chosen.smoke else f'{_planned(parts):.0f} minutes'}", flush=True
+    )
     began = time.monotonic()
     ended = [_run(part, chosen) for part in parts if part.timed]
     with ThreadPoolExecutor(2) as pool:
@@ -117,8 +120,13 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"all in {total / 60:.1f} minutes")
     page = (chosen.smoke or ROOT / "docs") / "benchmarks.md"
     if chosen.smoke is None and len(parts) == len(PARTS):
-        page.write_text(insert(page.read_text(), section(ended, total)))
+        sections.put(page, "suite", section(ended, total), first=True)
     return 1 if any(one["code"] for one in ended) else 0
+
+
+def _planned(parts: Iterable[Part]) -> float:
+    """Minutes that the parts take together."""
+    return sum(part.minutes if part.timed else part.minutes / 2 for part in parts)
 
 
 def call(part: Part, smoke: Path | None) -> list[str]:
@@ -165,16 +173,6 @@ def section(ended: list[dict[str, Any]], total: float) -> str:
         page = f"[{part.what}]({part.page})" if part.page != "benchmarks.md" else f"{part.what} (below)"
         lines.append(f"| {part.name} | {page} | `{command}` | {one['seconds'] / 60:.1f} | {one['code']} |")
     return "\n".join(lines)
-
-
-def insert(text: str, found: str) -> str:
-    """The page with the section in its place: between its markers, else after the page's first paragraph."""
-    block = f"{BEGIN}\n{found}\n{END}"
-    if BEGIN in text:
-        return text.partition(BEGIN)[0] + block + text.partition(END)[2]
-    title, _, rest = text.partition("\n\n")
-    first, _, after = rest.partition("\n\n")
-    return f"{title}\n\n{first}\n\n{block}\n\n{after}"
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.drift import bike, delays, experiments, report
-from bench.drift.peers import PeerError, Peers
+from bench.drift.peers import Peers
 from bench.kept import Kept
+from bench.venvs import PeerError
 
 ROOT = Path(__file__).resolve().parents[2]
 BIKE = ROOT.parent / "shared" / "data" / "bike.csv"

@@ -3,42 +3,18 @@
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+from bench import venvs
 from bench.drift.streams import Floats
+from bench.venvs import PeerError
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 NAMES = ("evidently", "nannyml", "river")
-
-
-class PeerError(Exception):
-    """A peer that cannot be installed or that ended; its text says why."""
-
-
-def environment(name: str, work: Path) -> Path:
-    """The Python of a peer's virtual environment, made when it is not there. Raises PeerError."""
-    folder, wanted = work / "venvs" / name, HERE / "requirements" / f"{name}.txt"
-    python, done = folder / "bin" / "python", folder / "requirements.txt"
-    if done.exists() and done.read_text() == wanted.read_text():
-        return python
-    uv = ROOT / ".tools" / "bin" / "uv"
-    if uv.exists():
-        make = [str(uv), "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)]
-        install = [str(uv), "pip", "install", "--quiet", "--python", str(python)]
-    else:
-        make = [sys.executable, "-m", "venv", "--clear", str(folder)]
-        install = [str(python), "-m", "pip", "install", "--quiet"]
-    for command in (make, [*install, "--requirement", str(wanted)]):
-        result = subprocess.run(command, capture_output=True, text=True)
-        if result.returncode:
-            raise PeerError(f"{name} cannot be installed: {' '.join(result.stderr.split())[:300]}")
-    done.write_text(wanted.read_text())
-    return python
 
 
 class Peers:
@@ -72,7 +48,7 @@ class Peers:
         return answer
 
     def _start(self, name: str) -> "subprocess.Popen[str]":
-        python = environment(name, self._work)
+        python = venvs.python(self._work / "venvs" / name, HERE / "requirements" / f"{name}.txt")
         single = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
         single |= {"DO_NOT_TRACK": "1", "NML_DISABLE_USAGE_LOGGING": "1"}
         with (self._work / f"{name}.log").open("w") as log:

@@ -1,12 +1,12 @@
 """From numbers to the page: tables between markers of docs/alarms.md, and two pictures beside it."""
 
-import re
 from pathlib import Path
 from typing import Any
 
+from bench import sections
 from bench.drift import picture
 
-BEGIN, END = "<!-- drift: begin -->", "<!-- drift: end -->"
+BEGIN, END = sections.marks("drift")
 NAMES = {
     "loopwright": "Loopwright",
     "tuned": "its detectors, tuned",
@@ -26,9 +26,7 @@ def write(result: dict[str, Any], docs: Path) -> None:
     docs.with_name("drift_delays.svg").write_text(picture.delays(result["cases"], NAMES))
     if not result["bike"]["skipped"]:
         docs.with_name("drift_bike.svg").write_text(picture.bike(result["bike"], REFERENCES))
-    section = f"{BEGIN}\n{body(result)}\n{END}\n"
-    text = docs.read_text() if docs.exists() else f"# Drift alarms, by simulation\n\n{BEGIN}\n{END}\n"
-    docs.write_text(re.sub(f"{BEGIN}.*{END}\n", lambda _: section, text, flags=re.DOTALL))
+    sections.put(docs, "drift", body(result), title="Drift alarms, by simulation")
 
 
 def broken(result: dict[str, Any]) -> list[str]:

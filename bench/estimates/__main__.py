@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench import sections, venvs
 from bench.estimates import ours, traffic
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-BEGIN, END = "<!-- bench.estimates begins -->", "<!-- bench.estimates ends -->"
+BEGIN, END = sections.marks("estimates")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run everything and write the numbers and the table."""
+    """Run everything and write the numbers and the table; the exit code is 1 when the peer could not be had."""
     parser = argparse.ArgumentParser(prog="python -m bench.estimates", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="one seed and small chunks, to try it")
     parser.add_argument("--without-peers", action="store_true", help="do not install and run NannyML")
@@ -30,7 +31,7 @@ def main(arguments: list[str] | None = None) -> int:
     options.json.write_text(json.dumps(result, indent=1) + "\n")
     write(result, options.docs)
     print(f"written: {options.json.name}, {options.docs.name}")
-    return 0
+    return 0 if result["nannyml"] or options.without_peers else 1
 
 
 def run(seeds: range, size: dict[str, int], work: Path, *, peers: bool) -> dict[str, Any]:
@@ -57,21 +58,19 @@ def run(seeds: range, size: dict[str, int], work: Path, *, peers: bool) -> dict[
                 (folder / f"{key}.json").write_text(json.dumps(description))
                 case.reference.to_csv(folder / f"{key}.reference.csv", index=False)
                 case.live.drop(columns="chunk").to_csv(folder / f"{key}.live.csv", index=False)
-    version = _peer(work, folder, estimates) if peers else None
+    version = None
+    if peers:
+        try:
+            version = _peer(work, folder, estimates)
+        except venvs.PeerError as error:
+            print(error, file=sys.stderr)
     return {"size": size, "seeds": len(seeds), "nannyml": version, "table": _table(estimates)}
 
 
 def _peer(work: Path, folder: Path, estimates: dict[str, dict[str, Any]]) -> str:
     """Add NannyML's estimates, made in an environment of its own; its version."""
-    venv, wanted = work / "venv", HERE / "requirements.txt"
-    done = venv / "requirements.txt"
-    if not (done.exists() and done.read_text() == wanted.read_text()):
-        uv = str(ROOT / ".tools" / "bin" / "uv")
-        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", sys.executable, venv], check=True)
-        python = str(venv / "bin" / "python")
-        subprocess.run([uv, "pip", "install", "--quiet", "--python", python, "-r", str(wanted)], check=True)
-        done.write_text(wanted.read_text())
-    command = [str(venv / "bin" / "python"), str(HERE / "nannyml_runner.py"), str(folder)]
+    python = venvs.python(work / "venv", HERE / "requirements.txt")
+    command = [str(python), str(HERE / "nannyml_runner.py"), str(folder)]
     answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     told = json.loads(answer.splitlines()[-1])
     for key, found in told["cases"].items():
@@ -112,9 +111,7 @@ def write(result: dict[str, Any], page: Path) -> None:
     for row in result["table"]:
         cells = [shown(row.get(name)) for name in ("realised", "unchanged", "loopwright", "losses", "nannyml")]
         lines.append(f"| {row['task']} | {row['scenario']} | `{row['metric']}` | {' | '.join(cells)} |")
-    text = page.read_text()
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    page.write_text("\n".join([before + BEGIN, *lines, END]) + after)
+    sections.put(page, "estimates", "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.events import evaluation, load, measure, report
 from bench.events.measure import ROOT
-from bench.serving.servers import ServerError
+from bench.venvs import PeerError
 
 PEERS = ("evidently", "nannyml")
 
@@ -72,7 +72,7 @@ def _pythons(work: Path, missing: dict[str, str]) -> dict[str, Path]:
     for name in ("sink", *PEERS):
         try:
             found[name] = evaluation.environment(name, work)
-        except ServerError as error:
+        except PeerError as error:
             missing[name] = str(error)
     return found
 

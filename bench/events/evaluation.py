@@ -8,23 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench import venvs
 from bench.events import load
-from bench.serving import servers
-from bench.serving.servers import Server
 
 ROWS = 10_000
 HERE = Path(__file__).parent
 
 
 def environment(name: str, work: Path) -> Path:
-    """The Python of a peer's environment, made from requirements/NAME.txt. Raises ServerError."""
-    kept = servers.HERE
-    # The maker of environments looks for its requirements beside itself; here they are ours.
-    servers.HERE = HERE
-    try:
-        return servers.environment(Server(name, name, {}, [], venv=name), work)
-    finally:
-        servers.HERE = kept
+    """The Python of a peer's environment, made from requirements/NAME.txt. Raises PeerError."""
+    return venvs.python(work / "venvs" / name, HERE / "requirements" / f"{name}.txt")
 
 
 def peer(name: str, python: Path, rounds: int) -> list[float]:

@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bench import sections
 from bench.serving.report import Spread, machine, spread
 
-BEGIN, END = "<!-- bench/events: begin -->", "<!-- bench/events: end -->"
+BEGIN, END = sections.marks("events")
 # From issue 5.
 LEAST_ROWS, LEAST_EVENTS, MOST_EVALUATION_MS, MOST_MB = 300_000, 25_000, 1.0, 150
 
@@ -14,9 +15,7 @@ LEAST_ROWS, LEAST_EVENTS, MOST_EVALUATION_MS, MOST_MB = 300_000, 25_000, 1.0, 15
 def write(result: dict[str, Any], docs: Path, numbers: Path) -> None:
     """Put the section into the document and the numbers beside it."""
     numbers.write_text(json.dumps(result | {"machine": machine()}, indent=1) + "\n")
-    before, _, rest = docs.read_text().partition(BEGIN)
-    after = rest.partition(END)[2]
-    docs.write_text(f"{before.rstrip()}\n\n{BEGIN}\n{section(result).strip()}\n{END}\n{after.lstrip()}")
+    sections.put(docs, "events", section(result))
 
 
 def section(result: dict[str, Any]) -> str:

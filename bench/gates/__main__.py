@@ -2,12 +2,12 @@
 
 import argparse
 import json
-import re
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from bench import sections
 from bench.gates.pairs import pair
 from bench.kept import Kept
 from scipy.stats import beta
@@ -16,7 +16,7 @@ from loopwright import declaration
 from loopwright.steps import gates
 
 ROOT = Path(__file__).resolve().parents[2]
-BEGIN, END = "<!-- gates: begin -->", "<!-- gates: end -->"
+BEGIN, END = sections.marks("gates")
 LOOP = """
 apiVersion: loopwright/v1
 kind: Loop
@@ -63,9 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         }
         kept.done()
         options.json.write_text(json.dumps(result, indent=1) + "\n")
-    options.docs.write_text(
-        re.sub(f"{BEGIN}.*{END}", lambda _: table(result), options.docs.read_text(), flags=re.DOTALL)
-    )
+    sections.put(options.docs, "gates", table(result))
     broken = [case for case in result["cases"] for rule in case["passed"] if _broken(case, rule, result["pairs"])]
     for case in broken:
         print(f"more is let through than 5 %: {case}", file=sys.stderr)
@@ -118,7 +116,7 @@ def table(result: dict[str, Any]) -> str:
         if case["customers"]:
             cell = _share(case["passed"]["better, customers unknown"], pairs)
             lines.append(f"| {truth} | the same without `data.entity` | {cell} | | | |")
-    return "\n".join([BEGIN, *lines, "", f"{pairs} pairs a line; in brackets the 95 % Clopper-Pearson interval.", END])
+    return "\n".join([*lines, "", f"{pairs} pairs a line; in brackets the 95 % Clopper-Pearson interval."])
 
 
 def _share(k: int, pairs: int) -> str:

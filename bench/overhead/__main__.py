@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.overhead import peers, report
-from bench.serving.servers import ServerError
+from bench.venvs import PeerError
 from bench.waiting import measure
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,7 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
                 continue
             try:
                 found = _round(one, chosen.work.resolve(), result["versions"])
-            except (ServerError, measure.CommandError, subprocess.SubprocessError) as error:
+            except (PeerError, measure.CommandError, subprocess.SubprocessError) as error:
                 result["missing"][one.key] = " ".join(str(error).split())[-300:]
                 print(f"{one.key}: {error}", file=sys.stderr, flush=True)
                 continue

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.serving.servers import install
+from bench import venvs
 
 HERE = Path(__file__).parent
 LONG = 6
@@ -69,10 +69,10 @@ PIPELINES = (
 
 
 def python(pipeline: Pipeline, work: Path) -> Path:
-    """The Python that runs it, of an environment that is made when it is not there. Raises ServerError."""
+    """The Python that runs it, of an environment that is made when it is not there. Raises PeerError."""
     if not pipeline.venv:
         return Path(sys.executable)
-    return install(work / "venvs" / pipeline.venv, HERE / "requirements" / f"{pipeline.venv}.txt")
+    return venvs.python(work / "venvs" / pipeline.venv, HERE / "requirements" / f"{pipeline.venv}.txt")
 
 
 def version(pipeline: Pipeline, interpreter: Path) -> str:

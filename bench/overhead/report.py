@@ -4,19 +4,15 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bench import sections
 from bench.overhead.peers import PIPELINES, Pipeline
 from bench.serving.report import machine, spread
-
-BEGIN, END = "<!-- overhead: begin -->", "<!-- overhead: end -->"
 
 
 def write(result: dict[str, Any], docs: Path, numbers: Path) -> None:
     """Put the section into the document and the numbers beside it."""
     numbers.write_text(json.dumps(result | {"machine": machine()}, indent=1) + "\n")
-    text = docs.read_text()
-    before, found, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2] if found else "\n"
-    docs.write_text(f"{before.rstrip()}\n\n{BEGIN}\n{section(result)}\n{END}\n{after.lstrip()}".rstrip() + "\n")
+    sections.put(docs, "overhead", section(result))
 
 
 def per_step(one: dict[str, dict[str, float]], pipeline: Pipeline, what: str) -> float:

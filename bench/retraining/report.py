@@ -1,12 +1,12 @@
 """From numbers to the page: a table a stream between markers of docs/retraining.md, and a picture of the weeks."""
 
-import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from bench import sections
 
-BEGIN, END = "<!-- retraining: begin -->", "<!-- retraining: end -->"
+BEGIN, END = sections.marks("retraining")
 NAMES = {
     "none": "never",
     "monthly": "every 30 days",
@@ -24,9 +24,7 @@ Found = dict[str, list[dict[str, Any]]]
 def write(result: Found, docs: Path) -> None:
     """Put the section into the page, which is made where there is none, and draw the picture beside it."""
     docs.with_name("retraining_weeks.svg").write_text(picture(result))
-    section = f"{BEGIN}\n{body(result)}\n{END}\n"
-    text = docs.read_text() if docs.exists() else f"# Retraining, by simulation\n\n{BEGIN}\n{END}\n"
-    docs.write_text(re.sub(f"{BEGIN}.*{END}\n", lambda _: section, text, flags=re.DOTALL))
+    sections.put(docs, "retraining", body(result), title="Retraining, by simulation")
 
 
 def body(result: Found) -> str:

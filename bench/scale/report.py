@@ -1,14 +1,14 @@
 """From the measurements to docs/scale.md: what each part costs, what one more adds, and what that comes to."""
 
-import re
 import statistics
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench import sections
 from bench.serving.report import number
 
-BEGIN, END = "<!-- scale: begin -->", "<!-- scale: end -->"
+BEGIN, END = sections.marks("scale")
 BUSY = 0.5
 """How busy a core may be on average, so that the loss of a replica, or a canary's second version, finds room."""
 RATES = (10, 1_000, 100_000)
@@ -22,9 +22,7 @@ Row = Sequence[Any]
 
 def write(result: dict[str, Any], serving: dict[str, Any], docs: Path) -> None:
     """Put the section into the page, which is made where there is none."""
-    section = f"{BEGIN}\n{body(result, serving)}\n{END}\n"
-    text = docs.read_text() if docs.exists() else f"# Scale\n\n{BEGIN}\n{END}\n"
-    docs.write_text(re.sub(f"{BEGIN}.*{END}\n", lambda _: section, text, flags=re.DOTALL))
+    sections.put(docs, "scale", body(result, serving), title="Scale")
 
 
 def body(result: dict[str, Any], serving: dict[str, Any]) -> str:

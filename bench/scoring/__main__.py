@@ -13,10 +13,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from bench import sections
 from bench.scoring.made import CATEGORIES, LEAVES, NUMBERS, TREES, Made, make
 
 ROOT = Path(__file__).resolve().parents[2]
-BEGIN, END = "<!-- scoring: begin -->", "<!-- scoring: end -->"
+BEGIN, END = sections.marks("scoring")
 PAIRED, PARALLEL = 4.0, 1.9
 """What issue 8 asks for: so many times mlflow.pyfunc on one core, and so many times one core on two."""
 SMALL, LARGE = 1_000_000, 4_000_000
@@ -39,8 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         small, large = (2_000, 8_000) if options.quick else (SMALL, LARGE)
         result = measured(options.work.resolve(), small, large, 1 if options.quick else options.rounds)
         options.json.write_text(json.dumps(result, indent=1) + "\n")
-    written = re.sub(f"{BEGIN}.*{END}", lambda _: table(result), options.docs.read_text(), flags=re.DOTALL)
-    options.docs.write_text(written)
+    sections.put(options.docs, "scoring", table(result))
     return 0 if result["same"] else 1
 
 
@@ -131,7 +131,7 @@ def table(result: dict[str, Any]) -> str:
         + ", ".join(f"{name} {number}" for name, number in result["versions"].items())
         + ".",
     ]
-    return "\n".join([BEGIN, *lines, END])
+    return "\n".join(lines)
 
 
 def _each(samples: dict[str, Any], small: int, large: int, workers: int, at: int) -> float:

@@ -16,6 +16,7 @@ from bench.serving import measure, model, report, servers
 from bench.serving.load import LoadError
 from bench.serving.measure import Case
 from bench.serving.servers import ROOT, SERVERS, Running, Server, ServerError
+from bench.venvs import PeerError
 
 PROTOCOLS = ("v1", "v2", "binary", "grpc")
 
@@ -75,7 +76,7 @@ def _start(chosen: list[Server], work: Path, core: int, other: int, store: "Stor
                 python = servers.environment(server, work)
                 store.versions[server.key] = servers.versions(server, python)
                 running.append(servers.start(server, python, work, core, other))
-            except ServerError as error:
+            except (PeerError, ServerError) as error:
                 store.missing[server.key] = str(error)
                 print(f"  {error}", flush=True)
     except BaseException:

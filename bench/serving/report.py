@@ -12,13 +12,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from bench import sections
 from bench.serving.measure import RATES
 from bench.serving.model import FEATURES, LEAVES, TREES
 from bench.serving.payloads import TOLERANCE
 from bench.serving.servers import SERVERS
 
-BEGIN, END = "<!-- serving: begin -->", "<!-- serving: end -->"
-_TITLE = "# Benchmarks\n\nEach section is written by the program that it names.\n"
 _PROTOCOLS = {"v1": "V1 JSON", "v2": "V2 JSON", "binary": "V2 binary", "grpc": "V2 gRPC"}
 # What a bare uvicorn echo cost where the targets were set, in microseconds of CPU a request, and the target beside it.
 _ECHO_US, _TARGET_US = 24.0, 75.0
@@ -95,17 +94,7 @@ def write(result: dict[str, Any], docs: Path, numbers: Path) -> None:
     about = json.dumps({name: value for name, value in result.items() if name != "samples"}, indent=1)
     lines = ",\n".join(f"  {json.dumps(one)}" for one in result["samples"])
     numbers.write_text(f'{about[:-2]},\n "samples": [\n{lines}\n ]\n}}\n')
-    text = docs.read_text() if docs.exists() else _TITLE
-    docs.write_text(insert(text, section(result)))
-
-
-def insert(text: str, new: str) -> str:
-    """The document with its section replaced, or put at its end."""
-    block = f"{BEGIN}\n{new.strip()}\n{END}"
-    if BEGIN in text and END in text:
-        before, _, rest = text.partition(BEGIN)
-        return before + block + rest.partition(END)[2]
-    return f"{text.rstrip()}\n\n{block}\n"
+    sections.put(docs, "serving", section(result), title="Benchmarks")
 
 
 def section(result: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bench import venvs
 from bench.serving.model import NAME
 
 HERE = Path(__file__).parent
@@ -28,7 +29,7 @@ _VERSION, _TOKEN = "1", "bench"
 
 
 class ServerError(Exception):
-    """A server that cannot be installed or started; its text says why."""
+    """A server that cannot be started; its text says why."""
 
 
 @dataclass(frozen=True)
@@ -120,30 +121,10 @@ SERVERS = (
 
 
 def environment(server: Server, work: Path) -> Path:
-    """The Python of the server's virtual environment, made when it is not there. Raises ServerError."""
+    """The Python of the server's virtual environment, made when it is not there. Raises PeerError."""
     if not server.venv:
         return Path(sys.executable)
-    return install(work / "venvs" / server.venv, HERE / "requirements" / f"{server.venv}.txt")
-
-
-def install(folder: Path, wanted: Path) -> Path:
-    """The Python of a virtual environment with these requirements, made when it is not there. Raises ServerError."""
-    python, done = folder / "bin" / "python", folder / "requirements.txt"
-    if done.exists() and done.read_text() == wanted.read_text():
-        return python
-    uv = ROOT / ".tools" / "bin" / "uv"
-    if uv.exists():
-        make = [[str(uv), "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)]]
-        install = [str(uv), "pip", "install", "--quiet", "--python", str(python)]
-    else:
-        make = [[sys.executable, "-m", "venv", "--clear", str(folder)]]
-        install = [str(python), "-m", "pip", "install", "--quiet"]
-    for command in (*make, [*install, "--requirement", str(wanted)]):
-        result = subprocess.run(command, capture_output=True, text=True)
-        if result.returncode:
-            raise ServerError(f"cannot be installed: {' '.join((result.stderr or result.stdout).split())[:300]}")
-    done.write_text(wanted.read_text())
-    return python
+    return venvs.python(work / "venvs" / server.venv, HERE / "requirements" / f"{server.venv}.txt")
 
 
 def versions(server: Server, python: Path) -> dict[str, str]:

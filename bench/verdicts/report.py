@@ -1,13 +1,13 @@
 """From counts to the page: tables between markers of docs/verdicts.md, and the picture."""
 
-import re
 from pathlib import Path
 from typing import Any
 
+from bench import sections
 from bench.verdicts import picture
 from bench.verdicts.rules import RULES
 
-BEGIN, END = "<!-- verdicts: begin -->", "<!-- verdicts: end -->"
+BEGIN, END = sections.marks("verdicts")
 NAMES = {
     "loopwright": "Loopwright",
     "naive": "z-test at every look",
@@ -22,9 +22,7 @@ def write(result: dict[str, Any], docs: Path, svg: Path) -> None:
     """Put the section into the page, which is made where there is none, and draw the picture beside it."""
     delays = [one for one in result["worse"] if one["key"] in ("errors", "latency", "auc")]
     svg.write_text(picture.draw(delays, NAMES))
-    section = f"{BEGIN}\n{body(result, svg.name)}\n{END}\n"
-    text = docs.read_text() if docs.exists() else f"# Verdicts, by simulation\n\n{BEGIN}\n{END}\n"
-    docs.write_text(re.sub(f"{BEGIN}.*{END}\n", lambda _: section, text, flags=re.DOTALL))
+    sections.put(docs, "verdicts", body(result, svg.name), title="Verdicts, by simulation")
 
 
 def body(result: dict[str, Any], svg: str) -> str:

@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
-    every = [*report.COMMANDS, *report.SERVERS]
+    every = [*report.COMMANDS, *report.PARTS, *report.SERVERS]
     parser = argparse.ArgumentParser(prog="python -m bench.waiting", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="1,000 rows and one round, to try it")
     parser.add_argument("--rounds", type=int, default=5, help="samples of each (%(default)s)")

@@ -16,6 +16,15 @@ from bench.waiting.measure import Cost
 RUNNERS = Path(__file__).parent / "runners"
 PYTHON = sys.executable
 LOOPWRIGHT = [PYTHON, "-m", "loopwright.cli.main"]
+# What a run cannot do without, imported as its process imports it; the second opens the registry as well.
+LIBRARIES = "from loopwright import processes; processes.collect_seldom(); import lightgbm, pandas, pyarrow.parquet"
+REGISTRY = f"""{LIBRARIES}
+from pathlib import Path
+from loopwright import settings
+from loopwright.registry import Registry
+with Registry(settings.read(Path("churn"))).connected() as client:
+    client.get_registered_model("churn")
+"""
 ROW = {"tenure": 3, "charge": 80.0, "calls": 2, "usage": 0.1, "seats": 4, "contract": "monthly", "plan": "basic"}
 ROW |= {"region": "emea", "payment": "card", "paperless": "Yes"}
 
@@ -56,6 +65,9 @@ def commands(place: Place) -> dict[str, Callable[[], Cost]]:
         "help": of(*LOOPWRIGHT, "--help"),
         "check": of(*LOOPWRIGHT, "check", "churn"),
         "status": of(*LOOPWRIGHT, "status", "churn"),
+        "history": of(*LOOPWRIGHT, "history", "churn"),
+        "libraries": of(PYTHON, "-c", LIBRARIES),
+        "registry": of(PYTHON, "-c", REGISTRY),
         "plain": of(*plain),
         "plain_mlflow": of(*plain, "sqlite:///plain.db"),
         "run": of(*LOOPWRIGHT, "run", "churn"),

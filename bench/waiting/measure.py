@@ -37,15 +37,7 @@ def command(call: Sequence[str], folder: Path, own: Mapping[str, str] | None = N
     ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     cpu, peak, began = 0.0, 0, time.monotonic()
     log = folder / "command.log"
-    with log.open("wb") as output:
-        first = subprocess.Popen(
-            call,
-            cwd=folder,
-            env={**environment(), **(own or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+    first = _start(call, folder, log, own)
     ended = 0.0
     while True:
         try:
@@ -68,16 +60,7 @@ def server(call: Sequence[str], folder: Path, ready: Callable[[], bool], own: Ma
     CommandError when it does not become ready.
     """
     log, began = folder / "server.log", time.monotonic()
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            call,
-            cwd=folder,
-            env={**environment(), **(own or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
+    process = _start(call, folder, log, own, session=True)
     try:
         while not ready():
             if process.poll() or time.monotonic() - began > _WAIT:
@@ -92,6 +75,22 @@ def server(call: Sequence[str], folder: Path, ready: Callable[[], bool], own: Ma
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def _start(
+    call: Sequence[str], folder: Path, log: Path, own: Mapping[str, str] | None, *, session: bool = False
+) -> "subprocess.Popen[bytes]":
+    """Start a process whose output goes to the log; with a session of its own all of it can be ended at once."""
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            call,
+            cwd=folder,
+            env={**environment(), **(own or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=session,
+        )
 
 
 def family(root: int) -> list[int]:

@@ -4,17 +4,23 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bench import sections
 from bench.serving.report import machine, spread
 
-BEGIN, END = "<!-- waiting: begin -->", "<!-- waiting: end -->"
 COMMANDS = {
     "python": "`python -c pass`",
     "help": "`loopwright --help`",
     "check": "`loopwright check`",
     "status": "`loopwright status`",
+    "history": "`loopwright history`",
     "plain": "plain script: train and evaluate",
     "plain_mlflow": "the same, logged and registered in MLflow",
     "run": "`loopwright run`",
+}
+# Measured to tell what a run is made of.
+PARTS = {
+    "libraries": "pandas, Arrow and LightGBM imported",
+    "registry": "the same, with MLflow's client imported and its database opened",
 }
 SERVERS = {
     "component": "component: a pod, to the end of its first step, the snapshot",
@@ -30,10 +36,7 @@ MOST_TIMES = 2.0
 def write(result: dict[str, Any], docs: Path, numbers: Path) -> None:
     """Put the section into the document and the numbers beside it."""
     numbers.write_text(json.dumps(result, indent=1) + "\n")
-    text = docs.read_text()
-    before, found, rest = text.partition(BEGIN)
-    after = rest.partition(END)[2] if found else "\n"
-    docs.write_text(f"{before.rstrip()}\n\n{BEGIN}\n{section(result)}\n{END}\n{after.lstrip()}".rstrip() + "\n")
+    sections.put(docs, "waiting", section(result))
 
 
 def section(result: dict[str, Any]) -> str:
@@ -55,7 +58,7 @@ def section(result: dict[str, Any]) -> str:
     for name, title in COMMANDS.items():
         if name in samples:
             lines.append(f"| {title} | {_cells(samples, name, result['floor'])} |")
-    lines += ["", *_targets(samples)]
+    lines += ["", *_targets(samples), *_made_of(samples)]
     lines += [
         "",
         "The plain script trains and evaluates; it neither validates rows, nor keeps a snapshot, a profile for the "
@@ -73,7 +76,7 @@ def section(result: dict[str, Any]) -> str:
             cells = [str(spread(one[what] for one in samples[name])) for what in ("seconds", "cpu", "peak")]
             lines.append(f"| {title} | {' | '.join(cells)} |")
     for name, why in result["missing"].items():
-        lines += ["", f"{(COMMANDS | SERVERS)[name]} was not measured: {why}"]
+        lines += ["", f"{(COMMANDS | PARTS | SERVERS)[name]} was not measured: {why}"]
     told = ", ".join(f"{value:.1f}" for value in result["load"])
     return "\n".join([*lines, "", f"Load of the machine (1 minute) at the start of the rounds: {told}."])
 
@@ -92,6 +95,28 @@ def _targets(samples: dict[str, list[dict[str, float]]]) -> list[str]:
         if cpu is not None:
             mark = "met" if cpu.median < MOST_TIMES else "not met"
             lines.append(f"| `loopwright run` under {MOST_TIMES:g} times {title} | {cpu} | {seconds} | {mark} |")
+    return lines
+
+
+def _made_of(samples: dict[str, list[dict[str, float]]]) -> list[str]:
+    """A run's CPU by what it is spent on; each part is a difference of samples of one round."""
+    names = ("run", "plain", "history", "libraries", "registry")
+    rounds = list(zip(*(samples.get(name, ()) for name in names), strict=False))
+    if not rounds:
+        return []
+    parts: dict[str, list[tuple[float, float]]] = {}
+    for one in rounds:
+        run, plain, command, libraries, registry = (sample["cpu"] for sample in one)
+        for title, cpu in (
+            ("pandas, Arrow and LightGBM, imported", libraries),
+            ("MLflow's client, imported, and its database opened", registry - libraries),
+            ("the command itself, which reads declaration and ledger as `history` does", command),
+            ("the steps, with a version registered and its card written", run - registry - command),
+        ):
+            parts.setdefault(title, []).append((cpu, cpu / plain))
+    lines = ["", "| what `loopwright run` spends | CPU, s | times the plain script's |", "| --- | --- | --- |"]
+    for title, found in parts.items():
+        lines.append(f"| {title} | {spread(cpu for cpu, _ in found)} | {spread(ratio for _, ratio in found)} |")
     return lines
 
 

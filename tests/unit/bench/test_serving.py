@@ -84,13 +84,3 @@ def test_a_ratio_is_of_samples_of_the_same_round_and_targets_are_judged_by_its_m
     text = report.section(result)
     assert "CPU a request 8 times less than KServe's lightgbm server | 8.50 (7.00-9.00) times | met |" in text
     assert "CPU a request 15 times less than BentoML | not measured | |" in text
-
-
-def test_a_section_replaces_itself_and_leaves_the_rest_of_the_document_alone():
-    insert = module("report").insert
-    once = insert("# Benchmarks\n\n## Another\n", "first")
-    again = insert(once + "\n## After\n", "second")
-    assert "first" not in again
-    assert again.startswith("# Benchmarks\n\n## Another\n")
-    assert again.endswith("## After\n")
-    assert insert(again, "second") == again
