@@ -1,16 +1,22 @@
 """Score all rows of an input in three steps: begin the job, score a share of it, sum it up."""
 
+from typing import NamedTuple
+
 from kfp import dsl
 
 from components.image import IMAGE
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)
-def score_begin(loop: str, arguments: list, pods: int) -> list:
-    """Write the job's manifest; returns its shares, such as 0/8, of which there are at most `pods`."""
-    from loopwright.cli import score_pod
+def score_begin(loop: str, arguments: list, pods: int) -> NamedTuple("Begun", [("shares", list), ("arguments", list)]):  # type: ignore[valid-type]
+    """Write the job's manifest.
 
-    return score_pod.begin(loop, arguments, pods)
+    Returns its shares, such as 0/8, of which there are at most `pods`, and the arguments with this day for `{date}`.
+    """
+    from loopwright.cli import score_cluster, score_pod
+
+    given = [score_cluster.dated(one) for one in arguments]
+    return score_pod.begin(loop, given, pods), given
 
 
 @dsl.component(base_image=IMAGE, install_kfp_package=False)

@@ -61,7 +61,7 @@ def _share(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option(
     "--pods", type=click.IntRange(1, 1000), default=4, show_default=True, help="On a cluster: at most so many."
 )
-@click.option("--schedule", default="", help='With argo: a CronWorkflow, such as "0 3 * * *".')
+@click.option("--schedule", default="", help='On a cluster: each time, such as "0 3 * * *".')
 @on_version
 def score(context: Context, version: str, **options: Any) -> int:
     """Write predictions for all rows of an input, one Parquet partition a chunk, by default of the champion.
@@ -79,7 +79,7 @@ def score(context: Context, version: str, **options: Any) -> int:
         return _on_cluster(context, version, asked)
     if asked.schedule:
         raise click.BadParameter(
-            "a schedule needs --engine argo; here it is cron's to call this", param_hint="--schedule"
+            "a schedule needs --engine argo or kfp; here it is cron's to call this", param_hint="--schedule"
         )
     began = _begin(context, version, asked)
     if began.manifest.state == "complete" and not began.left():
@@ -126,9 +126,7 @@ def _on_cluster(context: Context, version: str, asked: _Asked) -> int:
     arguments += ["--query", asked.query] if asked.query else []
     arguments += ["--id", asked.id] if asked.id else []
     if asked.engine == "kfp":
-        if asked.schedule:
-            raise click.BadParameter("a schedule is Argo's; on Kubeflow Pipelines make a recurring run of the pipeline")
-        score_cluster.submit_to_kubeflow(context, version, arguments, asked.pods)
+        score_cluster.submit_to_kubeflow(context, version, arguments, asked.pods, asked.schedule)
         return 0
     score_cluster.submit(context, version, arguments, asked.pods, asked.schedule)
     return 0

@@ -36,19 +36,24 @@ def submit(context: Context, version: str, arguments: Sequence[str], pods: int, 
         context.console.print(f"`kubectl -n {connected.namespace} get workflow {name} -w` follows it", markup=False)
 
 
-def submit_to_kubeflow(context: Context, version: str, arguments: Sequence[str], pods: int) -> None:
-    """Have Kubeflow Pipelines do it, and say by what name. Raises RunError where it cannot."""
+def submit_to_kubeflow(context: Context, version: str, arguments: Sequence[str], pods: int, schedule: str) -> None:
+    """Have Kubeflow Pipelines do it, once or by a schedule, and say by what name. Raises RunError where it cannot."""
     from loopwright.engines import kfp, protocol
     from loopwright.ledger import Ledger
 
-    given = [dated(one) for one in arguments] + (["--version", version] if version else [])
+    given = [*arguments, *(["--version", version] if version else [])]
     try:
         from loopwright.engines.compiled import pipeline
         from loopwright.engines.kfp import scoring
 
         outcomes = kfp.LedgerOutcomes(Ledger(context.settings.ledger_url))
         engine = kfp.KfpEngine(kfp.read(), outcomes, compiled=pipeline(scoring.PIPELINE))
-        run, link = scoring.submit(engine, context.loop, given, pods, datetime.now(UTC))
+        if schedule:
+            name = scoring.put(engine, context.loop, given, pods, schedule)
+            context.answer({"recurring_run": name, "pods": pods, "schedule": schedule})
+            context.console.print(f"recurring run {name} on Kubeflow Pipelines: {schedule} (UTC)", markup=False)
+            return
+        run, link = scoring.submit(engine, context.loop, [*map(dated, given)], pods, datetime.now(UTC))
     except ModuleNotFoundError as error:
         raise protocol.uninstalled("kfp", "kfp", error) from error
     context.answer({"run": run, "link": link, "pods": pods})

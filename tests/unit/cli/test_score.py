@@ -327,8 +327,8 @@ def test_a_pod_is_given_no_relative_path_and_each_day_of_a_schedule_an_output_of
         run(*asked, "--output", "s3://lake/out", "--schedule", "0 3 * * *")
     with pytest.raises(click.BadParameter, match="needs --engine argo"):
         run("--input", "in.parquet", "--output", "out", "--schedule", "0 3 * * *")
-    with pytest.raises(click.BadParameter, match="is Argo's"):
-        run("--engine", "kfp", "--input", "s3://in", "--output", "s3://out/{date}", "--schedule", "0 3 * * *")
+    with pytest.raises(click.BadParameter, match="needs an output of its own"):
+        run("--engine", "kfp", "--input", "s3://in", "--output", "s3://out", "--schedule", "0 3 * * *")
 
 
 def test_the_output_may_name_the_day(folder) -> None:

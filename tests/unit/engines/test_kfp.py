@@ -447,6 +447,25 @@ def test_a_scoring_job_is_a_run_of_a_pipeline_and_an_experiment_of_its_own(backe
     assert opened.runs("small") == []
 
 
+def test_a_job_by_a_schedule_is_a_recurring_run_whose_day_is_known_when_it_begins(backend, outcomes, small):
+    from loopwright.engines.kfp import scoring
+
+    opened = engines.KfpEngine(engines.Options(host=backend.url), outcomes, compiled=pipeline(scoring.PIPELINE))
+    asked = ["--input", "s3://in", "--output", "s3://out/{date}"]
+    for pods in (2, 8):
+        assert scoring.put(opened, small, asked, pods, "0 3 * * *") == "small-scoring-schedule"
+    (made,) = backend.recurring
+    assert made["trigger"]["cron_schedule"]["cron"] == "0 0 3 * * *"
+    given = made["runtime_config"]["parameters"]
+    assert (given["arguments"], given["pods"]) == (asked, 8)
+    # The first pod says the day to the others, which may begin on the next one.
+    spec = next(yaml.safe_load_all(backend.uploads[-1]))
+    tasks = spec["root"]["dag"]["tasks"]
+    assert tasks["score-end"]["inputs"]["parameters"]["arguments"]["taskOutputParameter"] == {
+        "outputParameterKey": "arguments", "producerTask": "score-begin"
+    }  # fmt: skip
+
+
 def test_the_shares_of_a_job_are_tried_again_as_the_options_say_and_their_loop_is_not():
     options = engines.Options(host="http://api", retries=4)
     spec = next(yaml.safe_load_all(binding.bind(pipeline("scoring"), options)))

@@ -5,7 +5,9 @@ It is a pipeline and an experiment of its own, `<loop>-scoring`, so that nobody 
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
+from loopwright.engines.kfp import schedule
 from loopwright.engines.kfp.engine import KfpEngine
 from loopwright.loop import Loop
 
@@ -25,10 +27,24 @@ def submit(engine: KfpEngine, loop: Loop, arguments: Sequence[str], pods: int, a
         lambda client: client.run_pipeline(
             experiment_id=experiment,
             job_name=run,
-            params={"loop": loop.to_json(), "arguments": list(arguments), "pods": pods},
+            params=_parameters(loop, arguments, pods),
             pipeline_id=pipeline_id,
             version_id=version_id,
             service_account=engine.options.service_account or None,
         )
     )
     return run, engine.api.link(str(made.run_id))
+
+
+def put(engine: KfpEngine, loop: Loop, arguments: Sequence[str], pods: int, cron: str) -> str:
+    """Have KFP start a job by a schedule of five fields, in the place of an older one; the recurring run's name.
+
+    `{date}` in the arguments is the day of each run. Raises RunError as `submit`, and for a time zone that is not UTC.
+    """
+    name = f"{loop.name}-{PIPELINE}"
+    schedule.recur(engine, name, _parameters(loop, arguments, pods), cron, loop.retrain.timezone)
+    return schedule.name_of(name)
+
+
+def _parameters(loop: Loop, arguments: Sequence[str], pods: int) -> dict[str, Any]:
+    return {"loop": loop.to_json(), "arguments": list(arguments), "pods": pods}
