@@ -135,10 +135,9 @@ def _on_cluster(context: Context, version: str, asked: _Asked) -> int:
 def _begin(context: Context, version: str, asked: _Asked) -> "Begun":
     from loopwright.errors import OutputError
     from loopwright.models import bundle as bundles
-    from loopwright.scoring import begin, manifest, plan
+    from loopwright.scoring import begin, manifest, plan, rows
     from loopwright.scoring.job import EXPLAINED_ROWS, PART_ROWS, Job, columns_of
     from loopwright.scoring.output import Output
-    from loopwright.scoring.rows import unjudged
 
     output = Output(dated(asked.output), Path.cwd())
     known = manifest.read(output)
@@ -153,11 +152,15 @@ def _begin(context: Context, version: str, asked: _Asked) -> "Begun":
     found = unchanged(context, resolve(context, chosen, "champion"))
     bundle = bundles.read(context.registry.fetch(context.loop.name, found), found.digest)
     id = _id(context, asked)
-    if beside := unjudged(context.loop, bundle.manifest.inputs):
-        context.console.print(f"not looked at, as the model does not see it: {', '.join(beside)}", markup=False)
-    rows = known.part_rows if known is not None else EXPLAINED_ROWS if asked.explain else PART_ROWS
-    job = Job(context.loop, bundle.folder, bundle.digest, found.number, output.url, id, asked.explain, rows)
-    planned = plan.plan(source, Path.cwd(), columns_of(context.loop, bundle, id), job.part_rows)
+    size = known.part_rows if known is not None else EXPLAINED_ROWS if asked.explain else PART_ROWS
+    job = Job(context.loop, bundle.folder, bundle.digest, found.number, output.url, id, asked.explain, size)
+    inputs = bundle.manifest.inputs
+    others = rows.beside(context.loop, inputs)
+    planned = plan.plan(source, Path.cwd(), columns_of(context.loop, bundle, id), job.part_rows, others)
+    if aside := rows.unjudged(context.loop, inputs, planned.beside):
+        context.console.print(f"not looked at, as the input does not have it: {', '.join(aside)}", markup=False)
+    elif others and not isinstance(source, str):
+        context.console.print(f"looked at where the query gives it: {', '.join(others)}", markup=False)
     whole = asked.share is None and asked.only != "end"
     return begin.begin(job, planned, output, known, datetime.now(UTC), anew=whole)
 

@@ -42,6 +42,8 @@ class Unit:
     """The row groups of a Parquet file."""
     source: Source | None = None
     root: Path = Path()
+    beside: tuple[str, ...] = ()
+    """Columns that are read, too, as rules are about them; of a query those of them that it gives."""
 
     @property
     def stable(self) -> bool:
@@ -51,10 +53,12 @@ class Unit:
     def read(self, columns: Sequence[str], texts: Sequence[str]) -> "Iterator[pa.RecordBatch]":
         """The unit's rows with these columns, those of `texts` by their distinct values where the format has them so.
 
-        Raises DataError for what cannot be read, and for a column that is not there.
+        Behind them stand the columns of `beside` that are there. Raises DataError for what cannot be read, and for a
+        column that is not there.
         """
         import pyarrow as pa
 
+        columns = [*columns, *(name for name in self.beside if name not in columns)]
         size = max(1, min(BATCH_ROWS, BATCH_CELLS // max(1, len(columns))))
         if self.groups is not None and self.file is not None:
             yield from self._parquet(self.file, list(self.groups), columns, texts, size)
@@ -65,6 +69,8 @@ class Unit:
             assert self.source is not None
             tables = sources.batches(self.source, self.root)
         for table in tables:
+            if self.file is None:
+                columns = [name for name in columns if name in table.column_names or name not in self.beside]
             if missing := [name for name in columns if name not in table.column_names]:
                 raise _absent(self.name, missing)
             for start in range(0, len(table), size):
@@ -106,23 +112,29 @@ class Plan:
         known = [unit.rows for unit in self.units]
         return None if None in known else sum(rows for rows in known if rows is not None)
 
+    @property
+    def beside(self) -> set[str]:
+        """The columns beside the model's that every unit has, as far as is known."""
+        return set[str](self.units[0].beside).intersection(*(unit.beside for unit in self.units))
 
-def plan(source: str | Source, root: Path, columns: Sequence[str], part_rows: int) -> Plan:
+
+def plan(source: str | Source, root: Path, columns: Sequence[str], part_rows: int, beside: Sequence[str] = ()) -> Plan:
     """Look at what is there: files and their footers, no rows.
 
-    Row groups are put together up to `part_rows` rows. Raises DataError for an input that is absent or without rows,
-    for a file that is neither CSV nor Parquet or was only half written, and for one that lacks one of `columns`.
+    Row groups are put together up to `part_rows` rows; of `beside` each file's units have what it has. Raises DataError
+    for an input that is absent or without rows, for a file that is neither CSV nor Parquet or was only half written,
+    and for one that lacks one of `columns`.
     """
     if isinstance(source, Source):
         told = f"python {source.python}" if source.python else f"{source.sql} ({source.url_env})"
-        unit = Unit(0, str(source), source=source, root=root)
+        unit = Unit(0, str(source), source=source, root=root, beside=tuple(beside))
         return Plan(str(source), (unit,), _digest([told]))
     if why := refused(source):
         raise DataError(why.removeprefix("source: "))
     units: list[Unit] = []
     found = files.found(source, root)
     for file in found:
-        units += _units(file, len(units), columns, part_rows)
+        units += _units(file, len(units), columns, part_rows, beside)
     if not units:
         raise DataError(f"{source} has no rows", expected="at least one row", do="check the export")
     return Plan(source, tuple(units), _marks(found))
@@ -137,27 +149,30 @@ def _marks(found: Sequence[DataFile]) -> str:
     return _digest([[one.name, one.size, one.stamp] for one in found])
 
 
-def _units(file: DataFile, number: int, columns: Sequence[str], part_rows: int) -> list[Unit]:
+def _units(file: DataFile, number: int, columns: Sequence[str], part_rows: int, beside: Sequence[str]) -> list[Unit]:
     import pyarrow.parquet as pq
 
     with formats.reading(file), _opened(file) as stream:
         if not formats.is_parquet(file, stream):
-            formats.require(file, formats.header(file), columns, _NAMED)
-            return [Unit(number, file.name, file=file)]
+            names = formats.header(file)
+            formats.require(file, names, columns, _NAMED)
+            return [Unit(number, file.name, file=file, beside=tuple(one for one in beside if one in names))]
         opened = pq.ParquetFile(stream, pre_buffer=False)
-        formats.require(file, opened.schema_arrow.names, columns, _NAMED)
+        names = opened.schema_arrow.names
+        formats.require(file, names, columns, _NAMED)
+        there = tuple(one for one in beside if one in names)
         sizes = [opened.metadata.row_group(at).num_rows for at in range(opened.metadata.num_row_groups)]
     units: list[Unit] = []
     begin, groups, rows = 0, list[int](), 0
     for at, size in enumerate(sizes):
         if groups and rows + size > part_rows:
-            units.append(Unit(number + len(units), file.name, begin, rows, file, tuple(groups)))
+            units.append(Unit(number + len(units), file.name, begin, rows, file, tuple(groups), beside=there))
             begin, groups, rows = begin + rows, [], 0
         if size:
             groups.append(at)
             rows += size
     if groups:
-        units.append(Unit(number + len(units), file.name, begin, rows, file, tuple(groups)))
+        units.append(Unit(number + len(units), file.name, begin, rows, file, tuple(groups), beside=there))
     return units
 
 

@@ -5,11 +5,12 @@
 The rules and what they mean are those of `data/rules.py`, which a test holds this against. Two differ, as a row is
 judged here by itself: a value that is missing where `missing` is 0 sets its row aside, and `unique` is not looked at.
 What is rare (numbers that are not written plainly, values of odd types, rules over columns) goes through that code.
+Columns of the contract that the model does not take are judged, too, where the batch has them.
 """
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from loopwright.errors import ContractError
 from loopwright.loop import Column, Loop
 from loopwright.models.coded import Coded
 from loopwright.models.columns import Array, Columns, InputSpec
+from loopwright.scoring.cells import coded_of, is_whole, numbers_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,9 +43,15 @@ class Rows:
     """Whether each row of the whole batch (n,) is to be scored."""
 
 
-def unjudged(loop: Loop, inputs: Sequence[InputSpec]) -> list[str]:
-    """What loop.yaml asks of columns that the model does not see, and is not looked at here: columns, and rules."""
-    seen = {spec.name for spec in inputs} | {loop.data.label.column}
+def beside(loop: Loop, inputs: Sequence[InputSpec]) -> list[str]:
+    """The columns of the contract that the model does not take and that a row can have before its label is known."""
+    known = {spec.name for spec in inputs} | {loop.data.label.column, loop.data.timestamp}
+    return [name for name in loop.data.contract if name not in known]
+
+
+def unjudged(loop: Loop, inputs: Sequence[InputSpec], there: Collection[str] = ()) -> list[str]:
+    """What loop.yaml asks of columns that are not judged, columns and rules; `there` are judged beside the inputs."""
+    seen = {spec.name for spec in inputs} | {loop.data.label.column, *there}
     columns = [name for name in loop.data.contract if name not in seen]
     return [*columns, *(rule.title for rule in loop.data.rules if not rule.columns <= seen)]
 
@@ -61,7 +69,7 @@ class Reader:
 
     def __post_init__(self) -> None:
         self._declared = {spec.name: _declared(self.loop, spec) for spec in self.inputs}
-        self._rules = [rule for rule in self.loop.data.rules if rule.columns <= self._declared.keys()]
+        self._beside = beside(self.loop, self.inputs)
 
     def __call__(self, batch: "pa.RecordBatch") -> Rows:
         """The rows of a batch that has all inputs. Raises ContractError where a rule says that the data is stopped."""
@@ -73,7 +81,7 @@ class Reader:
                 columns[spec.name] = _number_column(found, spec.name, column, array)
             else:
                 coded[spec.name] = _text_column(found, spec.name, column, array)
-        self._over_columns(found, columns, coded)
+        self._over_columns(found, columns, coded, self._others(found, batch))
         self.missing.update(found.missing)
         if not found.broken:
             columns |= {name: one.array for name, one in coded.items()}
@@ -88,16 +96,33 @@ class Reader:
     def _ordered(self, columns: Columns) -> Columns:
         return {spec.name: columns[spec.name] for spec in self.inputs}
 
-    def _over_columns(self, found: "_Found", columns: Columns, coded: Mapping[str, Coded]) -> None:
-        if not self._rules:
+    def _others(self, found: "_Found", batch: "pa.RecordBatch") -> dict[str, Array]:
+        """The columns that the model does not take, judged and typed."""
+        typed = {}
+        for name in self._beside:
+            if name in batch.schema.names:
+                array, column = batch.column(name), self.loop.data.contract[name]
+                typed[name] = (
+                    _number_column(found, name, column, array)
+                    if column.numeric
+                    else _text_column(found, name, column, array).array
+                )
+        return typed
+
+    def _over_columns(
+        self, found: "_Found", columns: Columns, coded: Mapping[str, Coded], others: Mapping[str, Array]
+    ) -> None:
+        there = columns.keys() | coded.keys() | others.keys()
+        if not (rules := [rule for rule in self.loop.data.rules if rule.columns <= there]):
             return
         import pandas as pd
 
         from loopwright.data import expressions
 
-        needed = set[str]().union(*(rule.columns for rule in self._rules))
-        typed = pd.DataFrame({name: columns[name] if name in columns else coded[name].array for name in needed})
-        for rule in self._rules:
+        known = {**others, **columns}
+        needed = set[str]().union(*(rule.columns for rule in rules))
+        typed = pd.DataFrame({name: known[name] if name in known else coded[name].array for name in needed})
+        for rule in rules:
             mask = expressions.broken(rule.expression, typed).to_numpy()
             found.add(rule.title, "rule", mask, rule.expression, rule.policy)
 
@@ -170,12 +195,12 @@ def _filtered(batch: "pa.RecordBatch", kept: Array) -> "pa.RecordBatch":
 
 
 def _number_column(found: _Found, name: str, column: Column, array: "pa.Array") -> Array:
-    values, missing = _numbers(column, array)
+    values, missing = numbers_of(column, array)
     low, high = np.fmin.reduce(values), np.fmax.reduce(values)
     wrong = np.isnan(values) & ~missing
     if np.isinf(low) or np.isinf(high):
         wrong |= np.isinf(values)
-    if column.kind in ("integer", "boolean") and not _is_whole(array):
+    if column.kind in ("integer", "boolean") and not is_whole(array):
         wrong |= (np.rint(values) != values) & ~missing
     if column.kind == "boolean" and not (low >= 0 and high <= 1):
         wrong |= (values < 0) | (values > 1)
@@ -196,7 +221,7 @@ def _number_column(found: _Found, name: str, column: Column, array: "pa.Array") 
 
 
 def _text_column(found: _Found, name: str, column: Column, array: "pa.Array") -> Coded:
-    coded = _coded(array)
+    coded = coded_of(array)
     missing = [value is None for value in coded.values]
     found.miss(name, column, np.array(missing)[coded.places])
     if column.values is not None:
@@ -210,84 +235,6 @@ def _text_column(found: _Found, name: str, column: Column, array: "pa.Array") ->
         if any(odd):
             found.add(name, "pattern", np.array(odd)[coded.places], f"text that fits {column.pattern}", column.policy)
     return coded
-
-
-def _numbers(column: Column, array: "pa.Array") -> tuple[Array, Array]:
-    """The values as float64, and where one is missing; NaN where it is not is a value that is no number."""
-    import pyarrow as pa
-    from pyarrow import types
-
-    kind = array.type
-    if types.is_floating(kind) or types.is_integer(kind) or types.is_boolean(kind) or types.is_null(kind):
-        # The cast of a whole number beyond 2^53 rounds it, as pandas does.
-        values = array.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-        return values, np.isnan(values)
-    if types.is_string(kind) and column.kind != "boolean":
-        import pyarrow.compute as pc
-
-        trimmed = pc.utf8_trim_whitespace(array)
-        trimmed = pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)
-        try:
-            values = trimmed.cast(pa.float64()).to_numpy(zero_copy_only=False)
-            return values, trimmed.is_null().to_numpy(zero_copy_only=False)
-        except pa.ArrowInvalid:
-            pass
-    return _slowly(column, array)
-
-
-def _slowly(column: Column, array: "pa.Array") -> tuple[Array, Array]:
-    from loopwright.data.typed import blank, numbers
-
-    short = array if hasattr(array, "dictionary") else _plain(array).dictionary_encode()
-    values = _series(_plain(short.dictionary))
-    found = np.append(numbers(column, values).to_numpy(dtype=np.float64), np.nan)
-    missing = np.append(blank(values).to_numpy(dtype=np.bool_), True)
-    places = _places(short)
-    return found[places], missing[places]
-
-
-def _coded(array: "pa.Array") -> Coded:
-    """A text column by its distinct values, without white space around them; None where nothing is left."""
-    from pyarrow import types
-
-    short = array if types.is_dictionary(array.type) else _plain(array).dictionary_encode()
-    values = _plain(short.dictionary)
-    if types.is_string(values.type) or types.is_large_string(values.type):
-        texts = [(value or "").strip() or None for value in values.to_pylist()]
-    else:
-        from loopwright.data.typed import strings
-
-        texts = strings(_series(values)).tolist()
-    return Coded((*texts, None), _places(short))
-
-
-def _places(short: "pa.DictionaryArray") -> Array:
-    """The place of each row's value in the dictionary; the one behind them all where there is none."""
-    import pyarrow as pa
-
-    indices = short.indices.cast(pa.int64())
-    filled = indices.fill_null(len(short.dictionary)) if indices.null_count else indices
-    return np.asarray(filled.to_numpy(zero_copy_only=False)).astype(np.intp, copy=False)
-
-
-def _plain(array: "pa.Array") -> "pa.Array":
-    import pyarrow as pa
-
-    from loopwright.data import tables
-
-    column = tables.plain(pa.table({"one": array})).column("one")
-    return column.combine_chunks() if column.num_chunks != 1 else column.chunk(0)
-
-
-def _series(values: "pa.Array") -> Any:
-    """As `data/sources.py` reads them for the training."""
-    return values.to_pandas(integer_object_nulls=True)
-
-
-def _is_whole(array: "pa.Array") -> bool:
-    from pyarrow import types
-
-    return bool(types.is_integer(array.type) or types.is_boolean(array.type))
 
 
 def _list(values: tuple[Any, ...]) -> str:

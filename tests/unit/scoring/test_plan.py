@@ -42,6 +42,20 @@ def test_a_unit_gives_its_own_rows_with_the_columns_that_are_asked_for(tmp_path)
     }
 
 
+def test_what_a_file_has_beside_is_read_behind_the_columns_that_it_has_to_have(tmp_path) -> None:
+    write(tmp_path / "a.parquet", 10)
+    pd.DataFrame({"more": 2.5, "age": range(25), "plan": "x", "own": 1}).to_csv(tmp_path / "b.csv", index=False)
+    found = plan(str(tmp_path), tmp_path, NEEDED, 10, ["own", "more", "age", "gone"])
+    names = [[batch.schema.names for batch in unit.read(NEEDED, [])] for unit in found.units]
+    assert names == [[["age", "plan", "more"]], [["age", "plan", "own", "more"]]]
+    assert found.beside == {"more", "age"}
+    (tmp_path / "rows.py").write_text(f"import pandas as pd\ndef read():\n    return pd.read_csv('{tmp_path}/b.csv')\n")
+    (unit,) = plan(Source(python="rows:read"), tmp_path, NEEDED, 10, ["own", "gone"]).units
+    assert [batch.schema.names for batch in unit.read(NEEDED, [])] == [["age", "plan", "own"]]
+    with pytest.raises(DataError, match="has no column absent"):
+        list(unit.read(["absent"], []))
+
+
 def test_wide_rows_are_read_few_at_a_time(tmp_path, monkeypatch) -> None:
     write(tmp_path / "a.parquet", 1_000)
     monkeypatch.setattr(plans, "BATCH_CELLS", 200)

@@ -10,7 +10,7 @@ from loopwright.data import tables
 from loopwright.data.contract import REASONS, Check
 from loopwright.errors import ContractError
 from loopwright.models import columns as inputs_of
-from loopwright.scoring.rows import Reader, unjudged
+from loopwright.scoring.rows import Reader, beside, unjudged
 
 DECLARED = """
 apiVersion: loopwright/v1
@@ -149,3 +149,23 @@ def test_what_is_about_other_columns_than_the_models_is_named(loop):
     inputs = inputs_of.specs({name: column for name, column in loop.inputs.items() if name not in ("free", "code")})
     assert unjudged(loop, inputs) == ["code", "free", "plan == 'basic' or free != 'x'"]
     assert unjudged(loop, inputs_of.specs(loop.inputs)) == []
+    assert unjudged(loop, inputs, ["free"]) == ["code"]
+    assert beside(loop, inputs) == ["code", "free"]
+
+
+def test_what_the_model_does_not_take_is_judged_where_the_rows_have_it_as_the_contract_judges_it(loop) -> None:
+    taken = {name: column for name, column in loop.inputs.items() if name not in ("whole", "free", "code")}
+    reader = Reader(loop, inputs_of.specs(taken))
+    frame = dirty(5)
+    _, aside = Check(loop).add(frame)
+    found = reader(pa.RecordBatch.from_pandas(frame))
+    assert found.aside is not None
+    told = [sorted(one.split("; ")) for one in found.aside.column(REASONS).to_pylist()]
+    assert told == [sorted(one.split("; ")) for one in aside[REASONS].tolist()]
+    assert reader.broken["code: pattern"] > 0
+    assert reader.broken["not too much: rule"] > 0
+    assert list(found.columns) == list(taken)
+    # Without these columns the rules about them say nothing.
+    less = reader(pa.RecordBatch.from_pandas(frame.drop(columns=["whole", "free", "code"])))
+    reasons = " ".join(less.aside[REASONS].to_pylist())
+    assert not any(name in reasons for name in ("code:", "whole:", ": rule"))
