@@ -21,7 +21,7 @@ from loopwright.models.calibration import Calibration, OneAgainstRest
 from loopwright.models.choices import NONE, Choices
 from loopwright.models.columns import Array
 from loopwright.models.features import FeatureSpec
-from loopwright.models.layout import Layout
+from loopwright.models.layout import Layout, require_classes
 from loopwright.models.model import sklearn_score
 
 # LightGBM's stock learns fast and overfits tables of some thousand rows. Small, shallow, damped steps on random halves
@@ -196,6 +196,8 @@ def _lightgbm(
                     do="leave out model.early_stopping, or choose another boosting",
                 )
             told = layout.part(choices.early_stopping.share)
+            if task == "classification":
+                require_classes(target, told, choices.classes)
             stop = lightgbm.early_stopping(choices.early_stopping.rounds, verbose=False)
             most = rounds if "num_iterations" in own else MOST_TREES
             first = lightgbm.train(every, dataset(~told), int(most), valid_sets=[dataset(told)], callbacks=[stop])

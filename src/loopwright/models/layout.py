@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 
+from loopwright.errors import DataError
 from loopwright.models.columns import Array
 
 
@@ -51,3 +52,17 @@ class Layout:
             return random.permutation(self.rows) * count // max(self.rows, 1)
         names, codes = np.unique(self.entities, return_inverse=True)
         return (random.permutation(len(names)) * count // len(names))[codes.reshape(-1)]
+
+
+def require_classes(target: Array, told: Array, classes: int) -> None:
+    """Raise DataError where the part that early stopping listens to, or what is left to train on, lacks a class.
+
+    LightGBM would go on: to as many trees as there may be, or to one.
+    """
+    for rows, name in ((told, "the part that early stopping is told by"), (~told, "what early stopping leaves")):
+        if (found := len(np.unique(target[rows]))) < classes:
+            raise DataError(
+                f"{name} has rows of {found} of {classes} classes",
+                expected="rows of each class in it and outside it",
+                do="provide more rows, change model.early_stopping.share, or leave model.early_stopping out",
+            )

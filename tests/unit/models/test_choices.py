@@ -90,6 +90,18 @@ def test_early_stopping_ends_where_a_part_left_out_gains_nothing(table):
     assert again.dump() == found.dump()
 
 
+@pytest.mark.parametrize("newest", [True, False])
+def test_early_stopping_is_refused_where_a_part_lacks_a_class(table, newest):
+    matrix, _, _ = table
+    times = np.arange(len(matrix), dtype=float)
+    # By time the newest rows tell: of a class that ended, or that began, one of the parts has none.
+    target = (times < 100 if newest else times >= len(matrix) - 20).astype(float)
+    choices, layout = Choices(early_stopping=EarlyStopping()), Layout(len(matrix), 7, times=times)
+    where = "told by" if newest else "leaves"
+    with pytest.raises(DataError, match=rf"early stopping .*{where} has rows of 1 of 2 classes"):
+        fit.fit("classification", "lightgbm", {}, 7, matrix, SPECS, target, choices=choices, layout=layout)
+
+
 def test_early_stopping_is_not_for_dart(table):
     matrix, score, _ = table
     with pytest.raises(DeclarationError, match=r"early stopping cannot choose .*dart"):
