@@ -18,11 +18,21 @@ EXAMPLE = "loopwright profile churn --rows training.parquet --predictions held_o
     metavar="FILE",
     help="CSV or Parquet: predictions of rows that it was not fitted to.",
 )
-@click.option("--prediction", default="prediction", show_default=True, help="The column of P(positive), or the value.")
+@click.option(
+    "--prediction",
+    default="prediction",
+    show_default=True,
+    help="The column of P(positive), of more classes of P(decided), or the value.",
+)
 @click.option("--classes", default="", help="NEGATIVE,POSITIVE; needed where the predictions have no labels.")
+@click.option(
+    "--decision", default="decision", show_default=True, help="The column of the decided class, of more than two."
+)
 @click.option("--to", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The file to write.")
 @on_loop
-def profile(context: Context, rows: str, predictions: str, prediction: str, classes: str, to: Path) -> None:
+def profile(
+    context: Context, rows: str, predictions: str, prediction: str, classes: str, decision: str, to: Path
+) -> None:
     """Make the profile of a model that another runtime serves, for the drift monitor (docs/monitor.md).
 
     The inputs are those that `data.contract` of loop.yaml declares. Where the predictions have the label's column
@@ -34,7 +44,8 @@ def profile(context: Context, rows: str, predictions: str, prediction: str, clas
 
     here = Path.cwd()
     names = [name.strip() for name in classes.split(",")] if classes else []
-    made = reference.profile(context.loop, sources.read(rows, here), sources.read(predictions, here), prediction, names)
+    given, held = sources.read(rows, here), sources.read(predictions, here)
+    made = reference.profile(context.loop, given, held, prediction, names, decision)
     try:
         files.write_text(to, made.to_json())
     except OSError as error:

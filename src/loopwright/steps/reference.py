@@ -13,7 +13,7 @@ import numpy as np
 
 from loopwright.data import splits, typed
 from loopwright.errors import DataError
-from loopwright.loop import Column, Loop
+from loopwright.loop import Column, Loop, spelling
 from loopwright.models import columns
 from loopwright.statistics.labelled import tally
 from loopwright.statistics.profile import Profile
@@ -26,16 +26,20 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NUMBER = Column(type="number")
+DECISION = "decision"
+"""Where the decided class stands if nothing else is said, as in what `loopwright score` writes."""
 
 
 def profile(
-    loop: Loop, rows: "pd.DataFrame", held: "pd.DataFrame", prediction: str, classes: Sequence[str] = ()
-) -> Profile:
+    loop: Loop, rows: "pd.DataFrame", held: "pd.DataFrame", prediction: str, classes: Sequence[str] = (),
+    decision: str = DECISION,
+) -> Profile:  # fmt: skip
     """The profile of `rows` with the predictions in the column `prediction` of `held`, which may be the same rows.
 
     A prediction is P(positive), or the value of a regression. `classes` are the negative and the positive class where
-    `held` has no labels. Raises DataError for a column that is absent, values that are not what the contract declares,
-    and predictions that are missing or no probabilities.
+    `held` has no labels. Of more than two classes, which loop.yaml declares, it is the probability of the decided one,
+    which the column `decision` names. Raises DataError for a column that is absent, values that are not what the
+    contract declares, predictions that are missing or no probabilities, and decisions that are none of the classes.
     """
     inputs = columns.specs(loop.inputs)
     for frame in (rows, held):
@@ -49,6 +53,7 @@ def profile(
     if regression and len(labelled):
         labelled = labelled.assign(**{label: _numbers(labelled[label], label)})
     names = _classes(loop, labelled, classes)
+    decided = _decided(held, decision, names) if loop.several else None
     seasonality = Seasonality(loop.monitor.seasonality, loop.monitor.timezone) if loop.monitor.seasonality else None
     made = Profile.build(
         loop.name,
@@ -58,6 +63,7 @@ def profile(
         {spec.name: spec.kind for spec in inputs},
         predicted,
         bins=loop.monitor.bins,
+        decided=decided,
         label_variance=float(labelled[label].var()) if regression and len(labelled) > 1 else None,
         seasonality=seasonality,
         seasons=(seasons_of(loop, newest, seasonality), seasons_of(loop, held, seasonality)) if seasonality else None,
@@ -65,7 +71,8 @@ def profile(
     if labelled.empty:
         return made
     truth = target(loop, labelled, names).astype(np.float64)
-    return replace(made, labelled=tuple(tally(made).of(truth, predicted[known]).tolist()))
+    told = (predicted if decided is None else decided.astype(np.float64))[known]
+    return replace(made, labelled=tuple(tally(made).of(truth, told).tolist()))
 
 
 def _timed(loop: Loop, frame: "pd.DataFrame") -> None:
@@ -124,9 +131,36 @@ def _predictions(loop: Loop, held: "pd.DataFrame", name: str) -> "NDArray[np.flo
     return np.asarray(found)
 
 
+def _decided(held: "pd.DataFrame", name: str, classes: Sequence[str]) -> "NDArray[np.intp]":
+    """The place of each row's decided class among the classes."""
+    if name not in held.columns:
+        raise DataError(
+            f"there is no column {name}",
+            expected="the decided class of each row, beside its probability",
+            do="name its column with --decision",
+        )
+    places = held[name].map({one: spelling.place(classes, one) for one in held[name].unique()})
+    if (wrong := ~(places >= 0)).any():
+        raise DataError(
+            f"the decision in {name} is {str(held[name][wrong].iloc[0])[:40]!r} in {int(wrong.sum()):,} rows",
+            expected=f"one of {', '.join(classes)}",
+            do="correct the file, or `data.label.classes` in loop.yaml",
+        )
+    return places.to_numpy(dtype=np.intp)
+
+
 def _classes(loop: Loop, labelled: "pd.DataFrame", given: Sequence[str]) -> list[str]:
     if loop.model.task == "regression":
         return []
+    if loop.several:
+        names = splits.classes(labelled, loop)
+        if given and [*map(spelling.spelled, given)] != [*map(spelling.spelled, names)]:
+            raise DataError(
+                f"the classes are {', '.join(given)}",
+                expected=f"those of `data.label.classes`, in its order: {', '.join(names)}",
+                do="leave --classes out",
+            )
+        return names
     if given:
         names = list(given)
     elif len(labelled):

@@ -108,3 +108,38 @@ def test_a_declared_seasonality_is_in_the_profile_and_a_file_without_times_is_re
     found = profile(loop, rows(24_000, seen=times), held(2_000).assign(seen=times[:2_000]), "score", ["No", "Yes"])
     assert found.seasonality is not None
     assert found.seasonality.by == "hour"
+
+
+@pytest.fixture
+def fruit(churn_declaration):
+    return parse(
+        churn_declaration.replace("column: churned", "column: churned, classes: [1, 2, 3]").replace(
+            'churned: {values: ["No", "Yes"]}', "churned: {values: [1, 2, 3]}"
+        )
+    )
+
+
+def test_of_more_than_two_classes_the_decided_one_and_its_probability_are_the_predictions(fruit):
+    decided = RNG.choice(["1", "2.0", "3"], 300)
+    label = np.where(RNG.random(300) < 0.8, decided, "2")
+    predictions = pd.DataFrame({"score": RNG.uniform(0.4, 1, 300), "decision": decided, "churned": label})
+    made = profile(fruit, rows(500), predictions, "score")
+    assert made.classes == ("1", "2", "3")
+    places = pd.Series(decided).map({"1": 0, "2.0": 1, "3": 2}).to_numpy(float)
+    truth = pd.Series(label).map({"1": 0, "2.0": 1, "2": 1, "3": 2}).to_numpy(float)
+    assert made.labelled == tuple(tally(made).of(truth, places).tolist())
+    assert made.labelled[0] > 0
+    unknown = profile(fruit, rows(100), predictions.drop(columns="churned"), "score")
+    assert (unknown.classes, unknown.labelled) == (made.classes, None)
+    renamed = predictions.rename(columns={"decision": "said"})
+    assert profile(fruit, rows(500), renamed, "score", decision="said").labelled == made.labelled
+
+
+def test_decisions_and_classes_that_are_not_the_declared_ones_are_refused(fruit):
+    predictions = pd.DataFrame({"score": [0.5] * 3, "decision": ["1", "2", "7"]})
+    with pytest.raises(DataError, match=r"the decision in decision is '7' in 1 rows; expected one of 1, 2, 3"):
+        profile(fruit, rows(50), predictions, "score")
+    with pytest.raises(DataError, match=r"no column decision.*--decision"):
+        profile(fruit, rows(50), predictions.drop(columns="decision"), "score")
+    with pytest.raises(DataError, match=r"the classes are 3, 2, 1; expected those of `data.label.classes`"):
+        profile(fruit, rows(50), predictions.iloc[:2], "score", ["3", "2", "1"])
