@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from bench import suite
+from bench import sections, suite
 
 PAGES = {"serving", "waiting", "overhead"}
 
@@ -40,8 +40,9 @@ def test_the_suite_is_planned_for_half_an_hour_and_has_every_part() -> None:
 
 def test_what_the_suite_ran_stands_once_however_often_it_is_written() -> None:
     ended = [{"part": part, "seconds": 60.0, "code": 0} for part in suite.PARTS]
-    page = suite.insert("# Benchmarks\n\nFirst.\n\n<!-- serving: begin -->\n", suite.section(ended, 1200.0))
-    again = suite.insert(page, suite.section(ended, 1260.0))
+    begun = "# Benchmarks\n\nFirst.\n\n<!-- serving: begin -->\n"
+    page = sections.replaced(begun, "suite", suite.section(ended, 1200.0), first=True)
+    again = sections.replaced(page, "suite", suite.section(ended, 1260.0), first=True)
     assert page.startswith("# Benchmarks\n\nFirst.\n\n<!-- suite: begin -->\n## The suite")
     assert again == page.replace("in 20 minutes", "in 21 minutes")
     assert again.endswith("<!-- suite: end -->\n\n<!-- serving: begin -->\n")
