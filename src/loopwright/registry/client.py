@@ -194,20 +194,17 @@ class Registry:
         if found is not None:
             return str(found.experiment_id)
         # Only a database here needs to be told where artifacts go; a tracking server knows its own store.
-        local = self._settings.registry_uri.startswith(("sqlite:", "postgresql:", "mysql:"))
-        location = (self._settings.artifacts / loop).as_uri() if local else None
+        kind = self._settings.registry_uri.partition(":")[0].partition("+")[0]
+        location = (self._settings.artifacts / loop).as_uri() if kind in ("sqlite", "postgresql", "mysql") else None
         return str(client.create_experiment(loop, artifact_location=location))
 
     @contextmanager
     def connected(self) -> Iterator["MlflowClient"]:
         """MLflow's client, for what is no version. Raises RegistryError for whatever it does not answer."""
-        os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         # Bars are for terminals, and stand a line a step in the log of a pod.
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        # A model is its bundle; the lock file of wherever a run happens to be is no part of it.
-        os.environ.setdefault("MLFLOW_LOG_UV_FILES", "false")
-        for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking", "mlflow.models.model"):
+        for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
             logging.getLogger(name).setLevel(logging.ERROR)
         import mlflow
         from mlflow.exceptions import MlflowException
