@@ -23,7 +23,9 @@ def collect_seldom() -> None:
     """Have the garbage collector look after 50,000 new objects, where it looks after 700 by Python's default.
 
     Called before the libraries are imported. Importing them makes a million objects that stay, and looking at them
-    again and again is a sixth of the CPU time that it takes to import pandas, LightGBM and MLflow.
+    again and again is a sixth of the CPU time that it takes to import pandas, LightGBM and MLflow. It stays so, as what
+    a run or a predictor makes a lot of is freed by its counts: a run on 300,000 rows peaked at 705 MB, and at 718 MB
+    with Python's default.
     """
     gc.set_threshold(50_000)
 

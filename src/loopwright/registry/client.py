@@ -4,7 +4,7 @@ import logging
 import os
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,7 +70,7 @@ class Registry:
     def fetch(self, loop: str, version: ModelVersion) -> Path:
         """The version's bundle on this machine: the folder itself where the store is local, else a copy."""
         here = tables.folder(version.location)
-        if here is not None and (here / "data").is_dir():
+        if here is not None and os.path.isdir(here / "data"):
             return here / "data" / version.tags[f"{TAG}bundle"]
         with self.connected() as client:
             import mlflow
@@ -146,9 +146,11 @@ class Registry:
         """What the version was judged by: metrics, gates and curves."""
         version = self.get(loop, number)
         here = self._tables.artifacts(version.run_id)
-        if here is not None and (here / EVALUATION).is_file():
-            read: dict[str, Any] = read_json(here / EVALUATION)
-            return read
+        if here is not None and os.path.isfile(here / EVALUATION):
+            # A file that cannot be read, or is no JSON, is for MLflow to say.
+            with suppress(OSError, ValueError):
+                read: dict[str, Any] = read_json(here / EVALUATION)
+                return read
         with self.connected():
             import mlflow
 
@@ -204,6 +206,8 @@ class Registry:
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         # Bars are for terminals, and stand a line a step in the log of a pod.
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        # MLflow prints where to look at a run with all of the server's URL, and its password.
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking"):
             logging.getLogger(name).setLevel(logging.ERROR)
         import mlflow
@@ -217,7 +221,7 @@ class Registry:
             if self._client is None:
                 self._client = mlflow.MlflowClient(tracking_uri=uri, registry_uri=uri)
             yield self._client
-        except (MlflowException, SQLAlchemyError, OSError) as error:
+        except (MlflowException, SQLAlchemyError, OSError, ValueError) as error:
             raise RegistryError(
                 f"the registry at {redacted(self._settings.registry_uri)} does not answer as it should: "
                 # SQLAlchemy adds the whole statement, on lines of its own.

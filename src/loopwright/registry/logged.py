@@ -38,11 +38,12 @@ class Logged(NamedTuple):
 
 
 def log(client: "MlflowClient", experiment: str, submission: Submission, tags: dict[str, str]) -> Logged:
-    """Log a run and its model; the run is FAILED in MLflow where that fails."""
+    """Log a run and its model; both are FAILED in MLflow where that fails."""
     from mlflow.entities import LoggedModelOutput, Metric, Param
     from mlflow.exceptions import MlflowException
 
     run = client.create_run(experiment, tags={**_SOURCE, **tags}, run_name=submission.tags.get("run")).info.run_id
+    model = None
     try:
         parameters = {name: str(value) for name, value in submission.parameters.items()}
         model = client.create_logged_model(experiment, name=MODEL, source_run_id=run, params=parameters)
@@ -63,6 +64,8 @@ def log(client: "MlflowClient", experiment: str, submission: Submission, tags: d
         # A registry that is away cannot be told; why the model was not stored is what the first error says.
         with suppress(MlflowException):
             client.set_terminated(run, "FAILED")
+            if model is not None:
+                client.finalize_logged_model(model.model_id, "FAILED")
         raise
     client.set_terminated(run)
     return Logged(run, model.model_id, model.model_uri)

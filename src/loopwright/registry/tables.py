@@ -49,10 +49,11 @@ class Tables:
         """All versions of a loop's model, the oldest first."""
         if self._missing():
             return []
-        found = self._read((_VERSIONS, _TAGS, _ALIASES), workspace=WORKSPACE, name=loop)
+        # Aliases first: one that moves to a version registered in between is then still where it was.
+        found = self._read((_ALIASES, _VERSIONS, _TAGS), workspace=WORKSPACE, name=loop)
         if found is None:
             return None
-        versions, tags, aliases = found
+        aliases, versions, tags = found
         labels: dict[int, dict[str, str]] = defaultdict(dict)
         called: dict[int, list[str]] = defaultdict(list)
         for row in tags:
@@ -81,10 +82,15 @@ class Tables:
     def _missing(self) -> bool:
         """Whether the database is a file that is not there; to connect would make it."""
         file = self._uri.removeprefix("sqlite:///") if self._uri.startswith("sqlite:///") else ""
-        return bool(file) and file != ":memory:" and "?" not in file and not Path(file).exists()
+        if not file or file == ":memory:" or "?" in file:
+            return False
+        try:
+            return not Path(file).exists()
+        except OSError:  # Whoever may not look there is told so by MLflow.
+            return False
 
     def _read(self, queries: tuple[sa.TextClause, ...], **values: str) -> list[list[sa.Row[tuple[object, ...]]]] | None:
-        """The rows of each query, of one moment; None where the schema is not the known one or nothing answers."""
+        """The rows of each query, in this order; None where the schema is not the known one or nothing answers."""
         if not self._uri:
             return None
         try:
@@ -93,7 +99,7 @@ class Tables:
                 if connection.execute(_REVISION).scalars().all() != [SCHEMA]:
                     return None
                 return [list(connection.execute(query, values)) for query in queries]
-        except (SQLAlchemyError, ImportError):
+        except (SQLAlchemyError, ImportError, ValueError):
             # MLflow's client says what is wrong with it.
             return None
 

@@ -42,5 +42,7 @@ def test_a_model_that_cannot_be_stored_leaves_a_failed_run_and_no_version(regist
     monkeypatch.undo()
     with registry.connected() as client:
         found = client.search_runs([registry.experiment(client, "churn")], "tags.`loopwright.run` = 'five'")
+        models = client.search_logged_models([found[0].info.experiment_id])
     assert [run.info.status for run in found] == ["FAILED"]
+    assert [str(one.status) for one in models if one.source_run_id == found[0].info.run_id] == ["FAILED"]
     assert [version.number for version in registry.versions("churn")] == before

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from loopwright.errors import RegistryError
 from loopwright.registry import EVALUATION, Registry
 from loopwright.registry.tables import Tables, folder
 
@@ -63,6 +64,30 @@ def test_a_database_that_is_not_there_has_no_versions_and_is_not_made(tmp_path):
     assert not absent.exists()
 
 
+def test_a_damaged_evaluation_is_said_in_words(registry, place, monkeypatch, tmp_path):
+    (tmp_path / EVALUATION).write_text('{"metrics"')
+    monkeypatch.setattr(Tables, "artifacts", lambda *_: tmp_path)
+    assert registry.evaluation("churn", 1)["threshold"] == 0.4, "MLflow is asked"
+    found = Registry(place)._tables
+    monkeypatch.undo()
+    real = found.artifacts(registry.get("churn", 1).run_id)
+    assert real is not None
+    kept = (real / EVALUATION).read_bytes()
+    (real / EVALUATION).write_text('{"metrics"')
+    try:
+        with pytest.raises(RegistryError, match="does not answer as it should"):
+            registry.evaluation("churn", 1)
+    finally:
+        (real / EVALUATION).write_bytes(kept)
+
+
+def test_a_port_that_is_no_number_is_said_in_words(place):
+    broken = replace(place, registry_uri="postgresql+psycopg://u:s3cret@127.0.0.1:abc/x")
+    with pytest.raises(RegistryError) as told:
+        Registry(broken).versions("churn")
+    assert "s3cret" not in str(told.value)
+
+
 @pytest.mark.parametrize("uri", ["http://mlflow:5000", "https://mlflow", "mysql+pymysql://a/b", "databricks"])
 def test_what_is_no_database_that_is_known_is_left_to_mlflow(uri):
     assert Tables(uri).versions("churn") is None
@@ -96,3 +121,17 @@ def test_the_evaluation_lies_among_the_runs_artifacts(registry, place):
     assert found is not None
     assert (found / EVALUATION).is_file()
     assert Tables(place.registry_uri).artifacts("none") is None
+
+
+def test_an_alias_that_moves_while_it_is_read_is_never_nowhere(registry, place, submitted, monkeypatch):
+    read = Tables._read
+
+    def slowly(self, queries, **values):
+        monkeypatch.undo()
+        first = read(self, queries[:1], **values)
+        registry.promote("churn", registry.register("churn", submitted("six")))
+        return first + read(self, queries[1:], **values)
+
+    monkeypatch.setattr(Tables, "_read", slowly)
+    versions = Tables(place.registry_uri).versions("churn")
+    assert [version.number for version in versions if "champion" in version.aliases] == [1]

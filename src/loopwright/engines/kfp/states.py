@@ -42,9 +42,11 @@ class ToldToEnd:
 
         The history says so where KFP's persistence agent looked at the run in between: of two in three, as tried.
         """
-        if run.state == ENDING or [one.state for one in run.state_history or []][-2:] == [ENDING, "FAILED"]:
+        history = [one.state for one in run.state_history or []]
+        if run.state == ENDING or history[-2:] == [ENDING, "FAILED"]:
             self._runs.add(run.run_id)
-        elif run.state != "FAILED":
+        elif run.state != "FAILED" or ENDING in history:
+            # It was tried again since it was told to end, and what it came to is its own.
             self._runs.discard(run.run_id)
         return run.run_id in self._runs
 
