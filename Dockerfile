@@ -23,13 +23,14 @@ COPY pyproject.toml uv.lock ./
 # In each: the locked packages first, so that a change of our own code does not install them again.
 # A component's pod starts by KFP's executor, which its definition does not install (install_kfp_package=False).
 FROM tools AS build-component
+# Dask is 15 MB: the workers of `scale: dask` are this image, too (docs/scale.md).
 # `--extra predictor` lets gates measure latency in the real server (docs/gates.md).
 ARG COMPONENT_EXTRAS=""
-RUN uv sync --frozen --no-dev --no-install-project --extra component --extra kfp ${COMPONENT_EXTRAS}
+RUN uv sync --frozen --no-dev --no-install-project --extra component --extra dask --extra kfp ${COMPONENT_EXTRAS}
 COPY README.md LICENSE ./
 COPY pipelines pipelines
 COPY src src
-RUN uv sync --frozen --no-dev --no-editable --extra component --extra kfp ${COMPONENT_EXTRAS}
+RUN uv sync --frozen --no-dev --no-editable --extra component --extra dask --extra kfp ${COMPONENT_EXTRAS}
 
 FROM tools AS build-predictor
 RUN uv sync --frozen --no-dev --no-install-project --extra predictor
@@ -51,11 +52,11 @@ RUN uv sync --frozen --no-dev --no-editable ${UNUSED} --extra monitor
 # The trigger runs the pipeline by itself, in its own pod, so it carries the steps' packages and KFP's runner too. The
 # same image runs rollouts as Argo Workflows, which talk to the cluster's API.
 FROM tools AS build-trigger
-RUN uv sync --frozen --no-dev --no-install-project --extra trigger --extra component --extra kfp --extra kubernetes --extra reports
+RUN uv sync --frozen --no-dev --no-install-project --extra trigger --extra component --extra dask --extra kfp --extra kubernetes --extra reports
 COPY README.md LICENSE ./
 COPY pipelines pipelines
 COPY src src
-RUN uv sync --frozen --no-dev --no-editable --extra trigger --extra component --extra kfp --extra kubernetes --extra reports
+RUN uv sync --frozen --no-dev --no-editable --extra trigger --extra component --extra dask --extra kfp --extra kubernetes --extra reports
 
 # --- the final images ------------------------------------------------------------------------------------------------
 FROM ${BASE} AS runtime

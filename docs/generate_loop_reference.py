@@ -42,6 +42,7 @@ DESCRIPTIONS = {
     "Toleration.operator": "Whether the value has to be equal.",
     "Toleration.value": "The taint's value.",
     "Toleration.effect": "The taint's effect; none is every one.",
+    "Scale.engine": "What runs them.",
     "Images.predictor": "The predictor's repository.",
     "Images.monitor": "The monitor's repository.",
     "Images.pull_policy": "When the node pulls them.",

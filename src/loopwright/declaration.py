@@ -21,6 +21,8 @@ FILE = "loop.yaml"
 _PATTERNS = {
     "metadata.name": "lower-case letters, digits and hyphens, as in a host name",
     "model.estimator": "lightgbm, logistic_regression, linear_regression, random_forest, or module:factory",
+    "scale.memory": "an amount such as 500MB or 2GiB",
+    "scale.address": "tcp://host:port or tls://host:port",
 }
 
 

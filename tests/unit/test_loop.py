@@ -176,6 +176,7 @@ DEFAULTS = {
         "risks": [],
         **dict.fromkeys(("oversight", "collection", "labelling", "personal_data"), ""),
     },
+    "scale": None,
 }  # fmt: skip
 
 

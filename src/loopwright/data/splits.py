@@ -7,13 +7,17 @@ champion of before may have been trained on none.
 """
 
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loopwright.errors import DataError
 from loopwright.loop import Loop, spelling
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
+
+    Mask = NDArray[np.bool_]
 
 # Below this many rows, and of each class, a part says nothing about a model.
 LEAST_ROWS = 20
@@ -25,27 +29,54 @@ def split(frame: "pd.DataFrame", loop: Loop) -> tuple["pd.DataFrame", "pd.DataFr
 
     Raises DataError when a part is too small, or when it lacks a class of a classification.
     """
-    holdout = loop.data.holdout
-    _require_classes(frame, loop)
+    holdout, data = loop.data.holdout, loop.data
+    require_classes(frame, loop)
     if holdout.by == "entity":
-        assert loop.data.entity is not None
-        judged = frame[loop.data.entity].map(lambda entity: place(str(entity), loop.model.seed) < holdout.share)
+        assert data.entity is not None
+        judged = by_entity(frame[data.entity], loop)
     elif holdout.by == "time":
-        assert loop.data.timestamp is not None
-        # Rows of one moment stay on one side, or the newest training rows would tell the holdout's.
-        judged = frame[loop.data.timestamp] > frame[loop.data.timestamp].quantile(1 - holdout.share)
+        assert data.timestamp is not None
+        judged = by_time(frame[data.timestamp], loop)
     else:
-        judged = _contents(frame).map(lambda row: place(row, loop.model.seed) < holdout.share)
-    training, held = frame[~judged].reset_index(drop=True), frame[judged].reset_index(drop=True)
-    for part, name in ((training, "training"), (held, "holdout")):
-        if len(part) < LEAST_ROWS:
+        judged = by_content(frame, loop, days=data.timestamp is not None and days(frame[data.timestamp]))
+    require_parts(frame, judged, loop)
+    return frame[~judged].reset_index(drop=True), frame[judged].reset_index(drop=True)
+
+
+def by_entity(entities: "pd.Series[Any]", loop: Loop) -> "Mask":
+    """Which rows (n,) judge, by the entity of each."""
+    share = loop.data.holdout.share
+    return (entities.map(lambda entity: place(str(entity), loop.model.seed)) < share).to_numpy(dtype=bool)
+
+
+def by_time(moments: "pd.Series[Any]", loop: Loop) -> "Mask":
+    """Which rows (n,) judge, by the moments of all."""
+    # Rows of one moment stay on one side, or the newest training rows would tell the holdout's.
+    return (moments > moments.quantile(1 - loop.data.holdout.share)).to_numpy(dtype=bool)
+
+
+def by_content(frame: "pd.DataFrame", loop: Loop, *, days: bool) -> "Mask":
+    """Which of some rows (n,) judge, by what each says; `days` says of all rows what `days` says of moments."""
+    share = loop.data.holdout.share
+    return (_contents(frame, days).map(lambda row: place(row, loop.model.seed)) < share).to_numpy(dtype=bool)
+
+
+def days(moments: "pd.Series[Any]") -> bool:
+    """Whether all moments are midnights: then a row's text names the day alone."""
+    known = moments.dropna()
+    return bool((known == known.dt.normalize()).all())
+
+
+def require_parts(frame: "pd.DataFrame", judged: "Mask", loop: Loop) -> None:
+    """Raise DataError when a part is too small, or when it lacks a class; of the frame the label is looked at."""
+    for mask, name in ((~judged, "training"), (judged, "holdout")):
+        if (rows := int(mask.sum())) < LEAST_ROWS:
             raise DataError(
-                f"{len(frame):,} rows leave {len(part):,} for {name}",
+                f"{len(frame):,} rows leave {rows:,} for {name}",
                 expected=f"at least {LEAST_ROWS} rows in each part",
                 do="provide more rows, or change `data.holdout`",
             )
-        _require_classes(part, loop, f"in the {name} part ", LEAST_OF_A_CLASS)
-    return training, held
+        require_classes(frame[mask], loop, f"in the {name} part ", LEAST_OF_A_CLASS)
 
 
 def place(identity: str, seed: int) -> float:
@@ -77,14 +108,22 @@ def classes(frame: "pd.DataFrame", loop: Loop) -> list[str]:
     return [*found[:at], *found[at + 1 :], found[at]]
 
 
-def _contents(frame: "pd.DataFrame") -> "pd.Series[str]":
+def _contents(frame: "pd.DataFrame", days: bool) -> "pd.Series[str]":
     """Each row as text, whatever the order of the columns."""
-    columns = [frame[name].astype("string").fillna("\0").tolist() for name in sorted(frame.columns)]
+    columns = [_texts(frame[name], days).fillna("\0").tolist() for name in sorted(frame.columns)]
     rows = ["\x1f".join(row) for row in zip(*columns, strict=True)]
     return frame.index.to_series().map(dict(zip(frame.index, rows, strict=True)))
 
 
-def _require_classes(frame: "pd.DataFrame", loop: Loop, part: str = "", least: int = 1) -> None:
+def _texts(values: "pd.Series[Any]", days: bool) -> "pd.Series[Any]":
+    """As pandas writes them: it writes moments as days where all that it is given are, and not only these rows."""
+    if values.dtype.kind == "M" and not days:
+        return values.map(str, na_action="ignore").astype("string")
+    return values.astype("string")
+
+
+def require_classes(frame: "pd.DataFrame", loop: Loop, part: str = "", least: int = 1) -> None:
+    """Raise DataError for labels that no classification can be learnt from, or fewer than `least` of one."""
     if loop.model.task == "regression":
         return
     found = sorted(map(str, frame[loop.data.label.column].dropna().unique()))

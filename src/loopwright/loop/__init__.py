@@ -26,6 +26,8 @@ from loopwright.loop.model import (
 )
 from loopwright.loop.operations import Monitor, Retrain
 from loopwright.loop.rollout import Rollout
+from loopwright.loop.scale import AnyScale, Scale
+from loopwright.loop.scale import check as check_scale
 from loopwright.loop.search import Search, Space
 from loopwright.loop.serving import Serving
 
@@ -44,6 +46,7 @@ __all__ = [
     "Retrain",
     "Rollout",
     "Scalar",
+    "Scale",
     "Search",
     "Served",
     "Serving",
@@ -75,6 +78,9 @@ class Loop(Declared):
     retrain: Retrain = Retrain()
     serving: Serving = Serving()
     card: Card = Card()
+    scale: AnyScale | None = Field(
+        None, description="Several processes that train and evaluate part by part; `dask` takes the defaults."
+    )
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -90,6 +96,7 @@ class Loop(Declared):
                 raise ValueError(f"gates: {metric} is no metric of {self.model.task}; there are {there}")
         self._model_and_gates()
         self._archivable()
+        check_scale(self)
         if self.retrain.rows == "after_onset" and self.data.timestamp is None:
             raise ValueError("retrain: rows after_onset needs `data.timestamp`, which says when a row was observed")
         if self.monitor.seasonality is not None and self.data.timestamp is None:
@@ -181,6 +188,11 @@ class Loop(Declared):
     def searched_by(self) -> str:
         """The metric that sets of parameters are compared by."""
         return (self.model.search.metric if self.model.search is not None else None) or self.first_metric
+
+    @property
+    def scaled(self) -> Scale | None:
+        """The declared scale with its defaults, None where none is declared."""
+        return Scale() if self.scale == "dask" else self.scale
 
     @property
     def several(self) -> bool:

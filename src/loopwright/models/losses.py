@@ -65,15 +65,16 @@ class Losses:
     ) -> Self | None:
         """Learn from the matrix (n, features) of held-out rows, what was predicted for them and what was true.
 
+        Of more than MOST_ROWS only some rows of the matrix are asked for, by their places, so it need not be held.
         Rows of one group (a customer) stay together when a model is judged on rows that it was not fitted to. None
         with fewer than 500 rows, or without any error.
         """
         errors = np.abs(truth - predicted)
+        folds = _folds(len(predicted), groups, seed)
+        if len(predicted) > MOST_ROWS:
+            some = np.random.default_rng(seed).choice(len(predicted), MOST_ROWS, replace=False)
+            matrix, predicted, errors, folds = matrix[some], predicted[some], errors[some], folds[some]
         rows = np.column_stack([matrix, predicted])
-        folds = _folds(len(rows), groups, seed)
-        if len(rows) > MOST_ROWS:
-            some = np.random.default_rng(seed).choice(len(rows), MOST_ROWS, replace=False)
-            rows, errors, folds = rows[some], errors[some], folds[some]
         if len(rows) < LEAST_ROWS or not errors.any() or len(np.unique(folds)) < 2:
             return None
         fixed = {**_PARAMETERS, "seed": seed, "num_threads": threads}

@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 from loopwright.errors import DataError, InputError
 from loopwright.loop import Loop, spelling
 from loopwright.registry import Registry
+from loopwright.scale.parts import Part, head, names, parts
+from loopwright.scale.spread import Spread, spread
 from loopwright.statistics import bootstrap, metrics, several
 from loopwright.steps import gates, sanity, served
+from loopwright.steps.asked import Asked
 from loopwright.steps.evidence import Comparison, Judged, finite, measures_of
 from loopwright.steps.fair import fair
 from loopwright.steps.slices import slices
@@ -20,7 +23,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from loopwright.models.columns import Columns
-    from loopwright.models.model import Model
+
+EXAMPLES = 200
+"""Held-out rows that the model is asked about again, in another order and over HTTP."""
 
 
 def evaluate(loop: Loop, registry: Registry, model: Path, holdout: Path) -> dict[str, Any]:
@@ -28,18 +33,26 @@ def evaluate(loop: Loop, registry: Registry, model: Path, holdout: Path) -> dict
 
     A model that does not predict numbers is judged by that alone. A champion that cannot be asked on these rows, as
     one of its inputs is gone, cannot be compared with: the evaluation says so, and gates against it fail.
+
+    Rows are gone through part by part (`scale`); held are predictions, labels, and what is looked at by column.
     """
-    import pandas as pd
+    some = parts(holdout)
+    # Workers would have one part between them.
+    with spread(loop.scaled if len(some) > 1 else None) as where:
+        where.require_seen(holdout)
+        return _evaluated(loop, registry, model, holdout, some, where)
 
+
+def _evaluated(
+    loop: Loop, registry: Registry, model: Path, holdout: Path, some: Sequence[Part], where: Spread
+) -> dict[str, Any]:
     from loopwright.models import bundle as bundles
-    from loopwright.models.model import Model
 
-    frame = pd.read_parquet(holdout)
+    frame = _looked_at(loop, holdout)
     bundle = bundles.read(model)
-    challenger = Model(bundle)
+    asked = Asked(bundle)
     truth = target(loop, frame, bundle.manifest.classes)
-    columns = _columns(challenger, frame)
-    predicted = challenger.predict(columns)
+    predicted = asked.of(where, some)
     classification = loop.model.task == "classification"
     found: dict[str, Any] = {"rows": len(frame), "classes": list(bundle.manifest.classes), "champion": None}
     sane = sanity.sane(predicted, probabilities=classification)
@@ -47,15 +60,16 @@ def evaluate(loop: Loop, registry: Registry, model: Path, holdout: Path) -> dict
         return {**found, "metrics": {}, "gates": [sane.to_dict()], "passed": False, "curves": {}}
     groups = None if loop.data.entity is None else bootstrap.codes(frame[loop.data.entity].to_numpy())
     judged, version = _beside_champion(
-        loop, registry, frame, bundle.manifest.classes, Judged(truth, predicted, None, groups=groups)
+        loop, registry, some, where, bundle.manifest.classes, Judged(truth, predicted, None, groups=groups)
     )
+    columns = asked.columns(head(some, EXAMPLES))
     comparison = Comparison(loop, judged)
     # Before the gates, which then need no draws of their own.
     intervals = comparison.intervals()
     on_fairness, fairness = fair(loop, frame, judged)
     outcome = [
         sane,
-        *sanity.checks(challenger, columns, loop.gates.monotone),
+        *sanity.checks(asked.model, {**columns, **_monotone(asked, frame, loop)}, loop.gates.monotone),
         *gates.apply(loop, judged, comparison),
         *on_fairness,
         *served.gates(loop.gates.serving, bundle, columns),
@@ -115,33 +129,46 @@ def _decisions(
 
 
 def _beside_champion(
-    loop: Loop, registry: Registry, frame: "pd.DataFrame", classes: Sequence[Any], judged: Judged
+    loop: Loop, registry: Registry, some: Sequence[Part], where: Spread, classes: Sequence[Any], judged: Judged
 ) -> tuple[Judged, int | None]:
     """What was judged with the champion's predictions of the same rows, and the version that made them."""
     from dataclasses import replace
 
     from loopwright.models import bundle as bundles
-    from loopwright.models.model import Model
 
     champion = registry.champion(loop.name)
     if champion is None:
         return judged, None
-    model = Model(bundles.read(registry.fetch(loop.name, champion), champion.digest))
+    asked = Asked(bundles.read(registry.fetch(loop.name, champion), champion.digest))
+    model = asked.model
     # Of classes in another order it is the other one that is positive: its probabilities are of something else.
     own, theirs = (loop.model.task, *map(str, classes)), (model.task, *map(str, model.classes))
     if list(map(spelling.spelled, own)) != list(map(spelling.spelled, theirs)):
         why = f"version {champion.number} learnt something else: {', '.join(theirs)}; this is {', '.join(own)}"
         return replace(judged, incomparable=why), None
     try:
-        predicted = model.predict(_columns(model, frame))
+        predicted = asked.of(where, some)
         return replace(judged, champion=predicted, threshold=model.threshold), champion.number
     except InputError as error:
         why = f"version {champion.number} cannot be asked on these rows: {error}"
         return replace(judged, incomparable=why), None
 
 
-def _columns(model: "Model", frame: "pd.DataFrame") -> "Columns":
+def _looked_at(loop: Loop, holdout: Path) -> "pd.DataFrame":
+    """The columns that are looked at over all rows: label, entity, and those of slices, fairness and monotony."""
+    import pyarrow.parquet as pq
+
+    data, gates = loop.data, loop.gates
+    wanted = (data.label.column, data.entity, *gates.slices, *gates.fairness, *gates.monotone)
+    there = set(names(holdout))
+    kept = [name for name in dict.fromkeys(wanted) if name in there]
+    frame: pd.DataFrame = pq.read_table(holdout, columns=kept).to_pandas(ignore_metadata=True)
+    return frame
+
+
+def _monotone(asked: Asked, frame: "pd.DataFrame", loop: Loop) -> "Columns":
+    """The inputs of which all values are looked at, to know what they may be."""
     from loopwright.models.columns import from_frame
 
-    names = [spec.name for spec in model.inputs if spec.name in frame.columns]
-    return from_frame(model.inputs, frame[names])
+    inputs = [spec for spec in asked.model.inputs if spec.name in loop.gates.monotone]
+    return from_frame(inputs, frame[[spec.name for spec in inputs]])

@@ -17,6 +17,10 @@ from loopwright.statistics.paired import auc_parts
 if TYPE_CHECKING:
     import pandas as pd
 
+    from loopwright.data.parting import Rows
+
+    Sides = pd.DataFrame | Rows
+
 BINS = 100
 """Intervals of a number, and most values of a category, that an input is looked at by."""
 SAMPLE = 200
@@ -37,7 +41,7 @@ class Leak:
         return f"{self.column}: {self.found}. {self.do[0].upper()}{self.do[1:]}"
 
 
-def leaks(loop: Loop, training: "pd.DataFrame", holdout: "pd.DataFrame", classes: list[str]) -> list[Leak]:
+def leaks(loop: Loop, training: "Sides", holdout: "Sides", classes: list[str]) -> list[Leak]:
     """The signs in the typed rows of a split; `classes` has the positive one last, and is empty for a regression."""
     if loop.data.leakage.policy == "off":
         return []
@@ -53,7 +57,7 @@ def facts(found: list[Leak]) -> list[dict[str, str]]:
     return [asdict(one) for one in found]
 
 
-def _label(loop: Loop, training: "pd.DataFrame", holdout: "pd.DataFrame", classes: list[str]) -> Iterator[Leak]:
+def _label(loop: Loop, training: "Sides", holdout: "Sides", classes: list[str]) -> Iterator[Leak]:
     """Inputs that alone predict the held-out label: its mean by the input's bins in training, tried on the holdout."""
     limit, name = loop.data.leakage.power, loop.data.label.column
     # Of more than two classes each against the rest: an input that gives one of them away is a leak.
@@ -106,7 +110,7 @@ def _bins(
     return tuple(side.where(values.notna(), -1) for side, values in zip(sides, (training, holdout), strict=True))  # type: ignore[return-value]
 
 
-def _entities(loop: Loop, training: "pd.DataFrame", holdout: "pd.DataFrame") -> Iterator[Leak]:
+def _entities(loop: Loop, training: "Sides", holdout: "Sides") -> Iterator[Leak]:
     entity = loop.data.entity
     if entity is None or loop.data.holdout.by == "entity":
         return
@@ -118,7 +122,7 @@ def _entities(loop: Loop, training: "pd.DataFrame", holdout: "pd.DataFrame") -> 
         )  # fmt: skip
 
 
-def _time(loop: Loop, training: "pd.DataFrame", holdout: "pd.DataFrame") -> Iterator[Leak]:
+def _time(loop: Loop, training: "Sides", holdout: "Sides") -> Iterator[Leak]:
     import pandas as pd
 
     timestamp, delay = loop.data.timestamp, loop.data.label.delay

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from loopwright.files import read_json
 from loopwright.loop import Loop
 from loopwright.registry import TAG, Registry, Submission
+from loopwright.scale.parts import head, parts
 
 if TYPE_CHECKING:
     from loopwright.steps.recording import Step
@@ -63,15 +64,13 @@ def register(
 
     Raises BundleError when the bundle is not whole, and RegistryError when the registry cannot store it.
     """
-    import pandas as pd
-
     from loopwright.models import bundle as bundles
     from loopwright.models.columns import from_frame
     from loopwright.models.model import Model
 
     loaded = bundles.read(model)
     judged = read_json(evaluation)
-    example = pd.read_parquet(training).head(3)[[spec.name for spec in loaded.manifest.inputs]]
+    example = head(parts(training), 3)[[spec.name for spec in loaded.manifest.inputs]]
     output = Model(loaded).predict(from_frame(loaded.manifest.inputs, example))
     trained = trained or {}
     found = dict(trained.get("search", {}).get("parameters", {}))

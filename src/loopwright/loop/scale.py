@@ -1,0 +1,68 @@
+"""The declared scale: how many processes share what training and evaluation do, and where they are."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag
+
+from loopwright.loop.fields import Declared
+
+if TYPE_CHECKING:
+    from loopwright.loop import Loop
+
+ESTIMATORS = ("lightgbm",)
+"""What can be trained by several processes that hold a part of the rows each."""
+
+
+class Scale(Declared):
+    """Dask workers that go through the rows part by part, none of which holds them all."""
+
+    engine: Literal["dask"] = "dask"
+    workers: Annotated[int, Field(ge=1, le=256)] = Field(
+        2, description="How many train together; the model depends on it, as each has its own part of the rows."
+    )
+    threads: Annotated[int, Field(ge=1, le=128)] = Field(1, description="Threads of LightGBM in each of them.")
+    memory: str | None = Field(
+        None,
+        pattern=r"^[0-9]+(\.[0-9]+)?(MB|GB|MiB|GiB)$",
+        description="Of workers on this machine: beyond it one is started again, such as 2GiB; default its share.",
+    )
+    address: str | None = Field(
+        None,
+        pattern=r"^(tcp|tls)://[^\s/@]+:[0-9]+$",
+        description="A Dask scheduler whose workers are used, such as tls://dask:8786; default LOOPWRIGHT_DASK, "
+        "else workers that are started on this machine for each step.",
+    )
+
+
+def _kind(value: Any) -> str:
+    return "[scale]" if isinstance(value, (dict, Scale)) else "[engine]"
+
+
+AnyScale = Annotated[
+    Annotated[Literal["dask"], Tag("[engine]")] | Annotated[Scale, Tag("[scale]")],
+    Discriminator(_kind),
+]
+"""A scale, or its engine alone, which takes the defaults."""
+
+
+def check(loop: "Loop") -> None:
+    """Raise ValueError for what needs all rows in one process, and so is not had together with a scale."""
+    model = loop.model
+    if loop.scale is None:
+        return
+    if model.estimator not in ESTIMATORS:
+        raise ValueError(
+            f"scale: it is for {', '.join(ESTIMATORS)}, and {model.estimator} learns from all rows in one process; "
+            "without scale the other steps go through the rows part by part, too"
+        )
+    needing = {
+        "search": model.search is not None,
+        "early_stopping": model.early_stopping is not None,
+        "calibration": model.calibration is not None,
+        "learning_curve": model.learning_curve,
+    }
+    for name, declared in needing.items():
+        if declared:
+            raise ValueError(
+                f"scale: it does not go with model.{name}, which holds all rows at once; leave one of the two out"
+            )

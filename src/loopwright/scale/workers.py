@@ -1,0 +1,250 @@
+"""Dask workers: started on this machine for as long as a step needs them, or those of a scheduler that is there.
+
+    parts -> map: one task a part, a few at a time, done again elsewhere where its worker was lost
+    parts -> together: one task a worker, all at once; where one is lost, all are ended and it begins again
+
+Of Dask its futures are used and nothing else. Whoever reaches a scheduler can run code on its workers: those of this
+machine take nobody without the keys made for them (TLS), and a cluster's are for its administrator to close.
+"""
+
+import logging
+import os
+import shutil
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+
+from loopwright import processes
+from loopwright.errors import LoopwrightError, RunError
+from loopwright.loop import Scale
+
+ADDRESS = "LOOPWRIGHT_DASK"
+"""The environment variable with the address of a scheduler, for a loop that names none."""
+ATTEMPTS = 3
+"""Of what workers do together, and of one task whose workers are lost."""
+PATIENCE = 120.0
+"""Seconds that workers may take to be there: pods are to be started, and images fetched."""
+_CONFIGURED = {
+    "distributed.scheduler.allowed-failures": ATTEMPTS - 1,
+    # No pages of what workers do: they ask nobody for a key.
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+}
+_POLL = 0.5
+_FOLDER = "loopwright-dask-"
+_TOGETHER = "loopwright-together"
+_AHEAD = 3
+"""Tasks a worker that are handed out at a time, so that none waits and what they hold does not grow."""
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+log = logging.getLogger(__name__)
+
+
+class LostError(Exception):
+    """A worker is gone, and what it was doing with others cannot go on."""
+
+
+@contextmanager
+def workers(scale: Scale) -> Iterator["Workers"]:
+    """Workers of a declared scale. Raises RunError where there are none."""
+    try:
+        import dask
+        import distributed
+    except ImportError as error:
+        raise RunError(
+            "`scale: dask` needs Dask, which is not installed here",
+            expected="the extra `dask`",
+            do="pip install 'loopwright[dask]'; for images see docs/scale.md",
+        ) from error
+    # Every connection is a line of its own in the step's log otherwise.
+    logging.getLogger("distributed").setLevel(logging.WARNING)
+    address = scale.address or os.environ.get(ADDRESS) or ""
+    with ExitStack() as stack:
+        stack.enter_context(dask.config.set(_CONFIGURED))
+        try:
+            if address:
+                client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
+            else:
+                security = distributed.Security.temporary()
+                folder = stack.enter_context(_folder())
+                cluster = distributed.LocalCluster(
+                    n_workers=scale.workers, threads_per_worker=1, processes=True, host="127.0.0.1", protocol="tls",
+                    security=security, memory_limit=scale.memory or "auto", dashboard_address="127.0.0.1:0",
+                    local_directory=folder, silence_logs=logging.CRITICAL,
+                )  # fmt: skip
+                stack.enter_context(cluster)
+                client = distributed.Client(cluster, security=security, set_as_default=False)
+            stack.enter_context(client)
+            client.wait_for_workers(scale.workers, timeout=PATIENCE)
+        except (OSError, TimeoutError, ValueError, RuntimeError) as error:
+            raise RunError(
+                f"the Dask workers {f'of {address}' if address else 'of this machine'} are not there: {error}",
+                expected=f"{scale.workers} workers within {PATIENCE:.0f} s (`scale.workers`)",
+                do="see to the scheduler and its workers" if address else "see to memory and processes here",
+            ) from error
+        yield Workers(client, scale.workers, shared=not address)
+
+
+@contextmanager
+def _folder() -> Iterator[str]:
+    """A folder for what workers of this machine put on disk: rows. What a process that was killed left is removed."""
+    root = Path(tempfile.gettempdir())
+    for old in root.glob(f"{_FOLDER}*-*"):
+        pid = old.name.removeprefix(_FOLDER).partition("-")[0]
+        if pid.isdecimal() and not processes.alive(int(pid), None):
+            shutil.rmtree(old, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{_FOLDER}{os.getpid()}-") as folder:
+        yield folder
+
+
+class Workers:
+    """At least `count` workers that a client is connected to; see the module for what they do."""
+
+    def __init__(self, client: Any, count: int, *, shared: bool) -> None:
+        self._client, self.count, self._shared = client, count, shared
+        self.lost = 0
+        """How often what workers did together had to begin again."""
+
+    def addresses(self) -> list[str]:
+        """Where the workers are that there are now."""
+        return sorted(self._client.scheduler_info(n_workers=-1)["workers"])
+
+    def require_seen(self, *paths: Path) -> None:
+        """Raise RunError where a worker does not see these files, as a pod with another disk."""
+        if self._shared:
+            return
+        found = self._client.run(_absent, [str(path.resolve()) for path in paths])
+        if absent := {worker: gone for worker, gone in found.items() if gone}:
+            worker, gone = next(iter(absent.items()))
+            raise RunError(
+                f"{len(absent)} of {len(found)} Dask workers do not see the run's files: {worker} has no {gone[0]}",
+                expected="one claim or folder at the same path in the steps' pods and in the workers",
+                do="mount it there (docs/scale.md), or leave the address out for workers beside the step",
+            )
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """The results in the order of the items; what the function raises is raised, RunError for lost workers."""
+        under_way: deque[Any] = deque()
+        for item in items:
+            if len(under_way) >= _AHEAD * self.count:
+                yield _result(under_way.popleft())
+            under_way.append(self._client.submit(function, item, pure=False))
+        while under_way:
+            yield _result(under_way.popleft())
+
+    def together(self, attempt: Callable[["Group"], Result]) -> Result:
+        """What `attempt` makes of a group of workers; again with another group where one of it is lost.
+
+        One at a time of all who use these workers: two would each hold a worker that the other waits for. Raises
+        RunError where that happens `ATTEMPTS` times, and what the attempt raises.
+        """
+        from distributed import Lock
+
+        why: LostError | None = None
+        with self._client.as_current(), Lock(_TOGETHER):
+            for _ in range(ATTEMPTS):
+                self._wait()
+                group = Group(self._client, self.addresses()[: self.count])
+                try:
+                    return attempt(group)
+                except LostError as error:
+                    why = error
+                    self.lost += 1
+                    log.warning("%s; its work begins again", error)
+                finally:
+                    if group.waiting:
+                        self._end(group)
+        raise RunError(
+            f"Dask workers were lost {ATTEMPTS} times while they trained together: {why}",
+            expected="workers that live to the end of a training",
+            do="give them more memory (`scale.memory`, or the pods' limits), or their rows to more of them "
+            "(`scale.workers`)",
+        ) from why
+
+    def _wait(self) -> None:
+        try:
+            self._client.wait_for_workers(self.count, timeout=PATIENCE)
+        except TimeoutError as error:
+            raise RunError(
+                f"{len(self.addresses())} Dask workers are there", expected=f"{self.count} (`scale.workers`)"
+            ) from error
+
+    def _end(self, group: "Group") -> None:
+        """End the processes of what is left of a group: each would wait for the others for half an hour."""
+        left = [address for address in group.members if address in self.addresses()]
+        with suppress(Exception):
+            # One without a nanny, or gone meanwhile; what is there next is asked for again.
+            self._client.restart_workers(left, timeout=PATIENCE, raise_for_error=False)
+
+
+class Group:
+    """Workers that do something together: each a part of it, at the same time."""
+
+    def __init__(self, client: Any, members: Sequence[str]) -> None:
+        self._client, self.members = client, list(members)
+        self._futures: list[Any] = []
+
+    @property
+    def waiting(self) -> bool:
+        """Whether some are not done with what they were given last: each may wait for another that is gone."""
+        return any(one.status != "finished" for one in self._futures)
+
+    @property
+    def hosts(self) -> list[str]:
+        """The host of each."""
+        return [str(urlsplit(address).hostname) for address in self.members]
+
+    def run(self, function: Callable[..., Result], arguments: Sequence[tuple[Any, ...]]) -> list[Result]:
+        """What the function gives of each member's arguments. Raises LostError, and what the function raises."""
+        from distributed import wait
+
+        futures = self._futures = [
+            self._client.submit(function, *given, workers=[member], allow_other_workers=False, pure=False, retries=0)
+            for member, given in zip(self.members, arguments, strict=False)
+        ]
+        while pending := [one for one in futures if one.status == "pending"]:
+            with suppress(TimeoutError), self._client.as_current():
+                wait(pending, timeout=_POLL, return_when="FIRST_COMPLETED")
+            if failed := next((one for one in futures if one.status in ("error", "cancelled", "lost")), None):
+                return [_told(failed)]
+            there = set(self._client.scheduler_info(n_workers=-1)["workers"])
+            if gone := [member for member in self.members[: len(futures)] if member not in there]:
+                raise LostError(f"the Dask worker {gone[0]} was lost")
+        return [_told(one) for one in futures]
+
+
+def _told(future: Any) -> Any:
+    """A member's result; a worker that was lost raises LostError."""
+    from distributed import KilledWorker
+    from distributed.client import FutureCancelledError
+
+    try:
+        return future.result()
+    except (KilledWorker, FutureCancelledError) as error:
+        raise LostError(f"a Dask worker was lost: {error}") from error
+
+
+def _result(future: Any) -> Any:
+    from distributed import KilledWorker
+    from distributed.client import FutureCancelledError
+
+    try:
+        return future.result()
+    except LoopwrightError:
+        raise
+    except (KilledWorker, FutureCancelledError, OSError) as error:
+        raise RunError(
+            f"Dask workers were lost {ATTEMPTS} times on the same part of the rows: {str(error).splitlines()[0]}",
+            expected="memory for one part of the rows and what the feature code makes of it",
+            do="give the workers more memory (`scale.memory`, or the pods' limits)",
+        ) from error
+
+
+def _absent(paths: list[str]) -> list[str]:
+    """Runs on a worker: which files it does not see."""
+    return [path for path in paths if not Path(path).exists()]

@@ -1,0 +1,234 @@
+"""`scale: dask`: the same loop with workers and without, and what a worker that is killed costs."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from loopwright import settings
+from loopwright.data import parting
+from loopwright.engines import local_runner
+from loopwright.errors import RunError
+from loopwright.ledger import Ledger
+from loopwright.loop import Loop, Scale
+from loopwright.models import bundle, parted
+from loopwright.registry import Registry
+from loopwright.scale import workers as scaling
+from loopwright.scale.parts import Part, parts
+from loopwright.scale.spread import spread
+from loopwright.steps.train import train
+
+# A worker is a process that imports what a step imports: seconds each.
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
+FEATURES = "def features(columns):\n    return {**columns, 'older': columns['age'] - 50}\n"
+TOLERANCE = 0.03
+"""Of metrics on 200 held-out rows, where two workers bag other rows than one process does."""
+
+
+def scaled(loop: Loop, workers: int) -> Loop:
+    declared = {**loop.model_dump(mode="json"), "scale": {"workers": workers, "memory": "1GiB"}}
+    return Loop.model_validate(declared)
+
+
+@pytest.fixture
+def run(
+    small: Loop, small_rows: pd.DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., dict[str, Any]]]:
+    """Runs all steps as the local engine's process does, in a state folder of their own; what the ledger has of it."""
+    monkeypatch.setattr(parting, "BATCH_ROWS", 150)
+    small_rows.to_csv(tmp_path / "rows.csv", index=False)
+
+    def steps(loop: Loop, name: str) -> dict[str, Any]:
+        folder = tmp_path / name / "run"
+        folder.mkdir(parents=True)
+        monkeypatch.setenv("LOOPWRIGHT_STATE", str(tmp_path / name))
+        found = settings.prepare(settings.read(tmp_path))
+        request = {
+            "loop": loop.to_json(), "run": name, "cause": 0, "features": FEATURES, "folder": str(tmp_path),
+        }  # fmt: skip
+        version = local_runner._run(request, folder)
+        entries = Ledger(found.ledger_url).entries(loop.name)
+        return {
+            "version": version,
+            "kinds": [entry.kind for entry in entries],
+            "facts": {entry.kind: entry.facts for entry in entries},
+            "report": json.loads((folder / "artifacts" / "report.json").read_text()),
+            "bundle": bundle.read(folder / "artifacts" / "model"),
+            "versions": [one.number for one in Registry(found).versions(loop.name)],
+        }
+
+    yield steps
+    for folder in tmp_path.iterdir():
+        if folder.is_dir():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_run_with_workers_is_a_run_as_without_them(small: Loop, run: Callable[..., dict[str, Any]]) -> None:
+    plain, one, two = run(small, "plain"), run(scaled(small, 1), "one"), run(scaled(small, 2), "two")
+    for other in (one, two):
+        assert other["version"] == plain["version"] == 1
+        assert other["versions"] == [1]
+        assert other["kinds"] == plain["kinds"]
+        assert other["report"] == plain["report"]
+        for kind in ("snapshot", "validated", "split"):
+            told = [{**side["facts"][kind], "run": ""} for side in (other, plain)]
+            assert told[0] == told[1], kind
+        gates = [
+            [(gate["gate"], gate["metric"]) for gate in side["facts"]["judged"]["gates"]] for side in (other, plain)
+        ]
+        assert gates[0] == gates[1]
+        assert other["bundle"].contents.keys() == plain["bundle"].contents.keys()
+    same = {"model.txt", "profile.json", "attributions.json", "input_example.json", "features.py"}
+    assert same <= plain["bundle"].contents.keys()
+    for name in same:
+        assert one["bundle"].contents[name] == plain["bundle"].contents[name], f"{name} of one worker is the same bytes"
+    assert one["facts"]["judged"]["metrics"] == plain["facts"]["judged"]["metrics"]
+    assert two["facts"]["trained"]["scale"] == {"engine": "dask", "workers": 2, "lost": 0}
+    assert two["bundle"].contents["model.txt"] != plain["bundle"].contents["model.txt"]
+    assert b"machines: ]" in two["bundle"].contents["model.txt"], "where it was trained is no part of a model"
+    for name, value in plain["facts"]["judged"]["metrics"].items():
+        assert two["facts"]["judged"]["metrics"][name] == pytest.approx(value, abs=TOLERANCE), name
+
+
+@pytest.fixture
+def files(small_rows: pd.DataFrame, tmp_path: Path) -> tuple[Path, Path]:
+    rows = small_rows.assign(age=small_rows["age"].astype(float), spend=pd.to_numeric(small_rows["spend"]))
+    rows.iloc[:600].to_parquet(tmp_path / "training.parquet", row_group_size=100)
+    rows.iloc[600:].to_parquet(tmp_path / "holdout.parquet", row_group_size=100)
+    return tmp_path / "training.parquet", tmp_path / "holdout.parquet"
+
+
+def kill_while_training(monkeypatch: pytest.MonkeyPatch, times: int) -> list[int]:
+    """Kill a worker with SIGKILL in the middle of a common training, the first `times` times; the killed processes."""
+    killed: list[int] = []
+    run = scaling.Group.run
+
+    def killing(self: Any, function: Any, arguments: Any) -> Any:
+        if function is not parted.train or len(killed) >= times:
+            return run(self, function, arguments)
+        (pid,) = self._client.run(os.getpid, workers=[self.members[-1]]).values()
+
+        def kill() -> None:
+            deadline = time.monotonic() + 60
+            while not all(self._client.processing()[member] for member in self.members):
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            killed.append(pid)
+            os.kill(pid, signal.SIGKILL)
+
+        thread = threading.Thread(target=kill)
+        thread.start()
+        try:
+            return run(self, function, arguments)
+        finally:
+            thread.join()
+
+    monkeypatch.setattr(scaling.Group, "run", killing)
+    return killed
+
+
+def test_a_worker_killed_in_the_middle_of_training_costs_an_attempt_and_changes_nothing(
+    small: Loop, files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop = scaled(small, 2)
+    undisturbed = train(loop, "", *files, tmp_path / "undisturbed")
+    killed = kill_while_training(monkeypatch, 1)
+    disturbed = train(loop, "", *files, tmp_path / "disturbed")
+    assert len(killed) == 1
+    assert disturbed["scale"] == {"engine": "dask", "workers": 2, "lost": 1}
+    assert disturbed["digest"] == undisturbed["digest"], "the model depends on the number of workers alone"
+
+
+def test_workers_that_are_lost_each_time_end_the_step_in_words_and_leave_no_model(
+    small: Loop, files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scaling, "ATTEMPTS", 2)
+    killed = kill_while_training(monkeypatch, 2)
+    with pytest.raises(RunError, match="Dask workers were lost 2 times while they trained together"):
+        train(scaled(small, 2), "", *files, tmp_path / "model")
+    assert len(killed) == 2
+    assert not (tmp_path / "model").exists()
+
+
+def _rows_after_a_death(part: Part) -> int:
+    """Ends the worker that is asked for the third part first."""
+    marker = part.path.with_suffix(".died")
+    if part.group == 2 and not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return len(part.read())
+
+
+def test_a_part_whose_worker_was_killed_is_done_again(files: tuple[Path, Path]) -> None:
+    with spread(Scale(workers=2)) as where:
+        assert list(where.map(_rows_after_a_death, parts(files[0]))) == [100] * 6
+    assert files[0].with_suffix(".died").exists()
+
+
+def _end(part: Part) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_part_that_ends_every_worker_is_told_in_words(files: tuple[Path, Path]) -> None:
+    with spread(Scale(workers=1)) as where, pytest.raises(RunError, match="lost 3 times on the same part of the rows"):
+        list(where.map(_end, parts(files[0])))
+
+
+def test_workers_of_an_address_are_used_and_have_to_see_the_files(
+    small: Loop, files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import distributed
+
+    with distributed.LocalCluster(
+        n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0", local_directory=str(tmp_path)
+    ) as cluster:
+        monkeypatch.setenv(scaling.ADDRESS, cluster.scheduler_address)
+        told = train(scaled(small, 1), "", *files, tmp_path / "model")
+        assert told["scale"]["workers"] == 1
+        with spread(Scale(workers=1)) as where, pytest.raises(RunError, match="do not see the run's files"):
+            where.require_seen(tmp_path / "nowhere.parquet")
+    monkeypatch.setattr(scaling, "PATIENCE", 1.0)
+    with pytest.raises(RunError, match="are not there"):
+        train(scaled(small, 1), "", *files, tmp_path / "other")
+
+
+def test_two_loops_that_train_on_the_same_workers_wait_for_each_other(
+    small: Loop, files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import distributed
+
+    digests: dict[str, str] = {}
+
+    def training(name: str) -> None:
+        digests[name] = train(scaled(small, 2), "", *files, tmp_path / name)["digest"]
+
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0", local_directory=str(tmp_path)
+    ) as cluster:
+        monkeypatch.setenv(scaling.ADDRESS, cluster.scheduler_address)
+        threads = [threading.Thread(target=training, args=(name,)) for name in ("one", "two")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=300)
+    assert set(digests) == {"one", "two"}
+    assert digests["one"] == digests["two"]
+
+
+def test_the_measurement_of_memory_works_on_a_small_table(tmp_path: Path, root: Path) -> None:
+    places = ["--work", str(tmp_path), "--json", str(tmp_path / "found.json"), "--docs", str(tmp_path / "page.md")]
+    subprocess.run([sys.executable, "-m", "bench.scale.workers", "--quick", *places], cwd=root, check=True, timeout=400)
+    (found,) = json.loads((tmp_path / "found.json").read_text())
+    assert found["train, 2"]["worker_mb"] > 50
+    assert found["train, 0"]["worker_mb"] == 0
+    assert "| 2,000 | 5 |" in (tmp_path / "page.md").read_text()
