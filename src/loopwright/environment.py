@@ -4,6 +4,7 @@ It is recorded with each trained model, so that one can say later what made it, 
 """
 
 import hashlib
+import json
 import platform
 import re
 from collections.abc import Mapping
@@ -12,12 +13,18 @@ from typing import Any
 
 from loopwright import __version__
 
+DIRECT = "direct_url.json"
+"""What pip and uv write beside a package that was not taken from an index (PEP 610)."""
 _FIELD = re.compile(r"^(Name|Version): *(.*?)\s*$", re.MULTILINE)
 
 
 def read() -> dict[str, Any]:
-    """The environment as JSON: the same on every machine that has the same of all of it."""
-    found = dict(sorted(filter(None, map(_package, metadata.distributions()))))
+    """The environment as JSON: the same on every machine that has the same of all of it.
+
+    `local` names the packages that were installed from a folder or a repository: an index does not have them.
+    """
+    every = [(named, one) for one in metadata.distributions() if (named := _package(one))]
+    found = dict(sorted(named for named, _ in every))
     return {
         "python": platform.python_version(),
         "implementation": platform.python_implementation(),
@@ -26,6 +33,7 @@ def read() -> dict[str, Any]:
         "libc": " ".join(platform.libc_ver()).strip(),
         "loopwright": __version__,
         "packages": found,
+        "local": sorted({name for (name, _), one in every if _local(one)}),
         "lock_sha256": hashlib.sha256(lock({"packages": found}).encode()).hexdigest(),
     }
 
@@ -57,6 +65,17 @@ def _package(one: metadata.Distribution) -> tuple[str, str] | None:
     head = (text or "").partition("\n\n")[0]
     fields = dict(_FIELD.findall(head))
     return (_normal(fields["Name"]), fields["Version"]) if fields.keys() >= {"Name", "Version"} else None
+
+
+def _local(one: metadata.Distribution) -> bool:
+    text = one.read_text(DIRECT)
+    # Conda names the folder that its own build was made in, of packages that an index has.
+    if not text or (one.read_text("INSTALLER") or "").strip() == "conda":
+        return False
+    try:
+        return not {"dir_info", "vcs_info"}.isdisjoint(json.loads(text))
+    except (ValueError, TypeError):
+        return False
 
 
 def _normal(name: str) -> str:

@@ -97,6 +97,16 @@ def _patch(folder: Path, kept: bool) -> dict[str, Any]:
     return {**found, "patch_sha256": patch.sha256, "patch": _whole(patch) if kept else None}
 
 
+def surroundings() -> dict[str, str]:
+    """The environment that git is started with: it works on the repository of the folder that it is told.
+
+    A hook of git and some editors have GIT_DIR, GIT_INDEX_FILE and others set, by which it would be another repository.
+    What adds to git's configuration stays: in a container `safe.directory` may come by it.
+    """
+    own = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k.startswith("GIT_CONFIG_")}
+    return {**own, **_QUIET}
+
+
 def _git(folder: Path, *arguments: str, most: int = _LISTED) -> _Output | None:
     """What git says, of which `most` bytes are kept; None where it fails, or takes too long."""
     # A repository may name programs for git to start; none of them is.
@@ -104,7 +114,7 @@ def _git(folder: Path, *arguments: str, most: int = _LISTED) -> _Output | None:
     digest, kept, size = hashlib.sha256(), b"", 0
     try:
         with subprocess.Popen(
-            command, env={**os.environ, **_QUIET}, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            command, env=surroundings(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         ) as process:  # fmt: skip
             assert process.stdout is not None

@@ -343,14 +343,23 @@ def test_a_replay_elsewhere_makes_the_recorded_environment_and_code_and_leaves_n
     own.write_text(OWN)
     monkeypatch.syspath_prepend(story.folder)
     version = story.run("small-own")
-    # The estimator has changed since, and so has a package of who asks.
+    # The estimator has changed since.
     own.write_text(OWN.replace("7", "9"))
+    (tmp_path / "tmp").mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
+    with monkeypatch.context() as without:
+        # The packages are those of the record, and none is to be installed for the code alone.
+        without.setattr("loopwright.governance.rebuilt.made", None)
+        found = story("replay", f"{story.folder}@{version}", "--json")
+    assert (found.code, found.error, found.json["outcome"], found.json["place"]) == (0, "", "identical", "recorded")
+    assert (found.json["environment"], found.json["files"]) == ([], [])
+    # So has a package of who asks.
     now = environment.read()
     monkeypatch.setattr(environment, "read", lambda: {**now, "packages": {**now["packages"], "lightgbm": "0.0.1"}})
     monkeypatch.setenv("PATH", f"{TOOLS}:{os.environ['PATH']}")
-    (tmp_path / "tmp").mkdir()
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "tmp"))
     found = story("replay", f"{story.folder}@{version}", "--json")
+    if "can be reached" in found.error:
+        pytest.skip(f"the recorded packages are neither in a cache here nor to be had: {found.error}")
     # The process that trained has the packages of the record, whatever this one is told that it has.
     assert (found.code, found.error, found.json["outcome"], found.json["place"]) == (0, "", "identical", "recorded")
     assert (found.json["environment"], found.json["files"]) == ([], [])

@@ -1,4 +1,7 @@
+import json
 from importlib import metadata
+
+import pytest
 
 from loopwright import environment
 
@@ -31,3 +34,26 @@ def test_a_package_whose_egg_info_is_a_file_is_among_them(tmp_path):
     (tmp_path / "old_tool-1.2.egg-info").write_text("Metadata-Version: 1.1\nName: old_tool\nVersion: 1.2\n\nText\n")
     (found,) = metadata.distributions(path=[str(tmp_path)])
     assert environment._package(found) == ("old-tool", "1.2")
+
+
+@pytest.mark.parametrize(
+    ("origin", "installer", "local"),
+    [
+        ({"url": "file:///here", "dir_info": {"editable": True}}, "uv", True),
+        ({"url": "https://example.org/it.git", "vcs_info": {"vcs": "git", "commit_id": "1"}}, "pip", True),
+        ({"url": "https://example.org/it.whl", "archive_info": {}}, "pip", False),
+        # Of all packages that conda installs, this is where they were built.
+        ({"url": "file:///croot/it/work", "dir_info": {}}, "conda", False),
+        (None, "pip", False),
+    ],
+)
+def test_what_was_installed_from_a_folder_or_a_repository_is_local(tmp_path, monkeypatch, origin, installer, local):
+    folder = tmp_path / "it-1.0.dist-info"
+    folder.mkdir()
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: it\nVersion: 1.0\n\n")
+    (folder / "INSTALLER").write_text(f"{installer}\n")
+    if origin is not None:
+        (folder / "direct_url.json").write_text(json.dumps(origin))
+    found = list(metadata.distributions(path=[str(tmp_path)]))
+    monkeypatch.setattr(metadata, "distributions", lambda: found)
+    assert environment.read()["local"] == (["it"] if local else [])

@@ -3,6 +3,7 @@
 version -> what is asked for -> here, where this is the recorded environment, else in that one made again -> told
 """
 
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,16 +32,21 @@ def replay(context: Context, version: str, snapshots: str | None, keep: Path | N
     """Train a version again from its snapshot, declaration, feature code and seed, and compare.
 
     Where Python or a package is not the recorded one, the recorded environment is made in a folder that is removed
-    afterwards, by uv or pip from the index that they are configured with. For an estimator of the loop's own the
-    recorded revision is checked out into that folder, too.
+    afterwards, by uv or pip from the index that they are configured with. For an estimator of the loop's own whose
+    code is not the recorded revision's, that is checked out into that folder, too.
 
-    Exit codes: 0 the same model came out, 3 the snapshot is not to be had or was changed, 8 the version is not what was
-    registered or too little is recorded of it, 13 another model came out, 15 the recorded environment or revision
-    cannot be had. The ledger gets an entry with the outcome.
+    Exit codes: 0 the same model came out, 2 the estimator cannot be made or trained, 3 the snapshot is not to be had or
+    was changed, 5 the ledger does not verify, 8 the version is not what was registered or too little is recorded of it,
+    13 another model came out, 15 the recorded environment or revision cannot be had. The ledger gets an entry with the
+    outcome.
     """
+    from loopwright import revision
     from loopwright.governance import lineage as lines
     from loopwright.governance import replay as again
 
+    # Whatever ends this command ends what it has started, and removes its folders.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
     found = lines.of(context.loop.name, context.registry, context.ledger, resolve(context, version, "newest"))
     if keep is not None and keep.exists() and any(keep.iterdir()):
         raise BundleError(f"{keep} is not empty", expected="a new folder for the bundle")
@@ -48,13 +54,16 @@ def replay(context: Context, version: str, snapshots: str | None, keep: Path | N
         taken = again.snapshot_file(context.settings.snapshots, found.snapshot, snapshots, Path(folder))
         asked = again.asked_of(found, taken, context.registry, keep)
         context.console.print(f"version {found.version.number} is trained again on snapshot {found.snapshot[:12]} ...")
-        if here or not (different := again.differs(asked)):
+        now = revision.read(context.folder, patches=False, given=context.settings.revision)
+        if here or not (different := [*again.moved(found, asked, now), *again.differs(asked)]):
             outcome = again.here(asked)
         else:
-            context.console.print(f"  not here, where {_listed(different)}")
+            context.console.print(f"  not in this process: {_listed(different)}")
+            # What is installed and run from here on is on the ledger's word.
+            context.ledger.verify()
             outcome = again.recorded(found, asked, context.folder, lambda line: context.console.print(f"  {line}"))
     _record(context, found, outcome)
-    error = _error(outcome)
+    error = _error(outcome, here)
     context.answer({**outcome.to_dict(), **({"error": str(error), "exit_code": error.exit_code} if error else {})})
     _show(context, outcome)
     if error and not context.json:
@@ -64,7 +73,7 @@ def replay(context: Context, version: str, snapshots: str | None, keep: Path | N
 
 def _listed(different: list[str]) -> str:
     more = len(different) - 2
-    return f"the environment was {'; '.join(different[:2])}{f'; and {more} more' if more > 0 else ''}"
+    return f"{'; '.join(different[:2])}{f'; and {more} more' if more > 0 else ''}"
 
 
 def _record(context: Context, found: "Lineage", outcome: "Replayed") -> None:
@@ -82,13 +91,13 @@ def _record(context: Context, found: "Lineage", outcome: "Replayed") -> None:
     context.ledger.append(context.loop.name, "replayed", facts, cause=cause)
 
 
-def _error(outcome: "Replayed") -> ReplayError | None:
+def _error(outcome: "Replayed", here: bool) -> ReplayError | None:
     from loopwright.governance.replay import DIFFERENT
 
     if outcome.outcome != DIFFERENT:
         return None
     many = len(outcome.environment)
-    if many and outcome.place == "here":
+    if many and here:
         do = f"replay it in its own environment, as {many} things differ here: leave out `--here`"
     elif many or outcome.notes:
         do = "see what could not be made as it was recorded, above and in --json"

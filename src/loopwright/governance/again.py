@@ -11,14 +11,14 @@ import json
 import sys
 import tempfile
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
-from loopwright import environment
-from loopwright.errors import LoopwrightError
+from loopwright import __version__, environment
+from loopwright.errors import LoopwrightError, RecordError
 from loopwright.loop import Loop
 from loopwright.models.bundle import CALIBRATION, LIGHTGBM, SKOPS, Bundle
 from loopwright.models.features import FILE as FEATURES
@@ -54,6 +54,18 @@ class Asked:
     keep: str
     """A folder for the bundle that comes of it; empty for none."""
 
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> Self:
+        """What `asdict` gave, after a way through JSON. Raises RecordError for another release's."""
+        names = {one.name for one in fields(cls)}
+        if names != given.keys():
+            raise RecordError(
+                f"Loopwright {__version__} is asked for a repetition in another release's words",
+                expected=f"{', '.join(sorted(names))}",
+                do="replay it with `--here`",
+            )
+        return cls(**given)
+
 
 @dataclass(frozen=True)
 class Replayed:
@@ -75,7 +87,7 @@ class Replayed:
     environment: tuple[str, ...]
     """What is different in the environment that it was repeated in."""
     place: str = "here"
-    """`here`: in the environment of who asked. `recorded`: in one that was made from the version's record."""
+    """`here`: in the process of who asked. `recorded`: in one with the packages and the code of the record."""
     notes: tuple[str, ...] = ()
     """What could not be had as it was recorded, in sentences."""
 
@@ -171,9 +183,10 @@ def main(arguments: list[str]) -> int:
     """Read what is asked, write what came of it; an error that a user can meet is written as its parts."""
     asked, told = map(Path, arguments)
     try:
-        found = repeat(Asked(**json.loads(asked.read_text(encoding="utf-8")))).to_dict()
+        found = repeat(Asked.of(json.loads(asked.read_text(encoding="utf-8")))).to_dict()
     except LoopwrightError as error:
-        found = {"error": str(error)}
+        parts = {"found": error.found, "expected": error.expected, "do": error.do, "exit_code": error.exit_code}
+        found = {"error": parts}
     told.write_text(json.dumps(found), encoding="utf-8")
     return 0
 

@@ -3,54 +3,109 @@
     record -> uv (or venv and pip) -> the recorded versions, none resolved anew -> the recorded release of Loopwright
 
 The record names every package with its version, so nothing is resolved. What it does not name is where a package came
-from: the index and the credentials are those that uv or pip are configured with here.
+from: the index and the credentials are those that uv or pip are configured with here, for the loop's folder. A package
+that was installed from a folder or a repository is of no index, where its name may be a stranger's: it is left out.
 """
 
-import os
+import json
+import re
 import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from packaging.version import VERSION_PATTERN
+
 from loopwright import __version__, environment
 from loopwright.errors import RecordError
-from loopwright.settings import redacted
+from loopwright.governance import programs
+from loopwright.governance.programs import OTHERWISE
 
 _SECONDS = 3600.0
 """For an interpreter or all packages to be downloaded; uv and pip give up on a connection much sooner."""
 _OWN = "loopwright"
-_AWAY = ("error sending request", "dns error", "connection", "network", "timed out", "temporary failure", "offline")
-"""What uv's and pip's messages have, in small letters, where an index does not answer or may not be asked."""
-_OTHERWISE = "or see with `--here` what comes of it in the environment at hand"
+_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")  # PEP 508
+_VERSION = re.compile(VERSION_PATTERN, re.VERBOSE | re.IGNORECASE)  # PEP 440
+_PYTHON = re.compile(r"\d+\.\d+\.\d+[a-z0-9+]*")
+_NO_INSTALL = "the recorded packages cannot be installed"
+_BROKEN = "Python of the recorded environment failed"
 
 
-def made(record: Mapping[str, Any], folder: Path, say: Callable[[str], None]) -> Path:
-    """Make the environment in `folder`; returns its interpreter. Raises RecordError for what is not to be had."""
+@dataclass(frozen=True)
+class Made:
+    """An environment, and what of it is not as it was."""
+
+    python: Path
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where an environment is made: `folder`, beside which files may be put, by programs that run in `root`."""
+
+    folder: Path
+    root: Path
+
+    @property
+    def python(self) -> Path:
+        return self.folder / "bin" / "python"
+
+    def run(self, *command: str, failed: str) -> str:
+        return programs.run(command, failed, self.root, self.folder.parent, seconds=_SECONDS)
+
+
+def made(record: Mapping[str, Any], folder: Path, root: Path, say: Callable[[str], None]) -> Made:
+    """Make the environment in `folder`; uv and pip are configured as in `root`, the loop's folder.
+
+    Raises RecordError for what is not to be had.
+    """
+    version, packages = _checked(record)
+    # A record of before 21 November 2026 does not say what was of no index; what is of none here was hardly then.
+    local = set(record.get("local", environment.read()["local"]))
+    ours, release = record.get(_OWN) == __version__, packages.pop(_OWN, None)
+    if not ours and (release is None or _OWN in local):
+        raise RecordError(
+            f"the record is of Loopwright {record.get(_OWN)}, which was installed from no index",
+            expected=f"this release, {__version__}, or one of an index",
+            do=f"install that release and replay it there, {OTHERWISE}",
+        )
+    away = sorted(local & packages.keys())
+    place, wanted = _Place(folder, root), {name: packages[name] for name in packages if name not in local}
+    say(f"making the recorded environment: Python {version}, {len(wanted)} packages ...")
+    uv = _uv()
+    install = _with_uv(uv, version, place) if uv else _with_pip(version, place)
+    if not ours:
+        _install(place, install, {_OWN: str(release)})
+        _askable(_site(place), str(release))
+    _install(place, install, wanted)
+    if uv is None and (unnamed := [name for name in ("setuptools", "pip") if name not in packages]):
+        place.run(*install[:-3], "uninstall", "--yes", *unnamed, failed="pip failed")
+    if ours:
+        _give_ourselves(_site(place), _OWN in local)
+    note = "packages that were installed from a folder or a repository, and not from an index, are left out"
+    return Made(place.python, (f"{note}: {', '.join(away)}",) if away else ())
+
+
+def _checked(record: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
+    """Python's version and the packages, each of which uv and pip read as a name and a version, and as nothing else."""
     version, implementation = str(record.get("python", "")), str(record.get("implementation", ""))
-    packages = dict(record.get("packages", {}))
-    if implementation != "CPython" or not version or not packages:
+    packages = {str(name): str(one) for name, one in dict(record.get("packages", {})).items()}
+    if implementation != "CPython" or not _PYTHON.fullmatch(version) or not packages:
         raise RecordError(
             f"the record names {implementation or 'no'} {version or 'Python'} and {len(packages)} packages",
             expected="CPython and the packages with their versions",
             do="replay it with `--here`",
         )
-    lock = folder.with_suffix(".txt")
-    ours = packages.get(_OWN) == __version__
-    lock.write_text(environment.lock({"packages": {k: v for k, v in packages.items() if not (ours and k == _OWN)}}))
-    uv = _uv()
-    say(f"making the recorded environment: Python {version}, {len(packages)} packages ...")
-    python = _with_uv(uv, version, lock, folder) if uv else _with_pip(version, lock, packages, folder)
-    if ours:
-        _give_ourselves(python)
-    return python
-
-
-def run(python: Path, arguments: Sequence[str], folder: Path, paths: Sequence[Path] = ()) -> None:
-    """Run the environment's Python in `folder`, with `paths` to import from. Raises RecordError where that fails."""
-    # Without -P the folder itself would be imported from, too.
-    _done([str(python), "-P", *arguments], "Python of the recorded environment failed", folder, paths, None)
+    for name, one in packages.items():
+        if not (_NAME.fullmatch(name) and _VERSION.fullmatch(one)):
+            raise RecordError(
+                f"the record names a package {name!r} of version {one!r}",
+                expected="a name (PEP 508) and one version (PEP 440)",
+                do="replay it with `--here`",
+            )
+    return version, packages
 
 
 def _uv() -> str | None:
@@ -59,74 +114,61 @@ def _uv() -> str | None:
     return str(beside) if beside.exists() else shutil.which("uv")
 
 
-def _with_uv(uv: str, version: str, lock: Path, folder: Path) -> Path:
-    minor = ".".join(version.split(".")[:2])
+def _with_uv(uv: str, version: str, place: _Place) -> list[str]:
+    """An environment without packages; returns the command that installs a list of them."""
+    minor, folder = ".".join(version.split(".")[:2]), place.folder
+    venv = [uv, "venv", "--quiet", "--no-project", "--python"]
     try:
-        _done([uv, "venv", "--quiet", "--python", version, str(folder)], f"uv has no Python {version}", lock.parent)
+        place.run(*venv, version, str(folder), failed=f"uv has no Python {version}")
     except RecordError:
         # Its patch releases compute the same, and which one it was is told as a difference.
         shutil.rmtree(folder, ignore_errors=True)
-        _done([uv, "venv", "--quiet", "--python", minor, str(folder)], f"uv has no Python {minor}", lock.parent)
-    python = folder / "bin" / "python"
-    install = [uv, "pip", "install", "--quiet", "--python", str(python), "--no-deps", "-r", str(lock)]
-    _done(install, "the recorded packages cannot be installed", lock.parent)
-    return python
+        place.run(*venv, minor, str(folder), failed=f"uv has no Python {minor}")
+    return [uv, "pip", "install", "--quiet", "--python", str(place.python), "--no-deps", "-r"]
 
 
-def _with_pip(version: str, lock: Path, packages: Mapping[str, str], folder: Path) -> Path:
+def _with_pip(version: str, place: _Place) -> list[str]:
     minor = ".".join(version.split(".")[:2])
     same = minor == f"{sys.version_info.major}.{sys.version_info.minor}"
     base = sys.executable if same else shutil.which(f"python{minor}")
     if base is None:
         raise RecordError(
-            f"there is no Python {minor} here", expected="the recorded one", do=f"install it, or uv, {_OTHERWISE}"
+            f"there is no Python {minor} here", expected="the recorded one", do=f"install it, or uv, {OTHERWISE}"
         )
-    _done([base, "-m", "venv", str(folder)], "venv failed", lock.parent)
-    python = folder / "bin" / "python"
-    pip = [str(python), "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
-    _done([*pip, "install", "--no-deps", "-r", str(lock)], "the recorded packages cannot be installed", lock.parent)
-    if unnamed := [name for name in ("setuptools", "pip") if name not in packages]:
-        _done([*pip, "uninstall", "--yes", *unnamed], "pip failed", lock.parent)
-    return python
+    # -I: nothing in the loop's folder is imported.
+    place.run(base, "-I", "-m", "venv", str(place.folder), failed="venv failed")
+    pip = [str(place.python), "-I", "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
+    return [*pip, "install", "--no-deps", "-r"]
 
 
-def _give_ourselves(python: Path) -> None:
-    """Put the running release beside the packages: an index need not have it, and it is the recorded one."""
+def _install(place: _Place, install: list[str], packages: Mapping[str, str]) -> None:
+    lock = place.folder.with_suffix(".txt")
+    lock.write_text(environment.lock({"packages": packages}))
+    place.run(*install, str(lock), failed=_NO_INSTALL)
+
+
+def _site(place: _Place) -> Path:
     where = "import sysconfig; print(sysconfig.get_path('purelib'))"
-    site = Path(_done([str(python), "-I", "-c", where], "Python of the recorded environment failed", python.parent))
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(Path(__file__).parents[1], site / _OWN, ignore=ignored, dirs_exist_ok=True)
+    return Path(place.run(str(place.python), "-I", "-c", where, failed=_BROKEN))
+
+
+def _askable(site: Path, release: str) -> None:
+    """Refuse a release that cannot be asked for a repetition, before all packages are installed for it."""
+    if not (site / _OWN / "governance" / "again.py").is_file():
+        raise RecordError(
+            f"Loopwright {release} of the record cannot be asked to train a version again",
+            expected="a release from 0.1.0 on",
+            do="replay it with `--here`",
+        )
+
+
+def _give_ourselves(site: Path, local: bool) -> None:
+    """Put the running release beside the packages: an index need not have it, and it is the recorded one."""
+    source, ignored = Path(__file__).parents[1], shutil.ignore_patterns("__pycache__")
+    shutil.copytree(source, site / _OWN, ignore=ignored, dirs_exist_ok=True)
     facts = site / f"{_OWN}-{__version__}.dist-info"
     facts.mkdir(exist_ok=True)
     (facts / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {_OWN}\nVersion: {__version__}\n\n")
-
-
-def _done(
-    command: Sequence[str], failed: str, folder: Path, paths: Sequence[Path] = (), seconds: float | None = _SECONDS
-) -> str:
-    """What a command printed. Raises RecordError with the end of what it said."""
-    own = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
-    if paths:
-        own["PYTHONPATH"] = os.pathsep.join(map(str, paths))
-    try:
-        ended = subprocess.run(
-            command, cwd=folder, env=own, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=seconds
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise RecordError(f"{failed}: {error}", do=f"see why, {_OTHERWISE}") from error
-    if ended.returncode != 0:
-        raise _why(failed, ended.stderr or ended.stdout)
-    return ended.stdout.strip()
-
-
-def _why(failed: str, said: str) -> RecordError:
-    lines = [" ".join(line.split()) for line in redacted(said).splitlines() if line.strip()]
-    text = " ".join(line for line in lines[-6:])[-500:]
-    small = text.lower()
-    if "no matching distribution" in small or "there is no version" in small or "not found in the package" in small:
-        do = "name an index that has it to uv or pip (UV_FIND_LINKS, PIP_FIND_LINKS for a folder of wheels)"
-    elif any(word in small for word in _AWAY):
-        do = "try again where the package index can be reached"
-    else:
-        do = "see what it says"
-    return RecordError(f"{failed}: {text or 'it said nothing'}", do=f"{do}, {_OTHERWISE}")
+    if local:
+        origin = {"url": source.parent.as_uri(), "dir_info": {}}
+        (facts / environment.DIRECT).write_text(json.dumps(origin))

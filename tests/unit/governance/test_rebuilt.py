@@ -10,11 +10,12 @@ from loopwright.errors import RecordError
 from loopwright.governance import rebuilt
 
 UV = """#!/bin/sh
-echo "$@" >> {log}
-case "$1 $4" in
+echo "$PWD $@" >> {log}
+case "$1 $5" in
   "venv 9.9.9") echo "error: No interpreter found for Python 9.9.9" >&2; exit 2;;
-  venv*) exec {python} -m venv --without-pip "$5";;
+  venv*) exec {python} -m venv --without-pip "$6";;
 esac
+cat {folder}/*.txt >> {folder}/installed
 if grep -q gone {folder}/*.txt; then echo "{gone}" >&2; exit 1; fi
 if grep -q away {folder}/*.txt; then echo "{away}" >&2; exit 1; fi
 """
@@ -33,27 +34,86 @@ def uv(tmp_path, monkeypatch):
     return log
 
 
-def record(**packages):
-    return {"python": "9.9.9", "implementation": "CPython", "packages": {"loopwright": __version__, **packages}}
+def record(local=(), release=__version__, **packages):
+    return {
+        "python": "9.9.9",
+        "implementation": "CPython",
+        "loopwright": release,
+        "packages": {"loopwright": release, **packages},
+        "local": [*local],
+    }
+
+
+def made(tmp_path, record):
+    (tmp_path / "loop").mkdir()
+    return rebuilt.made(record, tmp_path / "env", tmp_path / "loop", str)
 
 
 def test_the_environment_has_what_was_recorded_and_the_running_release_itself(uv, tmp_path):
-    python = rebuilt.made(record(numpy="1.0"), tmp_path / "env", str)
-    assert (tmp_path / "env.txt").read_text() == "numpy==1.0\n"
+    found = made(tmp_path, record(numpy="1.0", local=["loopwright"]))
+    assert (tmp_path / "installed").read_text() == "numpy==1.0\n"
     first, second, third = uv.read_text().splitlines()
-    assert first.startswith("venv --quiet --python 9.9.9")
+    # In the loop's folder, where uv finds what configures it.
+    assert first.startswith(f"{tmp_path / 'loop'} venv --quiet --no-project --python 9.9.9")
     # No such patch release is at hand, and another of the same minor one is taken.
-    assert second.startswith("venv --quiet --python 9.9 ")
+    assert " venv --quiet --no-project --python 9.9 " in second
     assert "--no-deps" in third
     asked = "import loopwright, importlib.metadata as m; print(loopwright.__file__, m.version('loopwright'))"
-    said = subprocess.run([python, "-I", "-c", asked], capture_output=True, text=True, check=True).stdout
+    asked += "; from loopwright import environment; print(environment.read()['local'])"
+    said = subprocess.run([found.python, "-I", "-c", asked], capture_output=True, text=True, check=True).stdout
     assert said.startswith(str(tmp_path / "env"))
-    assert said.split()[1] == __version__
+    assert said.split()[1:] == [__version__, "['loopwright']"]
+    assert found.notes == ()
 
 
-def test_another_release_of_ours_is_asked_of_the_index(uv, tmp_path):
-    rebuilt.made(record(loopwright="0.0.1"), tmp_path / "env", str)
-    assert (tmp_path / "env.txt").read_text() == "loopwright==0.0.1\n"
+def test_what_was_of_no_index_is_not_asked_of_one_and_is_noted(uv, tmp_path):
+    (note,) = made(tmp_path, record(local=["ours", "loopwright"], ours="1.0", numpy="1.0")).notes
+    assert "left out: ours" in note
+    assert (tmp_path / "installed").read_text() == "numpy==1.0\n"
+
+
+def test_of_an_older_record_what_is_of_no_index_here_is_taken_for_that(uv, tmp_path, monkeypatch):
+    monkeypatch.setattr(rebuilt.environment, "read", lambda: {"local": ["ours"]})
+    older = record(ours="1.0", numpy="1.0")
+    del older["local"]
+    (note,) = made(tmp_path, older).notes
+    assert "left out: ours" in note
+    assert (tmp_path / "installed").read_text() == "numpy==1.0\n"
+
+
+def test_the_running_release_is_given_though_the_record_names_no_such_package(uv, tmp_path):
+    of_a_folder = record(numpy="1.0")
+    del of_a_folder["packages"]["loopwright"]
+    python = made(tmp_path, of_a_folder).python
+    subprocess.run([python, "-I", "-c", "import loopwright"], check=True)
+
+
+def test_another_release_of_ours_is_asked_of_the_index_first_and_whether_it_can_be_asked(uv, tmp_path):
+    with pytest.raises(RecordError, match=r"Loopwright 0\.0\.1 of the record cannot be asked.*expected a release from"):
+        made(tmp_path, record(release="0.0.1", numpy="1.0"))
+    assert (tmp_path / "installed").read_text() == "loopwright==0.0.1\n"
+
+
+def test_another_release_of_ours_that_was_of_no_index_is_refused(uv, tmp_path):
+    with pytest.raises(RecordError, match=r"Loopwright 0\.0\.1, which was installed from no index"):
+        made(tmp_path, record(release="0.0.1", local=["loopwright"]))
+    assert not uv.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "version"),
+    [
+        ("numpy @ file:///tmp/numpy.whl #", "1.0"),
+        ("numpy", "1.*"),
+        ("numpy", "1.0 @ file:///tmp/other"),
+        ("numpy", "1.0\n-i https://example.org"),
+        ("-r", "1.0"),
+    ],
+)
+def test_what_is_no_name_with_one_version_is_refused(uv, tmp_path, name, version):
+    with pytest.raises(RecordError, match="the record names a package"):
+        made(tmp_path, record(**{name: version}))
+    assert not uv.exists()
 
 
 @pytest.mark.parametrize(
@@ -62,7 +122,7 @@ def test_another_release_of_ours_is_asked_of_the_index(uv, tmp_path):
 )
 def test_a_package_that_is_not_to_be_had_is_named_with_what_to_do(uv, tmp_path, package, said, do):
     with pytest.raises(RecordError) as found:
-        rebuilt.made(record(**{package: "1"}), tmp_path / "env", str)
+        made(tmp_path, record(**{package: "1"}))
     assert said in str(found.value)
     assert do in str(found.value)
     assert "--here" in str(found.value)
@@ -72,15 +132,23 @@ def test_a_package_that_is_not_to_be_had_is_named_with_what_to_do(uv, tmp_path, 
 def test_a_record_of_another_interpreter_is_refused_in_words(tmp_path):
     other = {"python": "3.11.1", "implementation": "PyPy", "packages": {"numpy": "1"}}
     with pytest.raises(RecordError, match=r"the record names PyPy 3\.11\.1 and 1 packages"):
-        rebuilt.made(other, tmp_path / "env", str)
+        made(tmp_path, other)
 
 
 def test_without_uv_a_missing_interpreter_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(rebuilt, "_uv", lambda: None)
     with pytest.raises(RecordError, match=r"there is no Python 9\.9 here.*Install it, or uv"):
-        rebuilt.made(record(), tmp_path / "env", str)
+        made(tmp_path, record())
 
 
-def test_what_fails_in_the_environment_is_told_by_its_last_words(tmp_path):
-    with pytest.raises(RecordError, match="ModuleNotFoundError: No module named 'nowhere'"):
-        rebuilt.run(sys.executable, ["-c", "import nowhere"], tmp_path)
+def test_pip_imports_nothing_of_the_loops_folder(tmp_path, monkeypatch):
+    ran = []
+    monkeypatch.setattr(rebuilt, "_uv", lambda: None)
+    monkeypatch.setattr(rebuilt.programs, "run", lambda command, *_rest, **_more: ran.append(command) or str(tmp_path))
+    monkeypatch.setattr(rebuilt, "_give_ourselves", lambda *_: None)
+    python = ".".join(map(str, sys.version_info[:3]))
+    made(tmp_path, {**record(numpy="1.0"), "python": python})
+    venv, install, uninstall, *_ = [[*command][1:] for command in ran]
+    assert venv[:3] == ["-I", "-m", "venv"]
+    assert install[:3] == uninstall[:3] == ["-I", "-m", "pip"]
+    assert uninstall[-4:] == ["uninstall", "--yes", "setuptools", "pip"]
