@@ -8,6 +8,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 
+from loopwright import processes
 from loopwright.cli.context import Context
 from loopwright.cli.main import command
 from loopwright.cli.versioned import record_code
@@ -320,11 +322,37 @@ def test_one_changed_row_of_the_ledger_is_found_by_audit_and_dossier(story: Stor
     database.write_bytes(content)
 
 
-OWN = """from sklearn.ensemble import ExtraTreesClassifier
+OWN = """import os, time
+from pathlib import Path
+from sklearn.ensemble import ExtraTreesClassifier
+
+if "HANGS" in os.environ:
+    Path(os.environ["HANGS"] + ".new").write_text(str(os.getpid()))
+    os.rename(os.environ["HANGS"] + ".new", os.environ["HANGS"])
+    time.sleep(120)
 
 def made():
     return ExtraTreesClassifier(n_estimators=7, max_depth=3)
 """
+
+
+def assert_that_sigterm_ends_all(version: str, folder: Path) -> None:
+    """Of a replay in a process, whose training hangs: neither that nor a folder is left."""
+    (folder / "ended").mkdir()
+    hangs, until = folder / "pid", time.monotonic() + 60
+    command = [sys.executable, "-m", "loopwright.cli.main", "replay", version]
+    own = {**os.environ, "HANGS": str(hangs), "TMPDIR": str(folder / "ended")}
+    with subprocess.Popen(command, env=own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        while not hangs.exists() and process.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        process.terminate()
+        said, _ = process.communicate(timeout=60)
+    assert (process.returncode, "interrupted" in said) == (130, True), said
+    pid = int(hangs.read_text())
+    while processes.alive(pid) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not processes.alive(pid)
+    assert list((folder / "ended").iterdir()) == []
 
 
 def test_a_replay_elsewhere_makes_the_recorded_environment_and_code_and_leaves_nothing_behind(
@@ -353,6 +381,7 @@ def test_a_replay_elsewhere_makes_the_recorded_environment_and_code_and_leaves_n
         found = story("replay", f"{story.folder}@{version}", "--json")
     assert (found.code, found.error, found.json["outcome"], found.json["place"]) == (0, "", "identical", "recorded")
     assert (found.json["environment"], found.json["files"]) == ([], [])
+    assert_that_sigterm_ends_all(f"{story.folder}@{version}", tmp_path)
     # So has a package of who asks.
     now = environment.read()
     monkeypatch.setattr(environment, "read", lambda: {**now, "packages": {**now["packages"], "lightgbm": "0.0.1"}})
