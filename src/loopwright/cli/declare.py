@@ -64,32 +64,27 @@ def _dns_label(name: str) -> str:
 @on_loop
 def check(context: Context, html: Path | None) -> int:
     """Hold the declaration, the feature code and the data against each other. Exit code 3 when a run would fail."""
-    from tempfile import TemporaryDirectory
-
     from loopwright.cli import features
-    from loopwright.data import splits
     from loopwright.steps import leakage
-    from loopwright.steps.look import look
+    from loopwright.steps.look import look, scratch
+    from loopwright.steps.split import parted
 
     loop = context.loop
     code = features.read(context)
     problem: DataError | None = None
     found: list[leakage.Leak] = []
     parts = (0, 0)
-    with TemporaryDirectory(prefix="loopwright-check-") as folder:
-        looked = look(loop, context.folder, Path(folder), context.settings.clock.now())
+    with scratch() as folder:
+        looked = look(loop, context.folder, folder, context.settings.clock.now())
         checked = looked.outcome
         if html is not None:
             _page(context, looked, html)
         try:
             checked.require(loop)
-            rows = looked.sample()
-            training, holdout = splits.split(rows, loop)
-            parts = (len(training), len(holdout))
-            features.attempt(context, code, rows)
-            found = leakage.leaks(loop, training, holdout, splits.classes(rows, loop))
-            if found and loop.data.leakage.policy == "fail":
-                raise DataError("the data leaks: " + "; ".join(map(str, found)))
+            judged, found = parted(loop, looked.valid)
+            parts = (int((~judged).sum()), int(judged.sum()))
+            features.attempt(context, code, looked.some(loop, features.TRIAL_ROWS))
+            leakage.require_allowed(found, loop)
         except DataError as error:
             problem = error
     return _told(context, checked, found, problem, parts)
@@ -98,13 +93,12 @@ def check(context: Context, html: Path | None) -> int:
 def _told(
     context: Context, checked: "Outcome", found: "list[Leak]", problem: DataError | None, parts: tuple[int, int]
 ) -> int:
-    """Say what was found; `parts` are the rows to train on and to judge by, of all rows or of a sample."""
+    """Say what was found; `parts` are the rows to train on and to judge by."""
     from rich.markup import escape
 
     from loopwright.steps import leakage
 
-    loop, kept = context.loop, checked.rows - checked.aside
-    sampled = 0 < sum(parts) < kept
+    loop = context.loop
     context.answer(
         {
             **checked.report(),
@@ -126,11 +120,9 @@ def _told(
     for leak in found:
         console.print(f"  [yellow]leaks[/]  {escape(str(leak))}")
     if problem is None:
-        training, holdout = (round(part * kept / sum(parts), -3 if sampled else 0) for part in parts)
         console.print(
-            f"[green]ready[/]: {kept:,} rows can be used ({checked.aside:,} set aside), "
-            f"{'about ' if sampled else ''}{training:,.0f} train and {holdout:,.0f} judge"
-            + (f"; split, leaks and feature code were tried on {sum(parts):,} of them" if sampled else "")
+            f"[green]ready[/]: {sum(parts):,} rows can be used ({checked.aside:,} set aside), "
+            f"{parts[0]:,} train and {parts[1]:,} judge"
         )
         return 0
     if not context.json:

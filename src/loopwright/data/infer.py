@@ -6,6 +6,7 @@ what was seen, as a new value is news.
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,9 +22,13 @@ if TYPE_CHECKING:
 MOST_VALUES = 25
 # A text column with more distinct values than this share of its rows names its rows, and cannot be learnt from.
 NAMING = 0.5
+# What is guessed of a form or an order stops nobody's rows: the run says which break it, and a person decides.
+TOLD = ", policy: warn"
 # A label with more distinct numbers than this is taken for a quantity.
 MOST_CLASSES = 2
-_ENTITY = re.compile(r"(^|_|\b)(id|key|uuid|instant|index)$|id$", re.IGNORECASE)
+# Last words of a column's name that names rows. Those of the first three name one row each, where rows have no time.
+_KEYS = {"id", "key", "uuid"}
+_ENTITIES = _KEYS | {"instant", "index"}
 # Yes and No stay text: a client sends its own rows, and JSON has true and false for a boolean.
 _TRUTH = {"true", "false"}
 
@@ -71,9 +76,8 @@ def infer(frame: "pd.DataFrame", label: str) -> Inference:
             do="check it",
         )
     timestamp = next((name for name, values in present.items() if name != label and _is_time(values)), None)
-    entity = next(
-        (name for name, values in present.items() if name not in (label, timestamp) and _is_entity(name, values)), None
-    )
+    entities = [one for one, values in present.items() if one not in (label, timestamp) and _is_entity(one, values)]
+    entity = next(filter(_ends_in(_ENTITIES), entities), next(iter(entities), None))
     columns = [_column(name, present[name], len(frame)) for name in text if name not in (label, timestamp, entity)]
     used = {one.name: present[one.name] for one in columns if one.rule is not None}
     numeric = _numbers(present[label]) is not None
@@ -98,15 +102,18 @@ def infer(frame: "pd.DataFrame", label: str) -> Inference:
 
 def _naming(name: str, values: "pd.Series[Any]", rows: int, *, once: bool) -> Inferred | None:
     """What the column that names rows satisfies; `once` says that a row is all that there is of what it names."""
-    shape = None if _numbers(values) is not None else shapes.pattern(values)
+    numeric = _numbers(values) is not None
+    shape = None if numeric else shapes.pattern(values)
+    once = once and (numeric or shape is not None) and _ends_in(_KEYS)(name)
     once = once and len(values) == rows >= shapes.LEAST_ROWS and not values.duplicated().any()
     if shape is None and not once:
         return None
-    kind = "integer" if _numbers(values) is not None else "string"
-    rule = f"type: {kind}" if shape is None else f"pattern: {quoted(shape[0])}"
+    rule = "type: integer" if shape is None else f"pattern: {quoted(shape[0])}"
     seen = [*([] if shape is None else [f"all are {shape[1]}"]), *(["each once"] if once else [])]
     missing = _accepted(rows - len(values), rows)
-    return Inferred(name, f"{{{rule}{', unique: true' if once else ''}{missing}}}", f"not an input; {', '.join(seen)}")
+    return Inferred(
+        name, f"{{{rule}{', unique: true' if once else ''}{missing}{TOLD}}}", f"not an input; {', '.join(seen)}"
+    )
 
 
 def _rules(used: "dict[str, pd.Series[Any]]") -> list[tuple[str, str, str]]:
@@ -175,9 +182,10 @@ def _column(name: str, values: "pd.Series[Any]", rows: int) -> Inferred:
             "" if shape is None else f"; all are {shape[1]}: {{pattern: {quoted(shape[0])}}} and model.exclude check it"
         )
         return Inferred(name, None, f"{len(distinct):,} different texts in {len(values):,} rows{check}")
-    kept, words = ("type: string", "texts") if shape is None else (f"pattern: {quoted(shape[0])}", shape[1])
-    seen = f"{len(distinct):,} different texts" if shape is None else f"{words}: {len(distinct):,} different ones"
-    return Inferred(name, f"{{{kept}{accepted}}}", f"{seen}{seen_missing}")
+    if shape is None:
+        return Inferred(name, f"{{type: string{accepted}}}", f"{len(distinct):,} different texts{seen_missing}")
+    rule = f"{{pattern: {quoted(shape[0])}{accepted}{TOLD}}}"
+    return Inferred(name, rule, f"{shape[1]}: {len(distinct):,} different ones{seen_missing}")
 
 
 def _numbers(values: "pd.Series[Any]") -> "pd.Series[Any] | None":
@@ -208,14 +216,19 @@ def _is_time(values: "pd.Series[Any]") -> bool:
 
 
 def _is_entity(name: str, values: "pd.Series[Any]") -> bool:
-    """Whether a column names what rows are about: by its name, or because no value occurs twice."""
+    """Whether a column names what rows are about: by its name, or because no text occurs twice."""
     numbers = _numbers(values)
     if numbers is not None and not (numbers % 1 == 0).all():
         return False
     unique = not values.duplicated().any()
-    return (unique and (numbers is None or bool(_ENTITY.search(name)))) or (
-        bool(_ENTITY.search(name)) and values.nunique() > MOST_VALUES
-    )
+    if _ends_in(_ENTITIES)(name):
+        return unique or values.nunique() > MOST_VALUES
+    return unique and numbers is None
+
+
+def _ends_in(last: set[str]) -> Callable[[str], bool]:
+    """Whether a name's last word is one of these: `customerID` ends in `id`, `paid` does not."""
+    return lambda name: bool(last.intersection(shapes.words(name)[-1:]))
 
 
 def plain(value: str) -> str:
@@ -225,9 +238,10 @@ def plain(value: str) -> str:
     plain = re.fullmatch(r"[A-Za-z_./][\w ./()&+-]*", value) and not value.endswith(" ")
     if plain and yaml.safe_load(f"[{value}]") == [value]:
         return value
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    # Between double quotes on one line, with line breaks and control characters as escapes.
+    return yaml.safe_dump(value, default_style='"', allow_unicode=True, width=math.inf).rstrip("\n")
 
 
 def quoted(text: str) -> str:
-    """A text as YAML has it between single quotes, where a backslash is a backslash."""
-    return "'" + text.replace("'", "''") + "'"
+    """A text as YAML has it between single quotes, where a backslash is a backslash, or as `plain` if need be."""
+    return "'" + text.replace("'", "''") + "'" if text.isprintable() else plain(text)

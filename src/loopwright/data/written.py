@@ -1,6 +1,6 @@
 """The commented loop.yaml of what was inferred: every rule with what was seen beside it."""
 
-from loopwright.data.infer import Inference, plain
+from loopwright.data.infer import TOLD, Inference, plain
 
 
 def declaration(name: str, source: str, label: str, inferred: Inference) -> str:
@@ -30,7 +30,13 @@ def declaration(name: str, source: str, label: str, inferred: Inference) -> str:
         f"  holdout: {{share: 0.2, by: {by}}}",
         "  contract:  # what the data must satisfy; a row that does not is set aside, with the reason",
     ]
-    for column in (*filter(None, [inferred.naming]), *inferred.columns):
+    columns = (*filter(None, [inferred.naming]), *inferred.columns)
+    if inferred.rules or any(TOLD in (column.rule or "") for column in columns):
+        lines += [
+            "    # `policy: warn` keeps such a row and tells of it, as forms and orders are guesses from this data;",
+            "    # where they are right, leave it out to set such rows aside, or write `policy: fail` to stop the run.",
+        ]
+    for column in columns:
         if column.rule is None:
             lines.append(f"    # {plain(column.name)}: not used: {column.seen}")
         else:
@@ -38,7 +44,8 @@ def declaration(name: str, source: str, label: str, inferred: Inference) -> str:
     if inferred.rules:
         lines.append("  rules:  # so in every row that was seen; leave out what need not be so")
         lines += [
-            f"    - {{name: {plain(one)}, expression: {plain(text)}}}  # {seen}" for one, text, seen in inferred.rules
+            f"    - {{name: {plain(one)}, expression: {plain(text)}{TOLD}}}  # {seen}"
+            for one, text, seen in inferred.rules
         ]
     metric = ("roc_auc_ovr" if several else "roc_auc") if classification else "rmse"
     rule = "{no_worse_by: 0.01, confidence: 0.95}" if classification else "{max_drop: 0.02}"

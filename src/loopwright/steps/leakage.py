@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from loopwright.durations import format_duration
+from loopwright.errors import DataError
 from loopwright.loop import Loop
 from loopwright.statistics import metrics
 from loopwright.statistics.paired import auc_parts
@@ -50,6 +51,12 @@ def leaks(loop: Loop, training: "Sides", holdout: "Sides", classes: list[str]) -
         *_entities(loop, training, holdout),
         *_time(loop, training, holdout),
     ]
+
+
+def require_allowed(found: list[Leak], loop: Loop) -> None:
+    """Raise DataError for signs of leakage where `data.leakage` says that they stop the run."""
+    if found and loop.data.leakage.policy == "fail":
+        raise DataError("the data leaks: " + "; ".join(map(str, found)))
 
 
 def facts(found: list[Leak]) -> list[dict[str, str]]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from loopwright.data import parting, splits
-from loopwright.errors import DataError
 from loopwright.loop import Loop
 from loopwright.steps import leakage
 
@@ -16,14 +15,21 @@ def split(loop: Loop, valid: Path, training: Path, holdout: Path) -> dict[str, A
     """Write training and holdout rows as Parquet. Raises DataError when a part would be too small, or
     where `data.leakage` says so when the rows tell what the model will not know.
     """
+    judged, found = parted(loop, valid)
+    leakage.require_allowed(found, loop)
+    parting.write(valid, judged, training, holdout)
+    told = {"leaks": leakage.facts(found)} if found else {}
+    return {"training": int((~judged).sum()), "holdout": int(judged.sum()), "by": loop.data.holdout.by, **told}
+
+
+def parted(loop: Loop, valid: Path) -> tuple[parting.Mask, list[leakage.Leak]]:
+    """Which of the valid rows judge (n,), and the signs of leakage between the two parts.
+
+    Raises DataError when a part would be too small.
+    """
     import pyarrow.parquet as pq
 
     judged = parting.judging(valid, loop)
     parts = parting.Rows(valid, ~judged), parting.Rows(valid, judged)
     labels = pq.read_table(valid, columns=[loop.data.label.column]).to_pandas(ignore_metadata=True)
-    found = leakage.leaks(loop, *parts, splits.classes(labels, loop))
-    if found and loop.data.leakage.policy == "fail":
-        raise DataError("the data leaks: " + "; ".join(map(str, found)))
-    parting.write(valid, judged, training, holdout)
-    told = {"leaks": leakage.facts(found)} if found else {}
-    return {"training": len(parts[0]), "holdout": len(parts[1]), "by": loop.data.holdout.by, **told}
+    return judged, leakage.leaks(loop, *parts, splits.classes(labels, loop))
