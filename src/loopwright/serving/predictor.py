@@ -14,7 +14,7 @@ from kserve.errors import InferenceError, InvalidInput
 from loopwright.errors import InputError, LoopwrightError
 from loopwright.models import explain
 from loopwright.models.columns import Columns, from_lists, from_rows
-from loopwright.serving import answers, tensors
+from loopwright.serving import answers, explaining, tensors
 from loopwright.serving.batch import row_ids
 from loopwright.serving.scorer import Scorer, check_count, identify
 
@@ -28,6 +28,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]
         self._scorer = scorer
         self._model = scorer.model
         self._explain = explain.explainer(scorer.model)
+        self._explaining = scorer.queue("explain")
         self.ready = True
 
     def get_input_types(self) -> list[dict[str, Any]]:
@@ -61,7 +62,7 @@ class Predictor(kserve.Model):  # type: ignore[misc]
                     "there was a reference row in its bundle; train it again"
                 )
             identity = identify((headers or {}).get("x-request-id"))
-            explanations = await self._scorer.in_thread(self._explain, columns)
+            explanations = await explaining.explained(self._explaining, self._explain, columns, count)
         except InputError as error:
             raise InvalidInput(str(error)) from error
         except LoopwrightError as error:

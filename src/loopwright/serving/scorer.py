@@ -2,7 +2,8 @@
 
 One row is predicted at once, on the event loop, as handing it over would cost more than it does. Many rows go to a
 small pool of threads, and wait there in a bounded queue: when that is full, or takes too long, the caller is told to
-come again later. Every prediction is counted and handed to the events' queue here.
+come again later. Explanations have another one, so that they hold no prediction up. Every prediction is counted and
+handed to the events' queue here.
 """
 
 import asyncio
@@ -52,11 +53,11 @@ class Limits:
     """How much work may wait."""
 
     threads: int = 2
-    """Predictions of many rows at the same time."""
+    """Predictions of many rows at the same time, and so many requests for explanations."""
     waiting: int = 64
-    """Requests of many rows that are predicted or wait to be; more are refused."""
+    """Requests of many rows that are predicted or wait to be, and so many for explanations; more are refused."""
     seconds: float = 30.0
-    """How long one may wait and be predicted, and how long a request's body may take to arrive."""
+    """How long one may wait and be worked on, and how long a request's body may take to arrive."""
 
 
 class Scorer:
@@ -68,7 +69,7 @@ class Scorer:
         self.threshold = model.threshold
         self.classes = tuple(_label(value) for value in model.classes)
         self._metrics, self._events = metrics, events
-        self._pool = ThreadPoolExecutor(self.limits.threads, "predict")
+        self._predicting = self.queue("predict")
 
     def one(self, identity: str, values: Sequence[Value]) -> Prediction:
         """Predict one row of checked values."""
@@ -83,23 +84,41 @@ class Scorer:
         if count <= ROWS_IN_LOOP * min(self.model.gain, _MOST_GAIN):
             predictions = self.model.predict(columns)
         else:
-            predictions = await self.in_thread(self.model.predict, columns)
+            predictions = await self._predicting.do(lambda: self.model.predict(columns))
         self._metrics.predicted(count)
         if self._events is not None:
             self._events.add(identity, columns, predictions)
         return predictions
 
-    async def in_thread(self, work: Callable[[Columns], T], columns: Columns) -> T:
-        """What `work` makes of the columns, off the event loop. Raises what it raises, and Overloaded."""
-        if self._metrics.in_flight >= self.limits.waiting:
+    def queue(self, name: str) -> "Queue":
+        """A pool of threads and a queue before it, apart from that of predictions and as large."""
+        return Queue(name, self.limits, self._metrics)
+
+
+class Queue:
+    """A pool of threads with a bounded queue before it."""
+
+    def __init__(self, name: str, limits: Limits, metrics: Metrics) -> None:
+        self.limits = limits
+        self._metrics, self._held = metrics, 0
+        self._pool = ThreadPoolExecutor(limits.threads, name)
+
+    async def do(self, work: Callable[[], T]) -> T:
+        """What `work` makes, off the event loop. Raises what it raises, and Overloaded.
+
+        What was begun when time is up goes on in its thread.
+        """
+        if self._held >= self.limits.waiting:
             raise Overloaded(f"{self.limits.waiting} requests of many rows wait already; try again later")
+        self._held += 1
         self._metrics.in_flight += 1
         try:
             async with asyncio.timeout(self.limits.seconds):
-                return await asyncio.get_running_loop().run_in_executor(self._pool, work, columns)
+                return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         except TimeoutError as error:
             raise Overloaded(f"it was not done within {self.limits.seconds:g} s; try again later") from error
         finally:
+            self._held -= 1
             self._metrics.in_flight -= 1
 
 

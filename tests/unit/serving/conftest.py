@@ -65,7 +65,8 @@ class Both:
         self.metrics, self.recorder = Metrics("churn", "3", CollectorRegistry()), Recorder(list(spec_names(loaded)))
         self.scorer = scorer = Scorer(loaded, self.metrics, self.recorder, limits)
         server = ModelServer(workers=1)
-        server.register_model(Predictor("churn", "3", scorer))
+        self.predictor = Predictor("churn", "3", scorer)
+        server.register_model(self.predictor)
         # KServe has one application a process; here each model has its own.
         app = FastAPI()
         plane = _DataPlane(server.registered_models)

@@ -130,7 +130,7 @@ def test_the_id_comes_from_the_request_then_from_metadata_and_is_made_otherwise(
 def test_too_much_to_do_is_resource_exhausted_on_both_paths_and_counted(make_model, ask_both):
     rows = [{"plan": "pro", "tenure": n, "senior": True} for n in range(50)]
     both = ask_both(make_model(CONTRACT, rows, "tenure"), Limits(1, 1, 30.0))
-    both.metrics.in_flight = 1
+    both.scorer._predicting._held = 1
     (code, text), fast = both.agree_grpc(request(inputs=typed([ROW] * 201)))
     assert (code, fast) == (StatusCode.RESOURCE_EXHAUSTED, True)
     assert "wait already; try again later" in text

@@ -78,7 +78,7 @@ def test_what_takes_too_long_is_given_up_and_what_waited_behind_it_is_never_begu
     for error in asyncio.run(run()):
         assert isinstance(error, Overloaded)
         assert str(error) == "it was not done within 0.05 s; try again later"
-    scorer._pool.shutdown()
+    scorer._predicting._pool.shutdown()
     assert (model.began.acquire(blocking=False), model.began.acquire(blocking=False)) == (True, False)
     assert (metrics.in_flight, metrics.rows) == (0, 0)
 
@@ -91,7 +91,7 @@ def both(make_model, ask_both):
 
 @pytest.mark.parametrize("path", ["/v1/models/churn:predict", "/v2/models/churn/infer"])
 def test_too_much_to_do_is_503_with_retry_after_on_both_paths(both, path, monkeypatch):
-    monkeypatch.setattr(both.metrics, "in_flight", 1)
+    monkeypatch.setattr(both.scorer._predicting, "_held", 1)
     rows = {"instances": [[1, 2]] * 201}
     tensors = [{"name": name, "shape": [201], "datatype": "FP64", "data": [1] * 201} for name in CONTRACT]
     body = json.dumps(rows if path.startswith("/v1") else {"inputs": tensors})
@@ -101,14 +101,6 @@ def test_too_much_to_do_is_503_with_retry_after_on_both_paths(both, path, monkey
     assert "try again later" in answer.json()["error"]
     # One row does not wait, whatever else does.
     assert both.agree("/v1/models/churn:predict", json.dumps({"instances": [[1, 2]]}))[0].status_code == 200
-
-
-def test_explanations_wait_in_the_same_queue(both, monkeypatch):
-    ask = ("/v1/models/churn:explain", json.dumps({"instances": [[1, 2]]}))
-    assert both.ask(both.slow, *ask)[0].status_code == 200
-    monkeypatch.setattr(both.metrics, "in_flight", 1)
-    answer = both.ask(both.slow, *ask)[0]
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
 
 
 def test_a_forest_is_explained_by_its_probability(make_model, ask_both):
