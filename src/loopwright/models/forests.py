@@ -102,12 +102,10 @@ def _boosted(estimator: Any) -> Forest | None:
 
 
 def _on_histograms(estimator: Any) -> Forest | None:
-    found = []
-    for step in estimator._predictors:
-        nodes = [one.nodes for one in step]
-        if any(one["is_categorical"].any() for one in nodes):
-            return None
-        found.append([_histogram(one) for one in nodes])
+    # With categories the trees' columns are in another order, even where none of them splits on one.
+    if estimator.is_categorical_ is not None:
+        return None
+    found = [[_histogram(one.nodes) for one in step] for step in estimator._predictors]
     return Forest(found, np.asarray(estimator._baseline_prediction, dtype=np.float64).reshape(-1), single=False)
 
 

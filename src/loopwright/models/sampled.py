@@ -46,11 +46,18 @@ def reference(matrix: Array, specs: Sequence[FeatureSpec]) -> Array:
 def read(bundle: Bundle) -> Array | None:
     """The reference row that a bundle carries, (features,), where its estimator needs one. Raises BundleError."""
     content = bundle.json(ATTRIBUTIONS) if ATTRIBUTIONS in bundle.contents else {}
-    if content.get("reference") is None:
-        return None
-    found = np.array(content["reference"], dtype=np.float64)
-    if found.shape != (len(bundle.manifest.features),):
-        raise BundleError(f"{bundle.folder / ATTRIBUTIONS} has no number a feature as reference", do="train it again")
+    try:
+        if (kept := content.get("reference")) is None:
+            return None
+        found = np.array(kept, dtype=np.float64)
+        if found.shape != (len(bundle.manifest.features),):
+            raise ValueError(f"its shape is {found.shape}")
+    except (AttributeError, TypeError, ValueError) as error:
+        raise BundleError(
+            f"the reference row in {bundle.folder / ATTRIBUTIONS} cannot be used: {error}",
+            expected=f"{len(bundle.manifest.features)} numbers, one a feature, or null where there is none",
+            do="train it again",
+        ) from error
     return found
 
 

@@ -80,3 +80,26 @@ def test_a_model_that_takes_long_is_explained_on_fewer_rows_and_never_on_too_few
     usual, slow = (explain.Contributions(np.asarray, "TreeSHAP", slowness) for slowness in (0.1, 64.0))
     assert [one.affordable(2000, 200) for one in (usual, slow)] == [2000, 200]
     assert explain.Contributions(np.asarray, "TreeSHAP", 4.0).affordable(2000, 200) == 500
+
+
+def test_what_training_keeps_of_a_model_that_is_slow_or_of_unknown_speed_is_of_few_rows():
+    from sklearn.datasets import make_classification
+    from sklearn.neighbors import KNeighborsClassifier
+    from sklearn.pipeline import Pipeline
+
+    from loopwright.models.attributions import LEAST_ROWS, MOST_ROWS, Attributions
+
+    assert explain.Contributions(np.asarray, "TreeSHAP", 64.0).affordable(MOST_ROWS, LEAST_ROWS) == 31
+    matrix, target = make_classification(400, 12, random_state=0)
+    slow = Pipeline([("prepare", "passthrough"), ("estimator", KNeighborsClassifier())]).fit(matrix, target)
+    asked = []
+
+    def score(rows):
+        asked.append(len(rows))
+        return slow.predict_proba(rows)[:, 1]
+
+    names = [f"f{at}" for at in range(12)]
+    contribute = explain.contributions(slow, 12, score, matrix[0])
+    found = Attributions.of(contribute, names, matrix, 1, matrix[0])
+    assert (found.method, found.rows) == ("sampled", 30)
+    assert sum(asked) < 30 * 200

@@ -34,62 +34,77 @@ def raw(estimator, rows):
         found = found[:, 1] if found.shape[1] == 2 else found
     else:
         found = estimator.predict(rows)
+        found = np.log(found) if getattr(estimator, "loss", None) == "poisson" else found
     return found.reshape(len(rows), -1)
-
-
-@pytest.mark.parametrize(
-    ("estimator", "target"),
-    [
-        (ensemble.RandomForestClassifier(10, random_state=0), TWO),
-        (ensemble.RandomForestClassifier(5, random_state=0, class_weight="balanced"), THREE),
-        (ensemble.RandomForestRegressor(5, random_state=0), VALUE),
-        (ensemble.ExtraTreesClassifier(5, random_state=0), TWO),
-        (ensemble.GradientBoostingClassifier(n_estimators=8), TWO),
-        (ensemble.GradientBoostingClassifier(n_estimators=5), THREE),
-        (ensemble.GradientBoostingRegressor(n_estimators=8, init="zero"), VALUE),
-        (ensemble.HistGradientBoostingClassifier(max_iter=5), TWO),
-        (ensemble.HistGradientBoostingClassifier(max_iter=5), THREE),
-        (ensemble.HistGradientBoostingRegressor(max_iter=5), VALUE),
-        (tree.DecisionTreeClassifier(max_depth=1), TWO),
-        (tree.DecisionTreeRegressor(max_depth=3), np.ones(300)),
-    ],
-)
-def test_contributions_add_up_to_what_the_estimator_says(estimator, target):
-    estimator.fit(X, target)
-    found = explained(estimator, X[:50])
-    np.testing.assert_allclose(found.sum(axis=2), raw(estimator, X[:50]), rtol=0, atol=1e-12)
 
 
 def expected(nodes, row, known):
     """What a tree says of a row of which `known` features are known: else both sides, by the rows that went there."""
 
     def at(node):
-        left, right = nodes.left[node], nodes.right[node]
+        left, right, feature = nodes.left[node], nodes.right[node], nodes.feature[node]
         if left < 0:
             return nodes.value[node]
-        if nodes.feature[node] in known:
-            return at(left if row[nodes.feature[node]] <= nodes.threshold[node] else right)
-        return sum(at(child) * nodes.weight[child] / nodes.weight[node] for child in (left, right))
+        if feature in known:
+            lower = bool(nodes.missing_left[node]) if np.isnan(row[feature]) else row[feature] <= nodes.threshold[node]
+            return at(left if lower else right)
+        return np.average([at(left), at(right)], weights=[nodes.weight[left], nodes.weight[right]])
 
     return at(0)
 
 
-@pytest.mark.parametrize("weights", [None, "balanced"])
-def test_a_contribution_is_the_shapley_value_itself(weights):
-    labels = (X[:, 0] > 0.7).astype(int)
-    forest = ensemble.RandomForestClassifier(3, max_depth=4, random_state=2, class_weight=weights).fit(X, labels)
-    trees = [one for step in forests.read(forest).trees for one in step]
-    rows = X[:6].astype(np.float32).astype(np.float64)
-    wanted = np.zeros((len(rows), FEATURES))
-    for row, feature in itertools.product(range(len(rows)), range(FEATURES)):
-        others = [one for one in range(FEATURES) if one != feature]
-        for size in range(FEATURES):
-            share = math.factorial(size) * math.factorial(FEATURES - size - 1) / math.factorial(FEATURES)
-            for known in map(set, itertools.combinations(others, size)):
-                wanted[row, feature] += share * sum(
-                    expected(one, rows[row], known | {feature}) - expected(one, rows[row], known) for one in trees
-                )
-    np.testing.assert_allclose(explained(forest, X[:6])[:, 0, :-1], wanted, rtol=0, atol=1e-7)
+def shapley(forest, rows):
+    """The Shapley values of the rows by their definition, (n, scores, features + 1), as `explained` has them."""
+    rows = rows.astype(np.float32).astype(np.float64) if forest.single else rows
+    found = np.zeros((len(rows), len(forest.begin), FEATURES + 1))
+    for (at, row), score in itertools.product(enumerate(rows), range(len(forest.begin))):
+        values = {
+            known: sum(expected(step[score], row, known) for step in forest.trees)
+            for size in range(FEATURES + 1)
+            for known in map(frozenset, itertools.combinations(range(FEATURES), size))
+        }
+        found[at, score, -1] = values[frozenset()] + forest.begin[score]
+        for known, feature in itertools.product(values, range(FEATURES)):
+            if feature not in known:
+                share = math.factorial(len(known)) * math.factorial(FEATURES - len(known) - 1)
+                change = values[known | {feature}] - values[known]
+                found[at, score, feature] += share / math.factorial(FEATURES) * change
+    return found
+
+
+HOLES = np.where(np.random.default_rng(0).random(X.shape) < 0.2, np.nan, X)
+DEEP = {"max_depth": 5, "random_state": 0}
+
+
+@pytest.mark.parametrize(
+    ("estimator", "matrix", "target"),
+    [
+        (ensemble.RandomForestClassifier(4, **DEEP), X, TWO),
+        (ensemble.RandomForestClassifier(3, **DEEP, class_weight="balanced"), X, THREE),
+        (ensemble.RandomForestClassifier(3, **DEEP, class_weight="balanced_subsample"), HOLES, X[:, 0] > 0.7),
+        (ensemble.RandomForestRegressor(3, **DEEP), HOLES, VALUE),
+        (ensemble.ExtraTreesClassifier(3, **DEEP), HOLES, TWO),
+        (ensemble.ExtraTreesRegressor(3, **DEEP), X, VALUE),
+        (ensemble.GradientBoostingClassifier(n_estimators=4), X, TWO),
+        (ensemble.GradientBoostingClassifier(n_estimators=3), X, THREE),
+        (ensemble.GradientBoostingClassifier(n_estimators=4, loss="exponential"), X, TWO),
+        (ensemble.GradientBoostingRegressor(n_estimators=4, init="zero"), X, VALUE),
+        (ensemble.HistGradientBoostingClassifier(max_iter=3, max_depth=4), HOLES, TWO),
+        (ensemble.HistGradientBoostingClassifier(max_iter=2, max_depth=4), HOLES, THREE),
+        (ensemble.HistGradientBoostingRegressor(max_iter=3, max_depth=4), HOLES, VALUE),
+        (ensemble.HistGradientBoostingRegressor(max_iter=3, max_depth=4, loss="poisson"), X, np.abs(VALUE)),
+        (tree.DecisionTreeClassifier(max_depth=1), X, TWO),
+        (tree.DecisionTreeRegressor(max_depth=3), X, np.ones(300)),
+        (tree.ExtraTreeClassifier(**DEEP), X, THREE),
+        (tree.ExtraTreeRegressor(**DEEP), HOLES, VALUE),
+    ],
+)
+def test_contributions_are_the_shapley_values_and_add_up_to_what_the_estimator_says(estimator, matrix, target):
+    estimator.fit(matrix, target)
+    found = explained(estimator, matrix[:30])
+    np.testing.assert_allclose(found.sum(axis=2), raw(estimator, matrix[:30]), rtol=0, atol=1e-12)
+    # Weights that are no whole numbers are rounded to one in 2^30.
+    np.testing.assert_allclose(found[:3], shapley(forests.read(estimator), matrix[:3]), rtol=0, atol=1e-7)
 
 
 def test_missing_values_go_the_way_that_the_tree_learnt():
@@ -106,8 +121,12 @@ def test_what_is_no_forest_or_has_more_than_trees_is_not_read():
     first = ensemble.GradientBoostingRegressor(n_estimators=2, init=LinearRegression()).fit(X, VALUE)
     coded = ensemble.HistGradientBoostingRegressor(categorical_features=[0], max_iter=2)
     coded.fit(np.column_stack([X[:, 0] > 0, X[:, 1:]]), VALUE)
+    # No tree splits on the category here, and still the columns are not in their own order.
+    unused = ensemble.HistGradientBoostingRegressor(categorical_features=[3], max_iter=3, max_depth=2)
+    unused.fit(np.column_stack([X[:, :3], np.arange(300) % 2]), 3 * X[:, 0] + X[:, 1])
+    assert not any(one.nodes["is_categorical"].any() for step in unused._predictors for one in step)
     two = ensemble.RandomForestRegressor(2).fit(X, np.column_stack([VALUE, VALUE]))
-    for estimator in (LinearRegression(), first, coded, two):
+    for estimator in (LinearRegression(), first, coded, unused, two):
         assert forests.read(estimator) is None
 
 

@@ -1,7 +1,12 @@
+import json
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from loopwright.errors import BundleError
 from loopwright.models import sampled
+from loopwright.models.bundle import ATTRIBUTIONS, Bundle
 from loopwright.models.features import FeatureSpec
 
 RANDOM = np.random.default_rng(5)
@@ -64,3 +69,15 @@ def test_the_reference_has_medians_and_the_most_frequent_codes():
     specs.append(FeatureSpec(name="c", kind="number"))
     matrix = np.array([[1.0, 0.0, np.nan], [2.0, 1.0, np.nan], [9.0, 1.0, np.nan], [np.nan, np.nan, np.nan]])
     assert sampled.reference(matrix, specs).tolist() == pytest.approx([2.0, 1.0, np.nan], nan_ok=True)
+
+
+def test_a_reference_that_is_none_is_said_to_be_unusable(tmp_path):
+    def read(content):
+        manifest = SimpleNamespace(features=("a", "b"))
+        return sampled.read(Bundle(tmp_path, manifest, {ATTRIBUTIONS: json.dumps(content).encode()}, ""))
+
+    assert read({"reference": [1, None]}).tolist() == pytest.approx([1.0, np.nan], nan_ok=True)
+    assert read({}) is None
+    for wrong in ({"reference": ["x", 1]}, {"reference": [1]}, {"reference": {}}, {"reference": "x"}, [], "text"):
+        with pytest.raises(BundleError, match=r"cannot be used: .* expected 2 numbers, one a feature"):
+            read(wrong)

@@ -12,7 +12,7 @@ from loopwright.errors import BundleError, DataError
 from loopwright.models.attributions import Attributions
 from loopwright.models.bundle import ATTRIBUTIONS, Bundle
 from loopwright.models.explain import of_model
-from loopwright.performance.attributions import LEAST_ROWS, compare, ndcg
+from loopwright.performance.attributions import LEAST_ROWS, _welch, compare, ndcg
 
 NAMES = ("a", "b", "c", "d")
 ONE_IN_TWENTY = {"budget": Budget(1, timedelta(days=20)), "span": timedelta(days=1), "min_change": 0.0}
@@ -88,6 +88,16 @@ def test_no_more_windows_than_the_budget_says_are_taken_for_drift(model, run):
         alarms += any(one.drifted for one in found.features)
     # One in twenty, and three standard deviations of so many windows.
     assert alarms / windows <= 0.05 + 3 * (0.05 * 0.95 / windows) ** 0.5
+
+
+@pytest.mark.parametrize("rows", [30, 200])
+def test_a_reference_of_few_rows_whose_sizes_are_skewed_raises_no_more_alarms(rows):
+    rng, alarms, windows = np.random.default_rng(6), 0, 200
+    for _ in range(windows):
+        held = rng.lognormal(size=(rows, 4))
+        reference = Attributions(NAMES, rows, held.mean(axis=0), held.var(axis=0, ddof=1))
+        alarms += (_welch(rng.lognormal(size=(1000, 4)), reference) <= 0.05 / 4).any()
+    assert alarms / windows <= 0.05
 
 
 @pytest.mark.long
