@@ -68,6 +68,9 @@ def workers(scale: Scale) -> Iterator["Workers"]:
         stack.enter_context(dask.config.set(_CONFIGURED))
         try:
             if address:
+                keys = distributed.Security().get_connection_args("client")["ssl_context"]
+                if address.startswith("tls:") and keys is None:
+                    raise ValueError("the step has no keys for it (DASK_DISTRIBUTED__COMM__TLS__..., docs/scale.md)")
                 client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
             else:
                 security = distributed.Security.temporary()

@@ -34,6 +34,13 @@ def test_a_scheduler_that_is_not_there_is_told_with_its_address(monkeypatch: pyt
             raise AssertionError("there are no workers")
 
 
+def test_a_step_without_keys_for_a_scheduler_that_wants_them_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scaling, "PATIENCE", 0.2)
+    scale = Scale(address="tls://127.0.0.1:9")
+    with pytest.raises(RunError, match=r"tls://127\.0\.0\.1:9 are not there: the step has no keys"), spread(scale):
+        raise AssertionError("there are no workers")
+
+
 def test_what_workers_of_a_killed_process_left_on_disk_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
