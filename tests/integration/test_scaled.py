@@ -12,8 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from loopwright import settings
 from loopwright.data import parting
@@ -21,9 +23,11 @@ from loopwright.engines import local_runner
 from loopwright.errors import RunError
 from loopwright.ledger import Ledger
 from loopwright.loop import Loop, Scale
-from loopwright.models import bundle, parted
+from loopwright.models import bundle, columns, parted
+from loopwright.models.model import Model
 from loopwright.registry import Registry
 from loopwright.scale import workers as scaling
+from loopwright.scale.outcome import Group
 from loopwright.scale.parts import Part, parts
 from loopwright.scale.spread import spread
 from loopwright.steps.train import train
@@ -108,10 +112,34 @@ def files(small_rows: pd.DataFrame, tmp_path: Path) -> tuple[Path, Path]:
     return tmp_path / "training.parquet", tmp_path / "holdout.parquet"
 
 
+def test_several_workers_learn_of_an_ordered_file_what_one_learns(small: Loop, tmp_path: Path) -> None:
+    random = np.random.default_rng(5)
+    age = np.sort(random.uniform(18, 90, 10_000))
+    plan = np.where(age < 54, "basic", "premium")
+    risk = 1 / (1 + np.exp(-3 * np.sin(age / 3)))
+    rows = pd.DataFrame({
+        "customer": [f"c{number}" for number in range(10_000)], "age": age, "plan": plan,
+        "seen": pd.date_range("2026-01-01", periods=10_000, freq="min", tz="UTC"),
+        "spend": random.gamma(2, 20, 10_000), "left": np.where(random.random(10_000) < risk, "Yes", "No"),
+    })  # fmt: skip
+    held = np.arange(10_000) % 5 == 0
+    rows[~held].to_parquet(tmp_path / "training.parquet", row_group_size=1000, index=False)
+    rows[held].to_parquet(tmp_path / "holdout.parquet", row_group_size=1000, index=False)
+    found = []
+    for workers in (1, 2):
+        model = tmp_path / f"model{workers}"
+        train(scaled(small, workers), "", tmp_path / "training.parquet", tmp_path / "holdout.parquet", model)
+        known = Model(bundle.read(model))
+        predicted = known.predict(columns.from_frame(known.inputs, rows[held][list(small.inputs)]))
+        found.append(roc_auc_score(rows[held]["left"] == "Yes", predicted))
+    assert found[0] > 0.8
+    assert found[1] == pytest.approx(found[0], abs=0.01)
+
+
 def kill_while_training(monkeypatch: pytest.MonkeyPatch, times: int) -> list[int]:
     """Kill a worker with SIGKILL in the middle of a common training, the first `times` times; the killed processes."""
     killed: list[int] = []
-    run = scaling.Group.run
+    run = Group.run
 
     def killing(self: Any, function: Any, arguments: Any) -> Any:
         if function is not parted.train or len(killed) >= times:
@@ -133,7 +161,7 @@ def kill_while_training(monkeypatch: pytest.MonkeyPatch, times: int) -> list[int
         finally:
             thread.join()
 
-    monkeypatch.setattr(scaling.Group, "run", killing)
+    monkeypatch.setattr(Group, "run", killing)
     return killed
 
 
@@ -158,6 +186,92 @@ def test_workers_that_are_lost_each_time_end_the_step_in_words_and_leave_no_mode
         train(scaled(small, 2), "", *files, tmp_path / "model")
     assert len(killed) == 2
     assert not (tmp_path / "model").exists()
+
+
+def _waits(marker: Path | None) -> int:
+    while marker is not None and not marker.exists():
+        time.sleep(0.1)
+    return os.getpid()
+
+
+def test_a_worker_that_dies_when_its_own_part_is_done_costs_an_attempt(tmp_path: Path) -> None:
+    lost: list[int] = []
+
+    def attempt(group: Group) -> list[int]:
+        def kill() -> None:
+            (first,) = group._futures[:1]
+            first.result()
+            os.kill(first.result(), signal.SIGKILL)
+
+        if lost:
+            (tmp_path / "go").touch()
+        else:
+            lost.append(1)
+            threading.Timer(3, kill).start()
+        return group.run(_waits, [(None,), (tmp_path / "go",)])
+
+    with spread(Scale(workers=2)) as where:
+        assert isinstance(where, scaling.Workers)
+        assert len(set(where.together(attempt))) == 2
+        assert where.lost == 1
+
+
+_HELD: list[bytearray] = []
+
+
+def _fill(megabytes: int) -> int:
+    """Make this process hold so much, and say how much it is."""
+    import psutil
+
+    missing = megabytes - psutil.Process().memory_info().rss // 10**6
+    if missing > 0:
+        _HELD.append(bytearray(b"x") * (missing * 10**6))
+    time.sleep(0.5)
+    return int(psutil.Process().memory_info().rss // 10**6)
+
+
+def test_a_worker_near_its_memory_goes_on() -> None:
+    with spread(Scale(workers=1, memory="600MB")) as where:
+        assert min(where.map(_fill, [520] * 8)) > 0.8 * 600
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_scheduler_that_is_lost_is_told_in_words(tmp_path: Path, together: bool) -> None:
+    file, scheduler = tmp_path / "scheduler.json", [sys.executable, "-m", "distributed.cli.dask_scheduler"]
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1", "--no-dashboard"]
+    started = [
+        subprocess.Popen([*scheduler, "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", file])
+    ]
+    try:
+        deadline = time.monotonic() + 60
+        while not file.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        started.append(subprocess.Popen([*worker, "--scheduler-file", file, "--local-directory", tmp_path]))
+        address = json.loads(file.read_text())["address"]
+        with spread(Scale(workers=1, address=address)) as where:
+            assert isinstance(where, scaling.Workers)
+            threading.Timer(3, started[0].kill).start()
+            never = tmp_path / "never"
+            with pytest.raises(RunError, match="the Dask scheduler is gone"):
+                where.together(lambda group: group.run(_waits, [(never,)])) if together else list(
+                    where.map(_waits, [never])
+                )
+    finally:
+        for one in started:
+            one.kill()
+            one.wait()
+
+
+def _fails(words: str) -> None:
+    raise OSError(words)
+
+
+def test_what_a_part_cannot_read_is_not_told_as_a_lost_worker() -> None:
+    with spread(Scale(workers=1)) as where:
+        for words, told in (("No space left on device", "No space left on device"), ("", "OSError")):
+            with pytest.raises(RunError, match=f"cannot read or write its rows: {told}"):
+                list(where.map(_fails, [words]))
 
 
 def _rows_after_a_death(part: Part) -> int:

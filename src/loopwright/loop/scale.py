@@ -1,8 +1,9 @@
 """The declared scale: how many processes share what training and evaluation do, and where they are."""
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, field_validator
 
 from loopwright.loop.fields import Declared
 
@@ -11,6 +12,10 @@ if TYPE_CHECKING:
 
 ESTIMATORS = ("lightgbm",)
 """What can be trained by several processes that hold a part of the rows each."""
+
+LEAST_MEGABYTES = 512
+"""Of a worker; what it imports takes some 380 MB (bench/scale)."""
+_MEGABYTES = {"M": 1, "G": 1000}
 
 
 class Scale(Declared):
@@ -24,14 +29,24 @@ class Scale(Declared):
     memory: str | None = Field(
         None,
         pattern=r"^[0-9]+(\.[0-9]+)?(MB|GB|MiB|GiB)$",
-        description="Of workers on this machine: beyond it one is started again, such as 2GiB; default its share.",
+        description="Of each worker on this machine: beyond it one is started again, such as 2GiB, at least 512MB; "
+        "default its share.",
     )
     address: str | None = Field(
         None,
         pattern=r"^(tcp|tls)://[^\s/@]+:[0-9]+$",
-        description="A Dask scheduler whose workers are used, such as tls://dask:8786; default LOOPWRIGHT_DASK, "
-        "else workers that are started on this machine for each step.",
+        description="A Dask scheduler whose workers are used, such as tls://dask:8786; default LOOPWRIGHT_DASK in "
+        "the environment of the step (which a pod does not take over), else workers started beside each step.",
     )
+
+    @field_validator("memory")
+    @classmethod
+    def _enough(cls, value: str | None) -> str | None:
+        if value is not None:
+            amount, unit = re.fullmatch(r"([0-9.]+)([MG])i?B", value).groups()  # type: ignore[union-attr]
+            if float(amount) * _MEGABYTES[unit] < LEAST_MEGABYTES:
+                raise ValueError(f"a worker begins at some 380 MB; give it {LEAST_MEGABYTES}MB or more")
+        return value
 
 
 def _kind(value: Any) -> str:

@@ -71,16 +71,16 @@ def at(some: Sequence[Part], places: Array) -> Iterator[tuple[Array, "pd.DataFra
         begin += part.rows
 
 
-def blocks(some: Sequence[Part], count: int) -> list[list[Part]]:
-    """The parts in so many runs of about as many rows each, none empty: fewer where there are fewer parts."""
-    total = sum(part.rows for part in some)
-    found: list[list[Part]] = [[] for _ in range(count)]
-    begin = 0
-    for part in some:
-        # By the middle of a part, so that the last run is not the one that gets what is left.
-        found[min(int((begin + part.rows / 2) * count / total), count - 1)].append(part)
-        begin += part.rows
-    return [block for block in found if block]
+def share(part: Part, rank: int, count: int, seed: int) -> Array:
+    """Which rows of a part (rows,) are those of worker `rank` of `count`, as a mask.
+
+    Drawn at random by the seed, so that each worker's rows are like all others', however the file is ordered: LightGBM
+    finds the bins of a feature in one worker's rows. Of one part the workers' shares differ by a row at most.
+    """
+    if count == 1:
+        return np.ones(part.rows, dtype=bool)
+    drawn = np.random.default_rng([seed, part.group]).permutation(part.rows)
+    return np.asarray(drawn % count == rank)
 
 
 class Columns(Mapping[str, Array]):

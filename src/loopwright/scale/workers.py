@@ -4,7 +4,8 @@
     parts -> together: one task a worker, all at once; where one is lost, all are ended and it begins again
 
 Of Dask its futures are used and nothing else. Whoever reaches a scheduler can run code on its workers: those of this
-machine take nobody without the keys made for them (TLS), and a cluster's are for its administrator to close.
+machine take nobody without the keys made for them (TLS), and a cluster's are for its administrator to close. While
+several train, LightGBM listens on every address of its machine and asks for no key; it cannot be told to do otherwise.
 """
 
 import logging
@@ -12,15 +13,16 @@ import os
 import shutil
 import tempfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from loopwright import processes
-from loopwright.errors import LoopwrightError, RunError
+from loopwright.errors import RunError
 from loopwright.loop import Scale
+from loopwright.scale import outcome
+from loopwright.scale.outcome import Group, LostError
 
 ADDRESS = "LOOPWRIGHT_DASK"
 """The environment variable with the address of a scheduler, for a loop that names none."""
@@ -30,23 +32,25 @@ PATIENCE = 120.0
 """Seconds that workers may take to be there: pods are to be started, and images fetched."""
 _CONFIGURED = {
     "distributed.scheduler.allowed-failures": ATTEMPTS - 1,
+    # A worker near its memory would be paused, some for ever: it is ended, and its work is done again.
+    "distributed.worker.memory.target": False,
+    "distributed.worker.memory.spill": False,
+    "distributed.worker.memory.pause": False,
+    "distributed.worker.memory.terminate": 0.95,
     # No pages of what workers do: they ask nobody for a key.
     "distributed.scheduler.http.routes": [],
     "distributed.worker.http.routes": [],
 }
-_POLL = 0.5
 _FOLDER = "loopwright-dask-"
 _TOGETHER = "loopwright-together"
+_LONGEST = 6 * 3600.0
+"""Seconds that one training may wait for another that has the workers."""
 _AHEAD = 3
 """Tasks a worker that are handed out at a time, so that none waits and what they hold does not grow."""
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
-
-
-class LostError(Exception):
-    """A worker is gone, and what it was doing with others cannot go on."""
 
 
 @contextmanager
@@ -115,13 +119,14 @@ class Workers:
 
     def addresses(self) -> list[str]:
         """Where the workers are that there are now."""
-        return sorted(self._client.scheduler_info(n_workers=-1)["workers"])
+        return sorted(outcome.there(self._client))
 
     def require_seen(self, *paths: Path) -> None:
         """Raise RunError where a worker does not see these files, as a pod with another disk."""
         if self._shared:
             return
-        found = self._client.run(_absent, [str(path.resolve()) for path in paths])
+        with outcome.scheduler():
+            found = self._client.run(_absent, [str(path.resolve()) for path in paths])
         if absent := {worker: gone for worker, gone in found.items() if gone}:
             worker, gone = next(iter(absent.items()))
             raise RunError(
@@ -135,10 +140,11 @@ class Workers:
         under_way: deque[Any] = deque()
         for item in items:
             if len(under_way) >= _AHEAD * self.count:
-                yield _result(under_way.popleft())
-            under_way.append(self._client.submit(function, item, pure=False))
+                yield outcome.of_part(self._client, under_way.popleft(), ATTEMPTS)
+            with outcome.scheduler():
+                under_way.append(self._client.submit(function, item, pure=False))
         while under_way:
-            yield _result(under_way.popleft())
+            yield outcome.of_part(self._client, under_way.popleft(), ATTEMPTS)
 
     def together(self, attempt: Callable[["Group"], Result]) -> Result:
         """What `attempt` makes of a group of workers; again with another group where one of it is lost.
@@ -146,13 +152,11 @@ class Workers:
         One at a time of all who use these workers: two would each hold a worker that the other waits for. Raises
         RunError where that happens `ATTEMPTS` times, and what the attempt raises.
         """
-        from distributed import Lock
-
         why: LostError | None = None
-        with self._client.as_current(), Lock(_TOGETHER):
+        with self._alone():
             for _ in range(ATTEMPTS):
                 self._wait()
-                group = Group(self._client, self.addresses()[: self.count])
+                group = Group(self._client, outcome.running(self._client)[: self.count])
                 try:
                     return attempt(group)
                 except LostError as error:
@@ -169,83 +173,45 @@ class Workers:
             "(`scale.workers`)",
         ) from why
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other training on these workers meanwhile, whoever asked for it."""
+        from distributed import Lock
+
+        with self._client.as_current():
+            with outcome.scheduler():
+                lock = Lock(_TOGETHER)
+                if not (mine := lock.acquire(timeout=1)):
+                    log.warning("another loop trains on these Dask workers; this one waits for it")
+                    mine = lock.acquire(timeout=_LONGEST)
+            if not mine:
+                raise RunError(
+                    f"another loop has trained on these Dask workers for {_LONGEST / 3600:.0f} hours",
+                    do="see to it, or give this loop workers of its own",
+                )
+            try:
+                yield
+            finally:
+                with suppress(Exception):
+                    # The scheduler may be gone, and with it the lock.
+                    lock.release()
+
     def _wait(self) -> None:
-        try:
-            self._client.wait_for_workers(self.count, timeout=PATIENCE)
-        except TimeoutError as error:
-            raise RunError(
-                f"{len(self.addresses())} Dask workers are there", expected=f"{self.count} (`scale.workers`)"
-            ) from error
+        with outcome.scheduler():
+            try:
+                self._client.wait_for_workers(self.count, timeout=PATIENCE)
+            except TimeoutError as error:
+                raise RunError(
+                    f"{len(outcome.running(self._client))} Dask workers are there that take work",
+                    expected=f"{self.count} (`scale.workers`)",
+                ) from error
 
     def _end(self, group: "Group") -> None:
         """End the processes of what is left of a group: each would wait for the others for half an hour."""
-        left = [address for address in group.members if address in self.addresses()]
         with suppress(Exception):
-            # One without a nanny, or gone meanwhile; what is there next is asked for again.
+            # One without a nanny, or gone meanwhile, or all with the scheduler; what is there next is asked for again.
+            left = [address for address in group.members if address in self.addresses()]
             self._client.restart_workers(left, timeout=PATIENCE, raise_for_error=False)
-
-
-class Group:
-    """Workers that do something together: each a part of it, at the same time."""
-
-    def __init__(self, client: Any, members: Sequence[str]) -> None:
-        self._client, self.members = client, list(members)
-        self._futures: list[Any] = []
-
-    @property
-    def waiting(self) -> bool:
-        """Whether some are not done with what they were given last: each may wait for another that is gone."""
-        return any(one.status != "finished" for one in self._futures)
-
-    @property
-    def hosts(self) -> list[str]:
-        """The host of each."""
-        return [str(urlsplit(address).hostname) for address in self.members]
-
-    def run(self, function: Callable[..., Result], arguments: Sequence[tuple[Any, ...]]) -> list[Result]:
-        """What the function gives of each member's arguments. Raises LostError, and what the function raises."""
-        from distributed import wait
-
-        futures = self._futures = [
-            self._client.submit(function, *given, workers=[member], allow_other_workers=False, pure=False, retries=0)
-            for member, given in zip(self.members, arguments, strict=False)
-        ]
-        while pending := [one for one in futures if one.status == "pending"]:
-            with suppress(TimeoutError), self._client.as_current():
-                wait(pending, timeout=_POLL, return_when="FIRST_COMPLETED")
-            if failed := next((one for one in futures if one.status in ("error", "cancelled", "lost")), None):
-                return [_told(failed)]
-            there = set(self._client.scheduler_info(n_workers=-1)["workers"])
-            if gone := [member for member in self.members[: len(futures)] if member not in there]:
-                raise LostError(f"the Dask worker {gone[0]} was lost")
-        return [_told(one) for one in futures]
-
-
-def _told(future: Any) -> Any:
-    """A member's result; a worker that was lost raises LostError."""
-    from distributed import KilledWorker
-    from distributed.client import FutureCancelledError
-
-    try:
-        return future.result()
-    except (KilledWorker, FutureCancelledError) as error:
-        raise LostError(f"a Dask worker was lost: {error}") from error
-
-
-def _result(future: Any) -> Any:
-    from distributed import KilledWorker
-    from distributed.client import FutureCancelledError
-
-    try:
-        return future.result()
-    except LoopwrightError:
-        raise
-    except (KilledWorker, FutureCancelledError, OSError) as error:
-        raise RunError(
-            f"Dask workers were lost {ATTEMPTS} times on the same part of the rows: {str(error).splitlines()[0]}",
-            expected="memory for one part of the rows and what the feature code makes of it",
-            do="give the workers more memory (`scale.memory`, or the pods' limits)",
-        ) from error
 
 
 def _absent(paths: list[str]) -> list[str]:

@@ -28,9 +28,10 @@ from loopwright.models.course import Course, course_of
 from loopwright.models.features import FeatureSpec
 from loopwright.models.fit import Fitted, check_target
 from loopwright.models.parted import Sight
-from loopwright.scale.parts import Array, Columns, Part, at, blocks, head, parts
+from loopwright.scale.outcome import Group, LostError
+from loopwright.scale.parts import Array, Columns, Part, at, head, parts, share
 from loopwright.scale.spread import spread
-from loopwright.scale.workers import Group, LostError, Workers
+from loopwright.scale.workers import Workers
 from loopwright.steps.evaluate import target
 from loopwright.steps.trained import expected, profile_of, seasons_kept, write
 
@@ -62,9 +63,11 @@ def train(loop: Loop, features: str, training: Path, holdout: Path, model: Path)
             loop.model.task, loop.model.parameters, loop.model.seed, specs, len(rows), loop.scaled.threads,
             loop.gates.monotone, choices,
         )  # fmt: skip
-        job = Job(loop.to_json(), sight, specs, tuple(classes), choices, course)
-        given = blocks(some, workers.count)
-        text = workers.together(partial(_trained, job, given))
+        # A worker more than there are parts would have few rows, and is not worth its part in each split.
+        job = Job(
+            loop.to_json(), sight, specs, tuple(classes), choices, course, tuple(some), min(workers.count, len(some))
+        )
+        text = workers.together(partial(_trained, job))
         predicted = np.concatenate(list(workers.map(partial(_predicted, sight, specs, text, choices.classes), unseen)))
         lost = workers.lost
     import lightgbm
@@ -86,7 +89,7 @@ def train(loop: Loop, features: str, training: Path, holdout: Path, model: Path)
         "rows": len(rows),
         "features": len(specs),
         "digest": digest,
-        "scale": {"engine": loop.scaled.engine, "workers": len(given), "lost": lost},
+        "scale": {"engine": loop.scaled.engine, "workers": job.count, "lost": lost},
         **seasons_kept(profile),
         "seconds": round(time.monotonic() - began, 3),
     }
@@ -102,12 +105,15 @@ class Job:
     classes: tuple[Any, ...]
     choices: Choices
     course: Course
+    parts: tuple[Part, ...]
+    count: int
+    """Workers that each train on a share of every part."""
 
 
-def _trained(job: Job, given: Sequence[Sequence[Part]], group: Group) -> str:
+def _trained(job: Job, group: Group) -> str:
     """One attempt of a group of workers; the model's text. Rows are encoded by all before the first one trains."""
-    folders = group.run(_prepare, [(job, block) for block in given])
-    ports = group.run(parted.free_port, [()] * len(given))
+    folders = group.run(_prepare, [(job, rank) for rank in range(job.count)])
+    ports = group.run(parted.free_port, [()] * job.count)
     others = [f"{host}:{port}" for host, port in zip(group.hosts, ports, strict=False)]
     width = len(job.specs)
     try:
@@ -121,7 +127,7 @@ def _trained(job: Job, given: Sequence[Sequence[Part]], group: Group) -> str:
     return told[0]
 
 
-def _prepare(job: Job, block: Sequence[Part]) -> Path:
+def _prepare(job: Job, rank: int) -> Path:
     """Runs on a worker: its rows, encoded, into a folder of its own that ends with it."""
     from distributed import get_worker
 
@@ -132,12 +138,16 @@ def _prepare(job: Job, block: Sequence[Part]) -> Path:
     folder = Path(tempfile.mkdtemp(prefix=_ROWS, dir=place))
     parted.prepare(
         folder,
-        (part.read() for part in block),
+        (frame for part in job.parts if len(frame := _share(job, part, rank, loop.model.seed))),
         lambda frame: job.sight.matrix(frame, job.specs),
         lambda frame: target(loop, frame, job.classes),
         job.choices.weights,
     )
     return folder
+
+
+def _share(job: Job, part: Part, rank: int, seed: int) -> "pd.DataFrame":
+    return part.read()[share(part, rank, job.count, seed)].reset_index(drop=True)
 
 
 def _specs(sight: Sight, part: Part) -> tuple[FeatureSpec, ...]:

@@ -19,6 +19,7 @@ def declared(text: str, churn: str, model: str = "") -> Loop:
         ("", None),
         ("scale: dask\n", Scale()),
         ("scale: {workers: 4, memory: 2GiB}\n", Scale(workers=4, memory="2GiB")),
+        ("scale: {memory: 512MB}\n", Scale(memory="512MB")),
         ("scale: {address: 'tls://dask:8786', threads: 8}\n", Scale(address="tls://dask:8786", threads=8)),
     ],
 )
@@ -33,6 +34,8 @@ def test_it_is_declared_short_or_whole(churn_declaration: str, text: str, scale:
     [
         ("scale: spark\n", "", "scale: found 'spark'; expected 'dask'"),
         ("scale: {memory: 2Gi}\n", "", "scale.memory: found '2Gi'; expected an amount such as 500MB or 2GiB"),
+        ("scale: {memory: 0MB}\n", "", "a worker begins at some 380 MB; give it 512MB or more"),
+        ("scale: {memory: 0.4GiB}\n", "", "give it 512MB or more"),
         ("scale: {address: 'http://dask'}\n", "", "expected tcp://host:port or tls://host:port"),
         ("scale: dask\n", ", estimator: random_forest", "it is for lightgbm, and random_forest learns from all rows"),
         ("scale: dask\n", ', estimator: "my.models:made"', "and my.models:made learns from all rows in one process"),

@@ -1,4 +1,4 @@
-"""Parts of a file: read one at a time, given to workers in runs of about as many rows."""
+"""Parts of a file: read one at a time, the rows of each shared out among workers."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from loopwright.scale.parts import Columns, Part, at, blocks, head, names, parts
+from loopwright.scale.parts import Columns, Part, at, head, names, parts, share
 
 
 @pytest.fixture
@@ -31,18 +31,21 @@ def test_rows_are_found_by_their_places_in_any_order(file: Path) -> None:
     assert rows.tolist() == [95, 3, 31, 2]
 
 
-@pytest.mark.parametrize(("sizes", "count"), [([30, 30, 30, 10], 2), ([5], 3), ([10] * 7, 3), ([1, 100, 1], 2)])
-def test_blocks_hold_every_part_once_in_order_and_none_is_empty(sizes: list[int], count: int) -> None:
-    some = [Part(Path("rows"), group, rows) for group, rows in enumerate(sizes)]
-    found = blocks(some, count)
-    assert [part for block in found for part in block] == some
-    assert all(found)
-    assert len(found) <= count
+@pytest.mark.parametrize(("rows", "count"), [(100, 1), (101, 2), (7, 3), (2, 3)])
+def test_every_row_of_a_part_is_in_one_share_and_shares_are_alike_in_size(rows: int, count: int) -> None:
+    part = Part(Path("rows"), 0, rows)
+    shares = [share(part, rank, count, 7) for rank in range(count)]
+    assert (np.sum(shares, axis=0) == 1).all()
+    sizes = [int(one.sum()) for one in shares]
+    assert max(sizes) - min(sizes) <= 1
+    assert all(np.array_equal(one, share(part, rank, count, 7)) for rank, one in enumerate(shares))
 
 
-def test_blocks_of_like_parts_have_about_as_many_rows() -> None:
-    found = blocks([Part(Path("rows"), group, 10) for group in range(20)], 3)
-    assert [len(block) for block in found] == [7, 6, 7]
+@pytest.mark.parametrize("order", [np.arange(10_000), np.arange(10_000) % 2, np.arange(10_000) % 3])
+def test_shares_are_alike_however_the_file_is_ordered(order: np.ndarray) -> None:
+    part = Part(Path("rows"), 3, 10_000)
+    means = [order[share(part, rank, 2, 7)].mean() for rank in range(2)]
+    assert means == pytest.approx([order.mean()] * 2, rel=0.05)
 
 
 def test_columns_are_read_when_they_are_asked_for() -> None:
