@@ -21,6 +21,7 @@ from loopwright import settings
 from loopwright.data import parting
 from loopwright.engines import local_runner
 from loopwright.errors import RunError
+from loopwright.governance.again import Asked, _made
 from loopwright.ledger import Ledger
 from loopwright.loop import Loop, Scale
 from loopwright.models import bundle, columns, parted
@@ -314,6 +315,31 @@ def test_workers_of_an_address_are_used_and_have_to_see_the_files(
     monkeypatch.setattr(scaling, "PATIENCE", 1.0)
     with pytest.raises(RunError, match="are not there"):
         train(scaled(small, 1), "", *files, tmp_path / "other")
+
+
+def test_a_replay_trains_beside_itself_whatever_address_there_is(
+    small: Loop, files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nowhere = "tcp://127.0.0.1:9"
+    monkeypatch.setenv(scaling.ADDRESS, nowhere)
+    monkeypatch.setattr(scaling, "PATIENCE", 20.0)
+    loop = Loop.model_validate({**small.model_dump(mode="json"), "scale": {"workers": 1, "address": nowhere}})
+    asked = Asked(1, {}, "", 1, None, str(files[0]), "", "", {}, {}, "")
+    (tmp_path / "again").mkdir()
+    _made(loop, asked, tmp_path / "again", tmp_path / "model")
+    assert b"tcp://127.0.0.1:9" in bundle.read(tmp_path / "model").contents["origin.json"]
+
+
+def _full(*given: Any) -> None:
+    raise OSError("No space left on device")
+
+
+def test_a_full_disk_of_a_worker_is_told_with_what_it_takes(
+    small: Loop, files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("loopwright.steps.scaled._prepare", _full)
+    with pytest.raises(RunError, match=r"No space left on device; expected 0 MB free for each worker"):
+        train(scaled(small, 1), "", *files, tmp_path / "model")
 
 
 def test_two_loops_that_train_on_the_same_workers_wait_for_each_other(

@@ -140,7 +140,7 @@ def _made(declared: Loop, asked: Asked, folder: Path, model: Path) -> Path:
     valid, training, holdout = folder / "valid.parquet", folder / "training.parquet", folder / "holdout.parquet"
     validate(declared, Path(asked.snapshot), valid, folder / "set_aside.parquet", folder / "report.json")
     split(declared, valid, training, holdout)
-    train(declared, asked.features, training, holdout, model, threads=asked.threads, found=asked.search)
+    train(declared, asked.features, training, holdout, model, threads=asked.threads, found=asked.search, beside=True)
     return holdout
 
 

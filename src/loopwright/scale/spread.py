@@ -37,10 +37,13 @@ class Here:
         """This process sees what it is asked to."""
 
 
-def spread(scale: Scale | None) -> "AbstractContextManager[Here | Workers]":
-    """This process, or the workers of a declared scale for as long as the context lasts. Raises RunError."""
+def spread(scale: Scale | None, *, beside: bool = False) -> "AbstractContextManager[Here | Workers]":
+    """This process, or the workers of a declared scale for as long as the context lasts. Raises RunError.
+
+    With `beside` they are started on this machine, whatever address there is.
+    """
     if scale is None:
         return nullcontext(Here())
     from loopwright.scale.workers import workers
 
-    return workers(scale)
+    return workers(scale, beside=beside)

@@ -54,8 +54,8 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def workers(scale: Scale) -> Iterator["Workers"]:
-    """Workers of a declared scale. Raises RunError where there are none."""
+def workers(scale: Scale, *, beside: bool = False) -> Iterator["Workers"]:
+    """Workers of a declared scale, `beside` this process or where its address says. Raises RunError for none."""
     try:
         import dask
         import distributed
@@ -67,7 +67,7 @@ def workers(scale: Scale) -> Iterator["Workers"]:
         ) from error
     # Every connection is a line of its own in the step's log otherwise.
     logging.getLogger("distributed").setLevel(logging.WARNING)
-    address = scale.address or os.environ.get(ADDRESS) or ""
+    address = "" if beside else scale.address or os.environ.get(ADDRESS) or ""
     with ExitStack() as stack:
         stack.enter_context(dask.config.set(_CONFIGURED))
         try:

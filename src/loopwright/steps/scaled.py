@@ -27,6 +27,7 @@ from loopwright.models.choices import Choices
 from loopwright.models.course import Course, course_of
 from loopwright.models.features import FeatureSpec
 from loopwright.models.fit import Fitted, check_target
+from loopwright.models.losses import MOST_ROWS
 from loopwright.models.parted import Sight
 from loopwright.scale.outcome import Group, LostError
 from loopwright.scale.parts import Array, Columns, Part, at, head, parts, share
@@ -39,11 +40,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _ROWS = "rows-"
-HELD_ROWS = 50_000
-"""Held-out rows whose matrix is held; of more only those are read that are asked for by their places."""
 
 
-def train(loop: Loop, features: str, training: Path, holdout: Path, model: Path) -> dict[str, Any]:
+def train(
+    loop: Loop, features: str, training: Path, holdout: Path, model: Path, *, beside: bool = False
+) -> dict[str, Any]:
     """As `steps.train.train`, with the workers of `scale`; the same bundle, and facts that name them.
 
     Raises RunError where the workers are not there, or were lost more often than it is tried; nothing is written then.
@@ -55,7 +56,7 @@ def train(loop: Loop, features: str, training: Path, holdout: Path, model: Path)
     classes = splits.classes(rows, loop)
     wanted = target(loop, rows, classes)
     choices = _weighed(Choices.of(loop.model, classes), np.asarray(wanted, dtype=np.float64), loop.model.task)
-    with spread(loop.scaled) as workers:
+    with spread(loop.scaled, beside=beside) as workers:
         assert isinstance(workers, Workers)
         workers.require_seen(training, holdout)
         specs = parted.merged(workers.map(partial(_specs, sight), some))
@@ -74,7 +75,9 @@ def train(loop: Loop, features: str, training: Path, holdout: Path, model: Path)
 
     fitted = Fitted(loop.model.task, lightgbm.Booster(model_str=text), choices.classes)
     matrix: Any = Held(unseen, sight, specs)
-    matrix = matrix[np.arange(len(matrix))] if len(matrix) <= HELD_ROWS else matrix
+    if len(matrix) <= MOST_ROWS:
+        # Of more only some rows are asked for, by their places.
+        matrix = matrix[np.arange(len(matrix))]
     profile = profile_of(
         loop, classes, rows, held, lambda frame: predicted[frame.index], partial(_reference, sight, some), wanted
     )
@@ -112,7 +115,15 @@ class Job:
 
 def _trained(job: Job, group: Group) -> str:
     """One attempt of a group of workers; the model's text. Rows are encoded by all before the first one trains."""
-    folders = group.run(_prepare, [(job, rank) for rank in range(job.count)])
+    try:
+        folders = group.run(_prepare, [(job, rank) for rank in range(job.count)])
+    except OSError as error:
+        needed = 8 * len(job.specs) * sum(part.rows for part in job.parts) / job.count
+        raise RunError(
+            f"a Dask worker cannot write its encoded rows: {error}",
+            expected=f"{needed / 1e6:,.0f} MB free for each worker (8 bytes a row and feature)",
+            do="give room to the workers' folders: their --local-directory, or TMPDIR of the step that starts them",
+        ) from error
     ports = group.run(parted.free_port, [()] * job.count)
     others = [f"{host}:{port}" for host, port in zip(group.hosts, ports, strict=False)]
     width = len(job.specs)

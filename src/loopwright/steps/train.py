@@ -32,19 +32,21 @@ def train(
     *,
     threads: int | None = None,
     found: Mapping[str, Any] | None = None,
+    beside: bool = False,
 ) -> dict[str, Any]:
     """Fit the loop's estimator and write its bundle into the folder `model`.
 
     `features` is the feature code's source, or empty. Of the holdout only the inputs are used: the profile expects
     the predictions of rows that the model was not fitted to, as live rows are. `search` is where a declared search
     keeps its trials, so that it goes on after a kill; without it they are kept in memory. `threads` is as many as there
-    are cores to be used on many rows; a repetition names those of before, and in `found` what the search found. Raises
+    are cores to be used on many rows; a repetition names those of before, and in `found` what the search found;
+    `beside` takes workers on this machine where `scale` has an address, as its files are seen here alone. Raises
     DeclarationError when the feature code or a parameter is wrong, and DataError when the rows cannot be learnt from.
     """
     if loop.scaled is not None:
         from loopwright.steps.scaled import train as train_scaled
 
-        return train_scaled(loop, features, training, holdout, model)
+        return train_scaled(loop, features, training, holdout, model, beside=beside)
     import pandas as pd
     from joblib import cpu_count
 
