@@ -20,10 +20,9 @@ def scoring(loop: str, arguments: list, pods: int = 4) -> int:
     """
     # Not cached: the output is not KFP's, and what is there already is found by its own receipts.
     begun = score_begin(loop=loop, arguments=arguments, pods=pods).set_caching_options(False)
-    # A recurring run has the same arguments each time, and its pods the day of the first of them.
-    given = begun.outputs["arguments"]
-    with dsl.ParallelFor(begun.outputs["shares"]) as share:
-        each = score_share(loop=loop, arguments=given, share=share)
+    # A recurring run has the same arguments each time; its pods have the day of the first of them with their share.
+    with dsl.ParallelFor(begun.output) as share:
+        each = score_share(loop=loop, arguments=arguments, share=share)
         each.set_caching_options(False).set_retry(RETRIES, backoff_duration="10s", backoff_factor=2.0)
-    ended = score_end(loop=loop, arguments=given).set_caching_options(False).after(each)
+    ended = score_end(loop=loop, arguments=arguments, shares=begun.output).set_caching_options(False).after(each)
     return ended.output

@@ -12,9 +12,14 @@ DATE = "{date}"
 """In --input and --output: the day on which the job begins, in UTC."""
 
 
-def dated(text: str) -> str:
-    """The text with today's date."""
-    return text.replace(DATE, f"{datetime.now(UTC):%Y-%m-%d}")
+def today() -> str:
+    """The day, in UTC."""
+    return f"{datetime.now(UTC):%Y-%m-%d}"
+
+
+def dated(text: str, day: str = "") -> str:
+    """The text with a day, by default this one, for its date."""
+    return text.replace(DATE, day or today())
 
 
 def submit(context: Context, version: str, arguments: Sequence[str], pods: int, schedule: str) -> None:
