@@ -461,9 +461,26 @@ def test_a_job_by_a_schedule_is_a_recurring_run_whose_day_is_known_when_it_begin
     # The first pod says the day to the others, which may begin on the next one.
     spec = next(yaml.safe_load_all(backend.uploads[-1]))
     tasks = spec["root"]["dag"]["tasks"]
-    assert tasks["score-end"]["inputs"]["parameters"]["arguments"]["taskOutputParameter"] == {
-        "outputParameterKey": "arguments", "producerTask": "score-begin"
+    assert tasks["score-end"]["inputs"]["parameters"]["shares"]["taskOutputParameter"] == {
+        "outputParameterKey": "Output", "producerTask": "score-begin"
     }  # fmt: skip
+
+
+def test_pods_of_a_job_have_the_day_of_the_one_that_began_it(monkeypatch):
+    import components
+
+    from loopwright.cli import score_cluster, score_pod
+
+    asked, ran = ["--output", "s3://out/{date}"], []
+    monkeypatch.setattr(score_pod, "begin", lambda loop, arguments, pods: ["0/2", "1/2"])
+    monkeypatch.setattr(score_pod, "run", lambda loop, arguments: ran.append(arguments) or 0)
+    monkeypatch.setattr(score_cluster, "today", lambda: "2026-11-21")
+    shares = components.score_begin.python_func("{}", asked, 2)
+    monkeypatch.setattr(score_cluster, "today", lambda: "2026-11-22")
+    components.score_share.python_func("{}", asked, shares[1])
+    components.score_end.python_func("{}", asked, shares)
+    output = ["--output", "s3://out/2026-11-21"]
+    assert ran == [[*output, "--share", "1/2"], [*output, "--only", "end"]]
 
 
 def test_the_shares_of_a_job_are_tried_again_as_the_options_say_and_their_loop_is_not():
