@@ -271,6 +271,62 @@ def bundles(tmp_path_factory: pytest.TempPathFactory, small_rows: pd.DataFrame) 
     return made
 
 
+def on_a_node(image: str) -> bool:
+    """Whether a node has an image."""
+    images = kubectl("get", "nodes", "-o", "jsonpath={.items[*].status.images[*].names[*]}").split()
+    return any(one == image or one.endswith(f"/{image}") for one in images)
+
+
+@pytest.fixture(scope="session")
+def component() -> str:
+    """The image of the steps, where its pods can have a folder of this machine's."""
+    if not os.environ.get("KUBECONFIG"):
+        pytest.skip("KUBECONFIG is not set")
+    if os.geteuid() != 0:
+        pytest.skip("the claim is a folder of this machine's, which only root can give to the pods' user")
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not on PATH")
+    image = f"loopwright/component-python:{TAG}"
+    if not on_a_node(image):
+        pytest.skip(f"no node has the image {image}; `make images` builds it")
+    return image
+
+
+@pytest.fixture(scope="session")
+def claimed() -> Callable[..., list[dict[str, Any]]]:
+    """Makes a namespace that enforces the restricted pod security standard, and claims on folders of this machine."""
+
+    def make(namespace: str, **folders: Path) -> list[dict[str, Any]]:
+        labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+        made = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}]
+        for name, folder in folders.items():
+            made += _claim(namespace, name.replace("_", "-"), folder)
+        return made
+
+    return make
+
+
+def _claim(namespace: str, name: str, folder: Path) -> list[dict[str, Any]]:
+    spec = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
+    place = {"claimRef": {"namespace": namespace, "name": name}, "hostPath": {"path": str(folder)}}
+    volume = f"{namespace}-{name}"
+    bound = {"volumeName": volume, "resources": {"requests": {"storage": "1Gi"}}}
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolume",
+            "metadata": {"name": volume},
+            "spec": {**spec, **place, "capacity": {"storage": "1Gi"}},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "PersistentVolumeClaim",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": {**spec, **bound},
+        },
+    ]
+
+
 @pytest.fixture(scope="session")
 def gateway_address() -> str:
     """Where the gateway listens, for this machine."""
@@ -283,9 +339,8 @@ def gateway_address() -> str:
     answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
     if answer.returncode != 0 or not answer.stdout:
         missing(f"there is no Gateway {GATEWAY} with an address")
-    images = kubectl("get", "nodes", "-o", "jsonpath={.items[*].status.images[*].names[*]}").split()
     for image in (f"loopwright/predictor:{TAG}", f"loopwright/monitor:{TAG}"):
-        if not any(one == image or one.endswith(f"/{image}") for one in images):
+        if not on_a_node(image):
             missing(f"no node has the image {image}; `make images` builds it")
     return f"{os.environ.get('LOOPWRIGHT_E2E_ADDRESS') or answer.stdout + ':80'}"
 

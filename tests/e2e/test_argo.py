@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,6 @@ from loopwright.models import bundle
 from loopwright.models import model as models
 
 ROOT = Path(__file__).parents[2]
-TAG = os.environ.get("LOOPWRIGHT_E2E_TAG", "0.1.0")
 USER = 65532
 """Of the pods; the claim's folder is theirs."""
 
@@ -43,28 +42,6 @@ def run(*command: str, stdin: str = "") -> str:
     answer = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=120)
     assert answer.returncode == 0, f"{' '.join(command)}: {answer.stderr}"
     return answer.stdout
-
-
-def claim(namespace: str, name: str, folder: Path) -> list[dict[str, Any]]:
-    """A volume on a folder of the node, and the claim that has it."""
-    spec = {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
-    place = {"claimRef": {"namespace": namespace, "name": name}, "hostPath": {"path": str(folder)}}
-    volume = f"{namespace}-{name}"
-    bound = {"volumeName": volume, "resources": {"requests": {"storage": "1Gi"}}}
-    return [
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": volume},
-            "spec": {**spec, **place, "capacity": {"storage": "1Gi"}},
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {"name": name, "namespace": namespace},
-            "spec": {**spec, **bound},
-        },
-    ]
 
 
 @dataclass
@@ -93,21 +70,12 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(
-    tmp_path_factory: pytest.TempPathFactory, small_rows: pd.DataFrame, small_declaration: str
+    component: str, claimed: Callable[..., Any], small_rows: pd.DataFrame, small_declaration: str
 ) -> Iterator[Place]:
-    if not os.environ.get("KUBECONFIG"):
-        pytest.skip("KUBECONFIG is not set")
-    if os.geteuid() != 0:
-        pytest.skip("the claim is a folder of this machine's, which only root can give to the pods' user")
-    for command in ("kubectl", "helm"):
-        if shutil.which(command) is None:
-            pytest.skip(f"{command} is not on PATH")
+    if shutil.which("helm") is None:
+        pytest.skip("helm is not on PATH")
     if subprocess.run(["kubectl", "get", "crd", "workflows.argoproj.io"], capture_output=True, timeout=60).returncode:
         pytest.skip("Argo Workflows is not on this cluster")
-    image = f"loopwright/component-python:{TAG}"
-    images = run("kubectl", "get", "nodes", "-o", "jsonpath={.items[*].status.images[*].names[*]}").split()
-    if not any(one == image or one.endswith(f"/{image}") for one in images):
-        pytest.skip(f"no node has the image {image}; `make images` builds it")
     namespace = f"loopwright-argo-{time.time_ns() % 10**8}"
     home = Path("/var/lib") / namespace
     state, rows = home / "state", home / "rows"
@@ -117,11 +85,10 @@ def place(
     (state / "ledger.db").touch()
     for path in (state, state / "ledger.db"):
         os.chown(path, USER, USER)
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    items = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}}]
-    items += claim(namespace, "loopwright-state", state) + claim(namespace, "rows", rows)
+    items = claimed(namespace, loopwright_state=state, rows=rows)
     run("kubectl", "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
-    values = f"engine=argo,persistence.enabled=true,data.existingClaim=rows,training.image.tag={TAG}"
+    tag = component.rpartition(":")[2]
+    values = f"engine=argo,persistence.enabled=true,data.existingClaim=rows,training.image.tag={tag}"
     chart = ["helm", "template", "loopwright", str(ROOT / "helm/loopwright"), "--namespace", namespace]
     made = run(*chart, "--set", values, "--show-only", "templates/training.yaml")
     run("kubectl", "-n", namespace, "apply", "-f", "-", stdin=made)

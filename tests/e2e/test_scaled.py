@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,6 @@ import pytest
 from loopwright.ledger import Ledger
 
 ROOT = Path(__file__).parents[2]
-TAG = os.environ.get("LOOPWRIGHT_E2E_TAG", "0.1.0")
-IMAGE = f"loopwright/component-python:{TAG}"
 USER = 65532
 PORT = 8786
 # Rows of three parts, which two workers share; rounds that take seconds, in the middle of which one can be deleted.
@@ -40,6 +38,7 @@ class Place:
 
     namespace: str
     home: Path
+    image: str
 
     def kubectl(self, *arguments: str, stdin: str = "") -> str:
         """What kubectl answers in the namespace; it has to succeed."""
@@ -55,7 +54,7 @@ class Place:
 
     def start(self, name: str) -> None:
         """`loopwright run` in a pod of its own."""
-        self.kubectl("apply", "-f", "-", stdin=json.dumps(_pod(name)))
+        self.kubectl("apply", "-f", "-", stdin=json.dumps(_pod(name, self.image)))
 
     def succeeded(self, name: str) -> None:
         """Wait for the end of a run."""
@@ -70,7 +69,7 @@ class Place:
         return [entry.facts for entry in ledger.entries("small") if entry.kind == kind]
 
 
-def _pod(name: str) -> dict[str, Any]:
+def _pod(name: str, image: str) -> dict[str, Any]:
     confined = {
         "allowPrivilegeEscalation": False,
         "readOnlyRootFilesystem": True,
@@ -79,7 +78,7 @@ def _pod(name: str) -> dict[str, Any]:
     mounts = [{"name": "tmp", "mountPath": "/tmp"}, {"name": "state", "mountPath": "/state"}]
     main = {
         "name": "run",
-        "image": IMAGE,
+        "image": image,
         "imagePullPolicy": "IfNotPresent",
         "args": ["loopwright", "run", "/state/loop"],
         "env": [
@@ -106,48 +105,24 @@ def _pod(name: str) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": spec}
 
 
-def _claim(namespace: str, home: Path) -> list[dict[str, Any]]:
-    """The restricted namespace and its claim `state`, a folder of this machine's."""
-    size, modes = {"storage": "1Gi"}, {"accessModes": ["ReadWriteMany"], "storageClassName": ""}
-    volume = {"capacity": size, "claimRef": {"namespace": namespace, "name": "state"}, "hostPath": {"path": str(home)}}
-    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
-    return [
-        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": labels}},
-        {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": namespace}, "spec": modes | volume},
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {"name": "state", "namespace": namespace},
-            "spec": modes | {"volumeName": namespace, "resources": {"requests": size}},
-        },
-    ]
-
-
-def _documented() -> tuple[str, str]:
+def _documented(image: str) -> tuple[str, str]:
     """The manifest of docs/scale.md, and the commands that make its Secret."""
     page = (ROOT / "docs" / "scale.md").read_text()
     blocks = re.findall(r"^```(yaml|sh)\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
     (manifest,) = [text for kind, text in blocks if kind == "yaml" and "kind: Deployment" in text]
     (commands,) = [text for kind, text in blocks if kind == "sh" and "kubectl create secret" in text]
-    return manifest.replace("loopwright/component-python:0.1.0", IMAGE), commands
+    return manifest.replace("loopwright/component-python:0.1.0", image), commands
 
 
 @pytest.fixture(scope="module")
 def place(
-    tmp_path_factory: pytest.TempPathFactory, small_rows: pd.DataFrame, small_declaration: str
-) -> Iterator[Place]:
-    if not os.environ.get("KUBECONFIG"):
-        pytest.skip("KUBECONFIG is not set")
-    if os.geteuid() != 0:
-        pytest.skip("the claim is a folder of this machine's, which only root can give to the pods' user")
-    for command in ("kubectl", "openssl"):
-        if shutil.which(command) is None:
-            pytest.skip(f"{command} is not on PATH")
+    component: str, claimed: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory, small_rows: pd.DataFrame,
+    small_declaration: str,
+) -> Iterator[Place]:  # fmt: skip
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not on PATH")
     namespace = f"loopwright-dask-{time.time_ns() % 10**8}"
-    made = Place(namespace, Path("/var/lib") / namespace)
-    images = made.kubectl("get", "nodes", "-o", "jsonpath={.items[*].status.images[*].names[*]}").split()
-    if not any(one == IMAGE or one.endswith(f"/{IMAGE}") for one in images):
-        pytest.skip(f"no node has the image {IMAGE}; `make images` builds it")
+    made = Place(namespace, Path("/var/lib") / namespace, component)
     loop = made.home / "loop"
     loop.mkdir(parents=True)
     os.chown(made.home, USER, USER)
@@ -156,9 +131,9 @@ def place(
     many.to_csv(loop / "rows.csv", index=False)
     text = small_declaration.replace("num_iterations: 20", f"num_iterations: {ROUNDS}")
     (loop / "loop.yaml").write_text(text + "scale: dask\n")
-    items = {"apiVersion": "v1", "kind": "List", "items": _claim(namespace, made.home)}
+    items = {"apiVersion": "v1", "kind": "List", "items": claimed(namespace, state=made.home)}
     made.kubectl("apply", "-f", "-", stdin=json.dumps(items))
-    manifest, commands = _documented()
+    manifest, commands = _documented(component)
     commands = commands.replace("kubectl ", f"kubectl -n {namespace} ")
     subprocess.run(["sh", "-ec", commands], cwd=tmp_path_factory.mktemp("keys"), check=True, timeout=60)
     made.kubectl("apply", "-f", "-", stdin=manifest)
@@ -168,7 +143,7 @@ def place(
         yield made
     finally:
         made.kubectl("delete", "namespace", namespace, "--wait=false")
-        made.kubectl("delete", "persistentvolume", namespace, "--wait=false")
+        made.kubectl("delete", "persistentvolume", f"{namespace}-state", "--wait=false")
         shutil.rmtree(made.home)
 
 
