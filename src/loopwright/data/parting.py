@@ -33,23 +33,23 @@ class Rows:
         return self._count
 
     def __getitem__(self, name: str) -> "pd.Series[Any]":
-        found: pd.Series[Any] = _column(self._path, name)[self._mask].reset_index(drop=True)
+        found: pd.Series[Any] = column(self._path, name)[self._mask].reset_index(drop=True)
         return found
 
 
 def judging(path: Path, loop: Loop) -> Mask:
     """Which of the rows in a Parquet file judge, by `data.holdout`. Raises DataError as `splits.split` does."""
     holdout, data = loop.data.holdout, loop.data
-    labels = _column(path, data.label.column).to_frame()
+    labels = column(path, data.label.column).to_frame()
     splits.require_classes(labels, loop)
     if holdout.by == "entity":
         assert data.entity is not None
-        judged = splits.by_entity(_column(path, data.entity), loop)
+        judged = splits.by_entity(column(path, data.entity), loop)
     elif holdout.by == "time":
         assert data.timestamp is not None
-        judged = splits.by_time(_column(path, data.timestamp), loop)
+        judged = splits.by_time(column(path, data.timestamp), loop)
     else:
-        days = splits.days(_column(path, data.timestamp)) if data.timestamp is not None else False
+        days = splits.days(column(path, data.timestamp)) if data.timestamp is not None else False
         found = [splits.by_content(frame, loop, days=days) for frame in _frames(path)]
         judged = np.concatenate(found) if found else np.zeros(0, dtype=bool)
     splits.require_parts(labels, judged, loop)
@@ -75,7 +75,8 @@ def write(path: Path, judged: Mask, training: Path, holdout: Path) -> None:
                         writer.write_table(table.filter(pa.array(side)))
 
 
-def _column(path: Path, name: str) -> "pd.Series[Any]":
+def column(path: Path, name: str) -> "pd.Series[Any]":
+    """One column of a Parquet file."""
     import pyarrow.parquet as pq
 
     frame: pd.DataFrame = pq.read_table(path, columns=[name]).to_pandas(ignore_metadata=True)

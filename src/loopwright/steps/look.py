@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from loopwright.data import joins, snapshots
+from loopwright.data import joins, parting, snapshots
 from loopwright.data.outcome import Outcome
 from loopwright.errors import DataError
 from loopwright.loop import Loop
@@ -38,7 +38,7 @@ class Looked:
         import pandas as pd
 
         label, file = loop.data.label.column, parts.parts(self.valid)
-        labels = pd.read_parquet(self.valid, columns=[label])
+        labels = parting.column(self.valid, label).to_frame()
         first = labels if loop.model.task == "regression" else labels.groupby(label)
         places = np.sort(first.head(rows).index.to_numpy())
         return pd.concat([frame for _, frame in parts.at(file, places)], ignore_index=True)

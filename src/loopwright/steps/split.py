@@ -27,9 +27,7 @@ def parted(loop: Loop, valid: Path) -> tuple[parting.Mask, list[leakage.Leak]]:
 
     Raises DataError when a part would be too small.
     """
-    import pyarrow.parquet as pq
-
     judged = parting.judging(valid, loop)
     parts = parting.Rows(valid, ~judged), parting.Rows(valid, judged)
-    labels = pq.read_table(valid, columns=[loop.data.label.column]).to_pandas(ignore_metadata=True)
+    labels = parting.column(valid, loop.data.label.column).to_frame()
     return judged, leakage.leaks(loop, *parts, splits.classes(labels, loop))
