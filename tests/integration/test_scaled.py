@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from joblib import Parallel, delayed
 from sklearn.metrics import roc_auc_score
 
 from loopwright import settings
@@ -27,6 +28,7 @@ from loopwright.loop import Loop, Scale
 from loopwright.models import bundle, columns, parted
 from loopwright.models.model import Model
 from loopwright.registry import Registry
+from loopwright.scale import connected
 from loopwright.scale import workers as scaling
 from loopwright.scale.outcome import Group
 from loopwright.scale.parts import Part, parts
@@ -236,10 +238,10 @@ def test_a_worker_near_its_memory_goes_on() -> None:
         assert min(where.map(_fill, [520] * 8)) > 0.8 * 600
 
 
-@pytest.mark.parametrize("together", [True, False])
-def test_a_scheduler_that_is_lost_is_told_in_words(tmp_path: Path, together: bool) -> None:
+@pytest.mark.parametrize("how", ["map", "together", "joblib"])
+def test_a_scheduler_that_is_lost_is_told_in_words(tmp_path: Path, how: str) -> None:
     file, scheduler = tmp_path / "scheduler.json", [sys.executable, "-m", "distributed.cli.dask_scheduler"]
-    worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1", "--no-dashboard"]
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "2", "--no-dashboard"]
     started = [
         subprocess.Popen([*scheduler, "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", file])
     ]
@@ -254,10 +256,13 @@ def test_a_scheduler_that_is_lost_is_told_in_words(tmp_path: Path, together: boo
             assert isinstance(where, scaling.Workers)
             threading.Timer(3, started[0].kill).start()
             never = tmp_path / "never"
+            asked: dict[str, Callable[[], Any]] = {
+                "map": lambda: list(where.map(_waits, [never])),
+                "together": lambda: where.together(lambda group: group.run(_waits, [(never,)])),
+                "joblib": lambda: where.joblib(lambda: Parallel()([delayed(_waits)(never)])),
+            }
             with pytest.raises(RunError, match="the Dask scheduler is gone"):
-                where.together(lambda group: group.run(_waits, [(never,)])) if together else list(
-                    where.map(_waits, [never])
-                )
+                asked[how]()
     finally:
         for one in started:
             one.kill()
@@ -299,6 +304,68 @@ def test_a_part_that_ends_every_worker_is_told_in_words(files: tuple[Path, Path]
         list(where.map(_end, parts(files[0])))
 
 
+class Carried:
+    """What a function carries; it knows how often it was sent."""
+
+    sent = 0
+
+    def __getstate__(self) -> dict[str, Any]:
+        Carried.sent += 1
+        return {"other": 1}
+
+    def __call__(self, number: int) -> int:
+        return number + 1
+
+
+def test_what_a_function_carries_is_sent_once_and_not_with_each_part() -> None:
+    with spread(Scale(workers=1)) as where:
+        assert list(where.map(Carried(), range(20))) == list(range(1, 21))
+    assert 1 <= Carried.sent <= 2
+
+
+@pytest.mark.parametrize("estimator", ["random_forest", "sklearn.ensemble:ExtraTreesClassifier"])
+def test_a_forest_of_workers_is_that_of_this_process_to_the_last_byte(
+    small: Loop, files: tuple[Path, Path], tmp_path: Path, estimator: str
+) -> None:
+    model = {**small.model_dump(mode="json")["model"], "parameters": {"n_estimators": 30}}
+    # Rows are held whole, so that what needs them all goes with it.
+    model |= {"estimator": estimator, "calibration": "sigmoid", "learning_curve": True}
+    loop = Loop.model_validate({**small.model_dump(mode="json"), "model": model})
+    plain, other = train(loop, "", *files, tmp_path / "plain"), train(scaled(loop, 2), "", *files, tmp_path / "two")
+    assert other["scale"] == {"engine": "dask", "workers": 2, "lost": 0}
+    assert other["learning_curve"] == plain["learning_curve"]
+    found = [bundle.read(tmp_path / name).contents for name in ("plain", "two")]
+    assert found[0].keys() == found[1].keys()
+    assert {name for name in found[0] if found[0][name] != found[1][name]} == {"origin.json", "model.json"}
+
+
+def _pid_unless(marker: Path, held: Any, ends: bool = False) -> int:
+    """Ends the first process that is asked, or all."""
+    if ends or not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return os.getpid()
+
+
+def test_a_worker_killed_while_an_estimator_is_fitted_changes_nothing(tmp_path: Path) -> None:
+    held = np.ones(100_000)
+    with connected.workers(Scale(workers=2)) as where:
+        pids = where.joblib(lambda: Parallel()(delayed(_pid_unless)(tmp_path / "died", held) for _ in range(40)))
+        assert len(pids) == 40
+        assert os.getpid() not in pids
+        assert where.lost <= 1, "rows that it alone had are handed out again"
+
+
+def test_workers_that_are_lost_each_time_an_estimator_is_fitted_are_told_in_words(tmp_path: Path) -> None:
+    with connected.workers(Scale(workers=2)) as where, pytest.raises(RunError, match="3 times while they trained: "):
+        where.joblib(lambda: Parallel()([delayed(_pid_unless)(tmp_path / "died", np.ones(9999), True)]))
+
+
+def test_what_an_estimator_refuses_is_not_told_as_a_lost_worker() -> None:
+    with connected.workers(Scale(workers=2)) as where, pytest.raises(OSError, match="No space left"):
+        where.joblib(lambda: Parallel()([delayed(_fails)("No space left on device")]))
+
+
 def test_workers_of_an_address_are_used_and_have_to_see_the_files(
     small: Loop, files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -307,12 +374,12 @@ def test_workers_of_an_address_are_used_and_have_to_see_the_files(
     with distributed.LocalCluster(
         n_workers=1, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0", local_directory=str(tmp_path)
     ) as cluster:
-        monkeypatch.setenv(scaling.ADDRESS, cluster.scheduler_address)
+        monkeypatch.setenv(connected.ADDRESS, cluster.scheduler_address)
         told = train(scaled(small, 1), "", *files, tmp_path / "model")
         assert told["scale"]["workers"] == 1
         with spread(Scale(workers=1)) as where, pytest.raises(RunError, match="do not see the run's files"):
             where.require_seen(tmp_path / "nowhere.parquet")
-    monkeypatch.setattr(scaling, "PATIENCE", 1.0)
+    monkeypatch.setattr(connected, "PATIENCE", 1.0)
     with pytest.raises(RunError, match="are not there"):
         train(scaled(small, 1), "", *files, tmp_path / "other")
 
@@ -321,8 +388,8 @@ def test_a_replay_trains_beside_itself_whatever_address_there_is(
     small: Loop, files: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nowhere = "tcp://127.0.0.1:9"
-    monkeypatch.setenv(scaling.ADDRESS, nowhere)
-    monkeypatch.setattr(scaling, "PATIENCE", 20.0)
+    monkeypatch.setenv(connected.ADDRESS, nowhere)
+    monkeypatch.setattr(connected, "PATIENCE", 20.0)
     loop = Loop.model_validate({**small.model_dump(mode="json"), "scale": {"workers": 1, "address": nowhere}})
     asked = Asked(1, {}, "", 1, None, str(files[0]), "", "", {}, {}, "")
     (tmp_path / "again").mkdir()
@@ -355,7 +422,7 @@ def test_two_loops_that_train_on_the_same_workers_wait_for_each_other(
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=":0", local_directory=str(tmp_path)
     ) as cluster:
-        monkeypatch.setenv(scaling.ADDRESS, cluster.scheduler_address)
+        monkeypatch.setenv(connected.ADDRESS, cluster.scheduler_address)
         threads = [threading.Thread(target=training, args=(name,)) for name in ("one", "two")]
         for thread in threads:
             thread.start()

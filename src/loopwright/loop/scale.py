@@ -10,8 +10,10 @@ from loopwright.loop.fields import Declared
 if TYPE_CHECKING:
     from loopwright.loop import Loop
 
-ESTIMATORS = ("lightgbm",)
-"""What can be trained by several processes that hold a part of the rows each."""
+PARTED = ("lightgbm",)
+"""What is trained by several processes that hold a part of the rows each."""
+ALONE = ("logistic_regression", "linear_regression")
+"""What does nothing in parallel. Others of scikit-learn hold all rows and hand out what joblib parts: trees, folds."""
 
 LEAST_MEGABYTES = 512
 """Of a worker; what it imports takes some 380 MB (bench/scale)."""
@@ -19,11 +21,11 @@ _MEGABYTES = {"M": 1, "G": 1000}
 
 
 class Scale(Declared):
-    """Dask workers that go through the rows part by part, none of which holds them all."""
+    """Dask workers: they go through the rows part by part, and none holds them all; or they make a forest's trees."""
 
     engine: Literal["dask"] = "dask"
     workers: Annotated[int, Field(ge=1, le=256)] = Field(
-        2, description="How many train together; the model depends on it, as each has its own part of the rows."
+        2, description="How many train together; a model of LightGBM depends on it, as each has its own rows."
     )
     threads: Annotated[int, Field(ge=1, le=128)] = Field(1, description="Threads of LightGBM in each of them.")
     memory: str | None = Field(
@@ -65,11 +67,13 @@ def check(loop: "Loop") -> None:
     model = loop.model
     if loop.scale is None:
         return
-    if model.estimator not in ESTIMATORS:
+    if model.estimator in ALONE:
         raise ValueError(
-            f"scale: it is for {', '.join(ESTIMATORS)}, and {model.estimator} learns from all rows in one process; "
-            "without scale the other steps go through the rows part by part, too"
+            f"scale: {model.estimator} learns from all rows in one process and has nothing to hand out; "
+            "leave scale out, the other steps go through the rows part by part without it, too"
         )
+    if model.estimator not in PARTED:
+        return
     needing = {
         "search": model.search is not None,
         "early_stopping": model.early_stopping is not None,

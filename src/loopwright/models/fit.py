@@ -74,6 +74,7 @@ def fit(
     monotone: Mapping[str, str] | None = None,
     choices: Choices = NONE,
     layout: Layout | None = None,
+    parallel: scikit.Parallel | None = None,
 ) -> Fitted:
     """Train on a float64 matrix (n, features) and a target (n,): 0 and 1, or 0 to `choices.classes` - 1, or the values.
 
@@ -81,7 +82,7 @@ def fit(
 
     Raises DataError when the target cannot be learnt from, DeclarationError for a parameter or an estimator that
     cannot be used. `choices` are objective, weights, early stopping and calibration; `layout` is by what rows are
-    parted for the latter two.
+    parted for the latter two. `parallel` has other processes do what scikit-learn's estimators do with joblib.
     """
     target = np.asarray(target, dtype=np.float64)
     check_target(task, target, choices.classes)
@@ -106,7 +107,10 @@ def fit(
                 weights,
             )
         own = choices.for_scikit(estimator, parameters)
-        return scikit.fit(task, estimator, own, seed, matrix[rows], specs, target[rows], threads, weights), None
+        return (
+            scikit.fit(task, estimator, own, seed, matrix[rows], specs, target[rows], threads, weights, parallel),
+            None,
+        )
 
     final, trees = train(np.ones(len(target), dtype=bool))
     if choices.calibration is None:

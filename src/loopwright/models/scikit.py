@@ -1,14 +1,15 @@
 """scikit-learn estimators: made, fitted behind their preparation, and kept without pickle.
 
 skops writes an archive of a schema and arrays, and reads one of trusted types only. It names its entries by the
-objects' addresses in memory; here they are renamed, so that the same estimator gives the same bytes.
+objects' addresses in memory; here they are renamed, so that the same estimator gives the same bytes, wherever its parts
+were fitted.
 """
 
 import importlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,9 @@ TRUSTED = frozenset(
         "sklearn.tree._tree.Tree",
     }
 )
+Parallel = Callable[[Callable[[], Any]], Any]
+"""Gives what a function gives, whose parallel work, joblib's, is done by other processes meanwhile."""
+
 # The earliest moment that a zip archive can carry.
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -46,6 +50,7 @@ def fit(
     target: Array,
     threads: int,
     weights: Array | None = None,
+    parallel: Parallel | None = None,
 ) -> Any:
     """Fit the named estimator behind its preparation; see `loopwright.models.fit.fit` for arguments and errors."""
     from sklearn.pipeline import Pipeline
@@ -63,10 +68,19 @@ def fit(
         ) from error
     if task == "classification" and not hasattr(final, "predict_proba"):
         raise DeclarationError(f"the estimator {estimator} has no predict_proba", expected="a classifier")
-    pipeline = Pipeline([("prepare", _prepare(specs)), ("estimator", final)])
+    if parallel is not None and not any(name.rpartition("__")[2] == "n_jobs" for name in final.get_params()):
+        raise DeclarationError(
+            f"the estimator {estimator} does nothing in parallel, so `scale` has nothing to hand out",
+            expected="one with n_jobs, itself or in what it is composed of",
+            do="leave out scale in loop.yaml",
+        )
+    prepare = _prepare(specs)
     try:
-        weighted = {} if weights is None else {"estimator__sample_weight": weights}
-        pipeline.fit(matrix, target.astype(np.int64) if task == "classification" else target, **weighted)
+        weighted = {} if weights is None else {"sample_weight": weights}
+        wanted = target.astype(np.int64) if task == "classification" else target
+        seen = prepare.fit_transform(matrix)
+        # The preparation has its columns in parallel, too, which is not worth that rows travel.
+        (parallel or _here)(lambda: final.fit(seen, wanted, **weighted))
     except ValueError as error:
         # scikit-learn checks parameters as late as here.
         raise DeclarationError(
@@ -81,7 +95,11 @@ def fit(
     if "n_jobs" in final.get_params(deep=False):
         # Threads help to train; handing one row to a pool of them would only slow a prediction.
         final.set_params(n_jobs=1)
-    return pipeline
+    return Pipeline([("prepare", prepare), ("estimator", final)])
+
+
+def _here(function: Callable[[], Any]) -> Any:
+    return function()
 
 
 def _estimator(task: str, name: str, parameters: Mapping[str, Scalar], threads: int) -> Any:
@@ -159,7 +177,7 @@ def _untrusted(content: bytes) -> list[str]:
 def _stable(content: bytes) -> bytes:
     source = zipfile.ZipFile(io.BytesIO(content))
     schema = json.loads(source.read("schema.json"))
-    ids: dict[int, int] = {}
+    ids: dict[int | str, int] = {}
     files: dict[str, str] = {}
     _rename(schema, ids, files)
     result = io.BytesIO()
@@ -171,13 +189,15 @@ def _stable(content: bytes) -> bytes:
     return result.getvalue()
 
 
-def _rename(node: Any, ids: dict[int, int], files: dict[str, str]) -> None:
+def _rename(node: Any, ids: dict[int | str, int], files: dict[str, str]) -> None:
     if isinstance(node, list):
         for item in node:
             _rename(item, ids, files)
     elif isinstance(node, dict):
         if isinstance(node.get("__id__"), int):
-            node["__id__"] = ids.setdefault(node["__id__"], len(ids) + 1)
+            # Equal numbers and texts are one object or several, by where an estimator's parts were made.
+            constant = node.get("__loader__") == "JsonNode"
+            node["__id__"] = ids.setdefault(node["content"] if constant else node["__id__"], len(ids) + 1)
         if "__loader__" in node and isinstance(node.get("file"), str):
             suffix = node["file"].rpartition(".")[2]
             node["file"] = files.setdefault(node["file"], f"{len(files) + 1}.{suffix}")

@@ -6,6 +6,8 @@ A Dask future waits for ever for a worker that was lost after it had finished, o
 is waited for, the scheduler is asked which workers there are.
 """
 
+import concurrent.futures
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -59,11 +61,7 @@ def of_part(client: Any, future: Any, attempts: int) -> Any:
     """The result of a task that any worker may do; what it raised is raised, RunError for workers and disks."""
     from distributed import KilledWorker
 
-    paused = _Paused()
-    while future.status not in ("finished", "error", "cancelled"):
-        _wait(client, [future])
-        if (known := there(client)) and len(long := paused.long(known)) == len(known):
-            raise _too_full(long)
+    _until(client, lambda: future.status in ("finished", "error", "cancelled"), lambda: _wait(client, [future]))
     try:
         if future.status == "error":
             return future.result()
@@ -77,6 +75,30 @@ def of_part(client: Any, future: Any, attempts: int) -> Any:
         ) from error
     except OSError as error:
         raise RunError(f"a Dask worker cannot read or write its rows: {_line(error)}") from error
+
+
+def of_thread(client: Any, function: Callable[[], Result]) -> Result:
+    """What a function gives that waits for the workers by itself, and would go on to where there are none."""
+    found: concurrent.futures.Future[Result] = concurrent.futures.Future()
+
+    def call() -> None:
+        try:
+            found.set_result(function())
+        except BaseException as error:
+            found.set_exception(error)
+
+    threading.Thread(target=call, name="loopwright-scale", daemon=True).start()
+    _until(client, found.done, lambda: concurrent.futures.wait([found], POLL))
+    return found.result()
+
+
+def _until(client: Any, done: Callable[[], bool], wait: Callable[[], Any]) -> None:
+    """Wait for what any worker may do. Raises RunError where nobody can."""
+    paused = _Paused()
+    while not done():
+        wait()
+        if (known := there(client)) and len(long := paused.long(known)) == len(known):
+            raise _too_full(long)
 
 
 class Group:

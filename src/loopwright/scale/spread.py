@@ -44,6 +44,6 @@ def spread(scale: Scale | None, *, beside: bool = False) -> "AbstractContextMana
     """
     if scale is None:
         return nullcontext(Here())
-    from loopwright.scale.workers import workers
+    from loopwright.scale.connected import workers
 
     return workers(scale, beside=beside)

@@ -1,47 +1,28 @@
-"""Dask workers: started on this machine for as long as a step needs them, or those of a scheduler that is there.
+"""What Dask workers do: work on parts each by itself, or on one thing together.
 
     parts -> map: one task a part, a few at a time, done again elsewhere where its worker was lost
     parts -> together: one task a worker, all at once; where one is lost, all are ended and it begins again
+    a fit -> joblib: what scikit-learn does in parallel, such as the trees of a forest; again where a worker was lost
 
-Of Dask its futures are used and nothing else. Whoever reaches a scheduler can run code on its workers: those of this
-machine take nobody without the keys made for them (TLS), and a cluster's are for its administrator to close. While
-several train, LightGBM listens on every address of its machine and asks for no key; it cannot be told to do otherwise.
+Of Dask its futures are used and nothing else. While several train together, LightGBM listens on every address of its
+machine and asks for no key; it cannot be told to do otherwise.
 """
 
 import logging
-import os
-import shutil
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from loopwright import processes
 from loopwright.errors import RunError
-from loopwright.loop import Scale
 from loopwright.scale import outcome
 from loopwright.scale.outcome import Group, LostError
 
-ADDRESS = "LOOPWRIGHT_DASK"
-"""The environment variable with the address of a scheduler, for a loop that names none."""
 ATTEMPTS = 3
 """Of what workers do together, and of one task whose workers are lost."""
 PATIENCE = 120.0
 """Seconds that workers may take to be there: pods are to be started, and images fetched."""
-_CONFIGURED = {
-    "distributed.scheduler.allowed-failures": ATTEMPTS - 1,
-    # A worker near its memory would be paused, some for ever: it is ended, and its work is done again.
-    "distributed.worker.memory.target": False,
-    "distributed.worker.memory.spill": False,
-    "distributed.worker.memory.pause": False,
-    "distributed.worker.memory.terminate": 0.95,
-    # No pages of what workers do: they ask nobody for a key.
-    "distributed.scheduler.http.routes": [],
-    "distributed.worker.http.routes": [],
-}
-_FOLDER = "loopwright-dask-"
 _TOGETHER = "loopwright-together"
 _LONGEST = 6 * 3600.0
 """Seconds that one training may wait for another that has the workers."""
@@ -51,62 +32,6 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 log = logging.getLogger(__name__)
-
-
-@contextmanager
-def workers(scale: Scale, *, beside: bool = False) -> Iterator["Workers"]:
-    """Workers of a declared scale, `beside` this process or where its address says. Raises RunError for none."""
-    try:
-        import dask
-        import distributed
-    except ImportError as error:
-        raise RunError(
-            "`scale: dask` needs Dask, which is not installed here",
-            expected="the extra `dask`",
-            do="pip install 'loopwright[dask]'; for images see docs/scale.md",
-        ) from error
-    # Every connection is a line of its own in the step's log otherwise.
-    logging.getLogger("distributed").setLevel(logging.WARNING)
-    address = "" if beside else scale.address or os.environ.get(ADDRESS) or ""
-    with ExitStack() as stack:
-        stack.enter_context(dask.config.set(_CONFIGURED))
-        try:
-            if address:
-                keys = distributed.Security().get_connection_args("client")["ssl_context"]
-                if address.startswith("tls:") and keys is None:
-                    raise ValueError("the step has no keys for it (DASK_DISTRIBUTED__COMM__TLS__..., docs/scale.md)")
-                client = distributed.Client(address, timeout=PATIENCE, set_as_default=False)
-            else:
-                security = distributed.Security.temporary()
-                folder = stack.enter_context(_folder())
-                cluster = distributed.LocalCluster(
-                    n_workers=scale.workers, threads_per_worker=1, processes=True, host="127.0.0.1", protocol="tls",
-                    security=security, memory_limit=scale.memory or "auto", dashboard_address="127.0.0.1:0",
-                    local_directory=folder, silence_logs=logging.CRITICAL,
-                )  # fmt: skip
-                stack.enter_context(cluster)
-                client = distributed.Client(cluster, security=security, set_as_default=False)
-            stack.enter_context(client)
-            client.wait_for_workers(scale.workers, timeout=PATIENCE)
-        except (OSError, TimeoutError, ValueError, RuntimeError) as error:
-            raise RunError(
-                f"the Dask workers {f'of {address}' if address else 'of this machine'} are not there: {error}",
-                expected=f"{scale.workers} workers within {PATIENCE:.0f} s (`scale.workers`)",
-                do="see to the scheduler and its workers" if address else "see to memory and processes here",
-            ) from error
-        yield Workers(client, scale.workers, shared=not address)
-
-
-@contextmanager
-def _folder() -> Iterator[str]:
-    """A folder for what workers of this machine put on disk: rows. What a process that was killed left is removed."""
-    root = Path(tempfile.gettempdir())
-    for old in root.glob(f"{_FOLDER}*-*"):
-        pid = old.name.removeprefix(_FOLDER).partition("-")[0]
-        if pid.isdecimal() and not processes.alive(int(pid), None):
-            shutil.rmtree(old, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=f"{_FOLDER}{os.getpid()}-") as folder:
-        yield folder
 
 
 class Workers:
@@ -138,13 +63,46 @@ class Workers:
     def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
         """The results in the order of the items; what the function raises is raised, RunError for lost workers."""
         under_way: deque[Any] = deque()
+        with outcome.scheduler():
+            # What it carries, as a model, is handed out once and not with each part. It is a task's result, which is
+            # made again where its worker is lost; data that were scattered would be gone.
+            carried = self._client.submit(_itself, function, pure=False)
         for item in items:
             if len(under_way) >= _AHEAD * self.count:
                 yield outcome.of_part(self._client, under_way.popleft(), ATTEMPTS)
             with outcome.scheduler():
-                under_way.append(self._client.submit(function, item, pure=False))
+                under_way.append(self._client.submit(_called, carried, item, pure=False))
         while under_way:
             yield outcome.of_part(self._client, under_way.popleft(), ATTEMPTS)
+
+    def joblib(self, function: Callable[[], Result]) -> Result:
+        """What the function gives; what it does in parallel with joblib, as scikit-learn's estimators do, is done here.
+
+        Dask hands out each array once. Raises RunError where workers are lost `ATTEMPTS` times, and what it raises.
+        """
+        from joblib import parallel_config
+
+        def call() -> Result:
+            with parallel_config("dask", client=self._client):
+                return function()
+
+        for _ in range(ATTEMPTS):
+            self._wait()
+            there = set(self.addresses())
+            try:
+                return outcome.of_thread(self._client, call)
+            except Exception as error:
+                # A task that is lost, and rows that were handed out to nobody else, come back as errors of any kind.
+                if not (gone := there - set(self.addresses())):
+                    raise
+                why = error
+                self.lost += 1
+                log.warning("the Dask worker %s was lost; the training begins again", min(gone))
+        raise _lost("while they trained", why) from why
+
+    def facts(self) -> dict[str, Any]:
+        """What the ledger keeps of them."""
+        return {"engine": "dask", "workers": self.count, "lost": self.lost}
 
     def together(self, attempt: Callable[["Group"], Result]) -> Result:
         """What `attempt` makes of a group of workers; again with another group where one of it is lost.
@@ -166,12 +124,7 @@ class Workers:
                 finally:
                     if group.waiting:
                         self._end(group)
-        raise RunError(
-            f"Dask workers were lost {ATTEMPTS} times while they trained together: {why}",
-            expected="workers that live to the end of a training",
-            do="give them more memory (`scale.memory`, or the pods' limits), or their rows to more of them "
-            "(`scale.workers`)",
-        ) from why
+        raise _lost("while they trained together", why) from why
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -212,6 +165,25 @@ class Workers:
             # One without a nanny, or gone meanwhile, or all with the scheduler; what is there next is asked for again.
             left = [address for address in group.members if address in self.addresses()]
             self._client.restart_workers(left, timeout=PATIENCE, raise_for_error=False)
+
+
+def _lost(when: str, why: BaseException | None) -> RunError:
+    return RunError(
+        f"Dask workers were lost {ATTEMPTS} times {when}: {why}",
+        expected="workers that live to the end of a training",
+        do="give them more memory (`scale.memory`, or the pods' limits), or their rows to more of them "
+        "(`scale.workers`)",
+    )
+
+
+def _itself(function: Callable[[Item], Result]) -> Callable[[Item], Result]:
+    """Runs on a worker: what it was given is its result, which tasks take from there."""
+    return function
+
+
+def _called(function: Callable[[Item], Result], item: Item) -> Result:
+    """Runs on a worker: a part of `map`."""
+    return function(item)
 
 
 def _absent(paths: list[str]) -> list[str]:

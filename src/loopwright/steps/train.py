@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from loopwright.data import splits
 from loopwright.loop import Loop
+from loopwright.loop.scale import PARTED
+from loopwright.scale.spread import Here, spread
 from loopwright.steps.evaluate import target
 from loopwright.steps.trained import expected, profile_of, seasons_kept, write
 from loopwright.steps.tried import Prepared, layout_of
@@ -43,7 +45,7 @@ def train(
     `beside` takes workers on this machine where `scale` has an address, as its files are seen here alone. Raises
     DeclarationError when the feature code or a parameter is wrong, and DataError when the rows cannot be learnt from.
     """
-    if loop.scaled is not None:
+    if loop.scaled is not None and loop.model.estimator in PARTED:
         from loopwright.steps.scaled import train as train_scaled
 
         return train_scaled(loop, features, training, holdout, model, beside=beside)
@@ -51,7 +53,7 @@ def train(
     from joblib import cpu_count
 
     from loopwright.models import bundle as bundles
-    from loopwright.models import columns, fit, sampled
+    from loopwright.models import columns, sampled
     from loopwright.models import features as code
     from loopwright.models.choices import Choices
 
@@ -68,24 +70,16 @@ def train(
     # joblib knows the share of the processor that a pod's limit leaves it; LightGBM would count the node's.
     threads = threads or max(1, min(cpu_count(), len(rows) // ROWS_A_THREAD))
     matrix = code.encode(specs, derived)
-    prepared = Prepared(loop, matrix, specs, wanted, choices, layout, threads, classes)
-    # A repetition is about the model, which the curve says nothing of.
-    learn = loop.model.learning_curve and found is None
-    if found is None:
-        found = prepared.search(search)
-    fitted = fit.fit(
-        loop.model.task,
-        loop.model.estimator,
-        {**loop.model.parameters, **found.get("parameters", {})},
-        loop.model.seed,
-        matrix,
-        specs,
-        wanted,
-        threads=threads,
-        monotone=loop.gates.monotone,
-        choices=choices,
-        layout=layout,
-    )
+    with spread(loop.scaled, beside=beside) as where:
+        parallel = None if isinstance(where, Here) else where.joblib
+        prepared = Prepared(loop, matrix, specs, wanted, choices, layout, threads, classes, parallel)
+        # A repetition is about the model, which the curve says nothing of.
+        learn = loop.model.learning_curve and found is None
+        if found is None:
+            found = prepared.search(search)
+        parameters = found.get("parameters", {})
+        fitted = prepared.fitted(parameters)
+        curve = prepared.learning_curve(parameters) if learn else None
 
     def encode(frame: "pd.DataFrame") -> Any:
         some = columns.from_frame(inputs, frame[names])
@@ -122,7 +116,8 @@ def train(
         "digest": digest,
         **({"trees": fitted.trees} if fitted.trees is not None else {}),
         **({"search": dict(found)} if found else {}),
-        **({"learning_curve": prepared.learning_curve(found.get("parameters", {}))} if learn else {}),
+        **({"learning_curve": curve} if curve is not None else {}),
+        **({} if isinstance(where, Here) else {"scale": where.facts()}),
         **seasons_kept(profile),
         "seconds": round(time.monotonic() - began, 3),
     }

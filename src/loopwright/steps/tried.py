@@ -1,4 +1,4 @@
-"""What is tried on parts of the training rows: sets of parameters, and how good the estimator is with fewer rows.
+"""The training rows as an estimator sees them: it is fitted to all, and before that parameters are tried on parts.
 
 The rows are parted as the holdout is parted from them (`Layout`), and the holdout itself has no part in it.
 """
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from loopwright.models.features import FeatureSpec
     from loopwright.models.fit import Fitted
     from loopwright.models.layout import Layout
+    from loopwright.models.scikit import Parallel
     from loopwright.models.search import Place
     from loopwright.steps.recording import Step
 
@@ -33,6 +34,12 @@ class Prepared:
     threads: int
     classes: Sequence[str]
     """Of a classification, in the order of their places."""
+    parallel: "Parallel | None" = None
+    """Who does what scikit-learn's estimators do in parallel, where it is not this process."""
+
+    def fitted(self, parameters: Mapping[str, Any]) -> "Fitted":
+        """The estimator fitted to all rows, with these parameters before the declared ones."""
+        return self._fit(parameters, slice(None), self.layout, self.choices)
 
     def search(self, place: "Place | None") -> dict[str, Any]:
         """What a declared search found; nothing where none is declared."""
@@ -97,13 +104,16 @@ class Prepared:
 
     def _fitted(self, parameters: Mapping[str, Any], rows: Any) -> "Fitted":
         """The estimator fitted to some of the rows, a mask; a calibration would make it six times as slow."""
+        return self._fit(parameters, rows, self.layout.of(rows), self.choices.without_calibration())
+
+    def _fit(self, parameters: Mapping[str, Any], rows: Any, layout: "Layout", choices: "Choices") -> "Fitted":
         from loopwright.models import fit
 
         model = self.loop.model
         return fit.fit(
             model.task, model.estimator, {**model.parameters, **parameters}, model.seed, self.matrix[rows],
             self.specs, self.wanted[rows], threads=self.threads, monotone=self.loop.gates.monotone,
-            choices=self.choices.without_calibration(), layout=self.layout.of(rows),
+            choices=choices, layout=layout, parallel=self.parallel,
         )  # fmt: skip
 
     def _measured(self, fitted: "Fitted", rows: Any) -> float:

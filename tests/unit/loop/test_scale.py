@@ -29,6 +29,16 @@ def test_it_is_declared_short_or_whole(churn_declaration: str, text: str, scale:
     assert Loop.from_json(loop.to_json()) == loop
 
 
+@pytest.mark.parametrize("model", ["random_forest", '"my.models:made"'])
+@pytest.mark.parametrize(
+    "whole", ["calibration: sigmoid", "learning_curve: true", "search: {trials: 3, space: {a: {low: 0, high: 1}}}"]
+)
+def test_an_estimator_that_holds_all_rows_goes_with_what_needs_them(
+    churn_declaration: str, model: str, whole: str
+) -> None:
+    assert declared("scale: dask\n", churn_declaration, f", estimator: {model}, {whole}").scaled == Scale()
+
+
 @pytest.mark.parametrize(
     ("text", "model", "why"),
     [
@@ -37,8 +47,11 @@ def test_it_is_declared_short_or_whole(churn_declaration: str, text: str, scale:
         ("scale: {memory: 0MB}\n", "", "a worker begins at some 380 MB; give it 512MB or more"),
         ("scale: {memory: 0.4GiB}\n", "", "give it 512MB or more"),
         ("scale: {address: 'http://dask'}\n", "", "expected tcp://host:port or tls://host:port"),
-        ("scale: dask\n", ", estimator: random_forest", "it is for lightgbm, and random_forest learns from all rows"),
-        ("scale: dask\n", ', estimator: "my.models:made"', "and my.models:made learns from all rows in one process"),
+        (
+            "scale: dask\n",
+            ", estimator: logistic_regression",
+            "logistic_regression learns from all rows in one process",
+        ),
         ("scale: dask\n", ", early_stopping: {}", "it does not go with model.early_stopping"),
         ("scale: dask\n", ", calibration: sigmoid", "it does not go with model.calibration"),
         ("scale: dask\n", ", learning_curve: true", "it does not go with model.learning_curve"),

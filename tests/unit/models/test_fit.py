@@ -31,6 +31,24 @@ def test_one_seed_gives_the_same_bytes_again_whatever_the_threads(table, estimat
         assert train(table, estimator, parameters, seed=8).dump() != first
 
 
+@pytest.mark.parametrize("estimator", ["random_forest", "sklearn.ensemble:ExtraTreesClassifier"])
+def test_what_an_estimator_does_in_parallel_can_be_handed_to_others(table, estimator):
+    calls = []
+
+    def others(function):
+        calls.append(estimator)
+        return function()
+
+    alone = train(table, estimator, {"n_estimators": 5})
+    assert train(table, estimator, {"n_estimators": 5}, parallel=others).dump() == alone.dump()
+    assert calls == [estimator]
+
+
+def test_an_estimator_that_does_nothing_in_parallel_is_not_handed_out(table):
+    with pytest.raises(DeclarationError, match=r"does nothing in parallel.*Leave out scale in loop.yaml"):
+        train(table, "sklearn.naive_bayes:GaussianNB", parallel=lambda function: function())
+
+
 def test_an_alias_replaces_the_default_of_the_parameter_it_means(table):
     text = train(table, parameters={"eta": 0.2, "n_estimators": 3, "max_leaves": 4}).dump()["model.txt"].decode()
     assert "[learning_rate: 0.2]" in text

@@ -10,7 +10,7 @@ import pytest
 
 from loopwright.errors import RunError
 from loopwright.loop import Scale
-from loopwright.scale import workers as scaling
+from loopwright.scale import connected as scaling
 from loopwright.scale.spread import spread
 
 
