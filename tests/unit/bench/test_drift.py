@@ -121,7 +121,7 @@ def test_a_broken_budget_is_named_and_the_page_is_made_of_the_committed_numbers(
 def test_the_command_measures_writes_its_page_and_forgets_what_it_kept(tmp_path, monkeypatch):
     main, experiments, delays = module("__main__"), module("experiments"), module("delays")
     monkeypatch.setattr(experiments, "SIZES", (100,))
-    monkeypatch.setattr(experiments, "RUNS", {1: 1, 20: 1})
+    monkeypatch.setattr(experiments, "RUNS", {1: 10, 20: 10, 200: 2})
     monkeypatch.setattr(experiments, "REPEATS", (1,))
     monkeypatch.setattr(delays, "CASES", ())
     monkeypatch.setattr(experiments, "WINDOWS", 2)
@@ -131,15 +131,20 @@ def test_the_command_measures_writes_its_page_and_forgets_what_it_kept(tmp_path,
     assert main.main() == 0
     assert "Not measured: no is not there." in (tmp_path / "alarms.md").read_text()
     assert not (tmp_path / "found.json").exists()
+    told = json.loads((tmp_path / "r.json").read_text())
+    assert [(one["features"], one["runs"]) for one in told["none"]] == [(1, 1), (20, 1)], "of 200 a tenth is none"
 
 
 def test_a_comparison_that_is_made_again_leaves_the_other_numbers_as_they_are(tmp_path, monkeypatch):
     main, delays = module("__main__"), module("delays")
     monkeypatch.setattr(main, "_case", lambda case, *_: {"window": case.window, "features": case.features, "new": 1})
     before = [{"window": case.window, "features": case.features} for case in delays.CASES if case.key != "100-20"]
-    arguments = SimpleNamespace(work=tmp_path, fresh=False, cases=["100-20", "1000-1"], quick=False)
-    found = main.again(arguments, {"none": "as it was", "cases": before})
+    monkeypatch.setattr(main, "_alone", lambda *_: {"none": "made again"})
+    arguments = SimpleNamespace(work=tmp_path, fresh=False, cases=["100-20", "1000-1"], quick=False, share=None)
+    found = main.run(arguments, {"none": "as it was", "cases": before})
     assert found["none"] == "as it was"
+    arguments.share = 0.2
+    assert main.run(arguments, {"none": "as it was", "cases": before}) == {**found, "none": "made again"}
     assert [(one["window"], one["features"], "new" in one) for one in found["cases"]] == [
         (1_000, 20, False), (1_000, 1, True), (100, 20, True), (10_000, 5, False),
     ]  # fmt: skip
