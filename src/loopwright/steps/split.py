@@ -28,6 +28,7 @@ def parted(loop: Loop, valid: Path) -> tuple[parting.Mask, list[leakage.Leak]]:
     Raises DataError when a part would be too small.
     """
     judged = parting.judging(valid, loop)
-    parts = parting.Rows(valid, ~judged), parting.Rows(valid, judged)
-    labels = parting.column(valid, loop.data.label.column).to_frame()
-    return judged, leakage.leaks(loop, *parts, splits.classes(labels, loop))
+    with parting.opened(valid) as table:
+        parts = parting.Rows(table, ~judged), parting.Rows(table, judged)
+        labels = table[loop.data.label.column].to_frame()
+        return judged, leakage.leaks(loop, *parts, splits.classes(labels, loop))
