@@ -170,8 +170,8 @@ def section(ended: list[dict[str, Any]], total: float) -> str:
         "",
         f"`make bench` ran all of this in {total / 60:.0f} minutes, load {os.getloadavg()[0]:.1f} at the end: "
         "what is timed alone and first, what is simulated two at a time. `make bench-NAME` runs one. A part ends with "
-        "1 when a peer could not be measured or a promise was not kept; its page says which. By their own defaults parts "
-        "draw more than here, and a page says of how many draws it is.",
+        "1 when a peer could not be measured or a promise was not kept; its page says which. By their own defaults "
+        "parts draw more than here, and a page says of how many draws it is.",
         "",
         "| part | what | command | minutes | ended with |",
         "| --- | --- | --- | --- | --- |",
