@@ -241,7 +241,7 @@ def test_a_worker_near_its_memory_goes_on() -> None:
 @pytest.mark.parametrize("how", ["map", "together", "joblib"])
 def test_a_scheduler_that_is_lost_is_told_in_words(tmp_path: Path, how: str) -> None:
     file, scheduler = tmp_path / "scheduler.json", [sys.executable, "-m", "distributed.cli.dask_scheduler"]
-    worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "2", "--no-dashboard"]
+    worker = [sys.executable, "-m", "distributed.cli.dask_worker", "--nthreads", "1", "--no-dashboard"]
     started = [
         subprocess.Popen([*scheduler, "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", file])
     ]
@@ -259,7 +259,7 @@ def test_a_scheduler_that_is_lost_is_told_in_words(tmp_path: Path, how: str) -> 
             asked: dict[str, Callable[[], Any]] = {
                 "map": lambda: list(where.map(_waits, [never])),
                 "together": lambda: where.together(lambda group: group.run(_waits, [(never,)])),
-                "joblib": lambda: where.joblib(lambda: Parallel()([delayed(_waits)(never)])),
+                "joblib": lambda: where.joblib(tmp_path, lambda: Parallel()([delayed(_waits)(never)])),
             }
             with pytest.raises(RunError, match="the Dask scheduler is gone"):
                 asked[how]()
@@ -339,7 +339,17 @@ def test_a_forest_of_workers_is_that_of_this_process_to_the_last_byte(
     assert {name for name in found[0] if found[0][name] != found[1][name]} == {"origin.json", "model.json"}
 
 
-def _pid_unless(marker: Path, held: Any, ends: bool = False) -> int:
+def test_a_search_with_workers_finds_what_it_finds_without_them(
+    small: Loop, files: tuple[Path, Path], tmp_path: Path
+) -> None:
+    search = {"trials": 2, "parallel": 2, "folds": 2, "space": {"max_depth": {"low": 2, "high": 6}}}
+    model = {**small.model_dump(mode="json")["model"], "parameters": {"n_estimators": 9}, "search": search}
+    loop = Loop.model_validate({**small.model_dump(mode="json"), "model": {**model, "estimator": "random_forest"}})
+    plain, other = train(loop, "", *files, tmp_path / "plain"), train(scaled(loop, 1), "", *files, tmp_path / "one")
+    assert other["search"] == plain["search"]
+
+
+def _pid_unless(marker: Path, ends: bool = False) -> int:
     """Ends the first process that is asked, or all."""
     if ends or not marker.exists():
         marker.touch()
@@ -347,23 +357,48 @@ def _pid_unless(marker: Path, held: Any, ends: bool = False) -> int:
     return os.getpid()
 
 
-def test_a_worker_killed_while_an_estimator_is_fitted_changes_nothing(tmp_path: Path) -> None:
-    held = np.ones(100_000)
-    with connected.workers(Scale(workers=2)) as where:
-        pids = where.joblib(lambda: Parallel()(delayed(_pid_unless)(tmp_path / "died", held) for _ in range(40)))
-        assert len(pids) == 40
-        assert os.getpid() not in pids
-        assert where.lost <= 1, "rows that it alone had are handed out again"
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_worker_killed_while_an_estimator_is_fitted_changes_nothing(tmp_path: Path, workers: int) -> None:
+    with connected.workers(Scale(workers=workers)) as where:
+        calls = [delayed(_pid_unless)(tmp_path / "died") for _ in range(20)]
+        pids = where.joblib(tmp_path, lambda: Parallel()(calls))
+    assert (tmp_path / "died").exists()
+    assert len(pids) == 20
+    assert os.getpid() not in pids, "nothing of it is done here, of one worker neither"
 
 
-def test_workers_that_are_lost_each_time_an_estimator_is_fitted_are_told_in_words(tmp_path: Path) -> None:
-    with connected.workers(Scale(workers=2)) as where, pytest.raises(RunError, match="3 times while they trained: "):
-        where.joblib(lambda: Parallel()([delayed(_pid_unless)(tmp_path / "died", np.ones(9999), True)]))
+def _read(held: Any, other: Any) -> tuple[float, str, str, int]:
+    return float(held[-1]), type(held).__name__, type(held.base).__name__, len(other)
 
 
-def test_what_an_estimator_refuses_is_not_told_as_a_lost_worker() -> None:
-    with connected.workers(Scale(workers=2)) as where, pytest.raises(OSError, match="No space left"):
-        where.joblib(lambda: Parallel()([delayed(_fails)("No space left on device")]))
+class Unreadable:
+    """It cannot be read where it arrives."""
+
+    def __reduce__(self) -> Any:
+        return int, ("no number",)
+
+
+def test_what_an_estimator_hands_out_lies_in_files_or_is_told_of(tmp_path: Path) -> None:
+    rows = np.arange(1_000_000.0)
+    with connected.workers(Scale(workers=1)) as where:
+
+        def files_of() -> tuple[Any, list[str]]:
+            found = Parallel()([delayed(_read)(rows, [1, 2]) for _ in range(3)])
+            return found, [path.name for path in tmp_path.glob(".rows-*/*")]
+
+        found, kept = where.joblib(tmp_path, files_of)
+        assert found == [(999_999.0, "ndarray", "memmap", 2)] * 3
+        assert kept == ["0.npy"]
+        assert list(tmp_path.iterdir()) == []
+        refused: list[tuple[Any, type[Exception], str]] = [
+            (delayed(int)(Unreadable()), RunError, "a Dask worker cannot read what it is to do: ValueError: invalid"),
+            (delayed(int)("no number"), ValueError, "invalid literal"),
+            (delayed(_fails)("No space left on device"), RunError, "cannot read or write its rows: No space left"),
+            (delayed(_pid_unless)(tmp_path / "died", True), RunError, "lost 3 times in the same part of a training"),
+        ]
+        for call, kind, words in refused:
+            with pytest.raises(kind, match=words):
+                where.joblib(tmp_path, lambda call=call: Parallel()([call]))
 
 
 def test_workers_of_an_address_are_used_and_have_to_see_the_files(

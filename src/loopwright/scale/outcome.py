@@ -6,8 +6,6 @@ A Dask future waits for ever for a worker that was lost after it had finished, o
 is waited for, the scheduler is asked which workers there are.
 """
 
-import concurrent.futures
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -57,11 +55,15 @@ def running(client: Any) -> list[str]:
     return sorted(address for address, known in there(client).items() if known["status"] == "running")
 
 
-def of_part(client: Any, future: Any, attempts: int) -> Any:
+def of_task(client: Any, future: Any, attempts: int, where: str) -> Any:
     """The result of a task that any worker may do; what it raised is raised, RunError for workers and disks."""
     from distributed import KilledWorker
 
-    _until(client, lambda: future.status in ("finished", "error", "cancelled"), lambda: _wait(client, [future]))
+    paused = _Paused()
+    while future.status not in ("finished", "error", "cancelled"):
+        _wait(client, [future])
+        if (known := there(client)) and len(long := paused.long(known)) == len(known):
+            raise _too_full(long)
     try:
         if future.status == "error":
             return future.result()
@@ -69,36 +71,12 @@ def of_part(client: Any, future: Any, attempts: int) -> Any:
             return future.result()
     except KilledWorker as error:
         raise RunError(
-            f"Dask workers were lost {attempts} times on the same part of the rows: {_line(error)}",
-            expected="memory for one part of the rows and what the feature code makes of it",
+            f"Dask workers were lost {attempts} times {where}: {_line(error)}",
+            expected="memory for what they hold at a time: a part of the rows, or what an estimator makes of them",
             do="give the workers more memory (`scale.memory`, or the pods' limits)",
         ) from error
     except OSError as error:
         raise RunError(f"a Dask worker cannot read or write its rows: {_line(error)}") from error
-
-
-def of_thread(client: Any, function: Callable[[], Result]) -> Result:
-    """What a function gives that waits for the workers by itself, and would go on to where there are none."""
-    found: concurrent.futures.Future[Result] = concurrent.futures.Future()
-
-    def call() -> None:
-        try:
-            found.set_result(function())
-        except BaseException as error:
-            found.set_exception(error)
-
-    threading.Thread(target=call, name="loopwright-scale", daemon=True).start()
-    _until(client, found.done, lambda: concurrent.futures.wait([found], POLL))
-    return found.result()
-
-
-def _until(client: Any, done: Callable[[], bool], wait: Callable[[], Any]) -> None:
-    """Wait for what any worker may do. Raises RunError where nobody can."""
-    paused = _Paused()
-    while not done():
-        wait()
-        if (known := there(client)) and len(long := paused.long(known)) == len(known):
-            raise _too_full(long)
 
 
 class Group:

@@ -2,13 +2,14 @@
 
     parts -> map: one task a part, a few at a time, done again elsewhere where its worker was lost
     parts -> together: one task a worker, all at once; where one is lost, all are ended and it begins again
-    a fit -> joblib: what scikit-learn does in parallel, such as the trees of a forest; again where a worker was lost
+    a fit -> joblib: what scikit-learn does in parallel, such as the trees of a forest; each done again as parts are
 
 Of Dask its futures are used and nothing else. While several train together, LightGBM listens on every address of its
 machine and asks for no key; it cannot be told to do otherwise.
 """
 
 import logging
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,6 +27,7 @@ PATIENCE = 120.0
 _TOGETHER = "loopwright-together"
 _LONGEST = 6 * 3600.0
 """Seconds that one training may wait for another that has the workers."""
+_PART = "on the same part of the rows"
 _AHEAD = 3
 """Tasks a worker that are handed out at a time, so that none waits and what they hold does not grow."""
 Item = TypeVar("Item")
@@ -69,36 +71,33 @@ class Workers:
             carried = self._client.submit(_itself, function, pure=False)
         for item in items:
             if len(under_way) >= _AHEAD * self.count:
-                yield outcome.of_part(self._client, under_way.popleft(), ATTEMPTS)
+                yield outcome.of_task(self._client, under_way.popleft(), ATTEMPTS, _PART)
             with outcome.scheduler():
                 under_way.append(self._client.submit(_called, carried, item, pure=False))
         while under_way:
-            yield outcome.of_part(self._client, under_way.popleft(), ATTEMPTS)
+            yield outcome.of_task(self._client, under_way.popleft(), ATTEMPTS, _PART)
 
-    def joblib(self, function: Callable[[], Result]) -> Result:
+    def joblib(self, folder: Path, function: Callable[[], Result]) -> Result:
         """What the function gives; what it does in parallel with joblib, as scikit-learn's estimators do, is done here.
 
-        Dask hands out each array once. Raises RunError where workers are lost `ATTEMPTS` times, and what it raises.
+        Arrays lie in the folder meanwhile, which the workers have to see. Raises RunError, and what the function does.
         """
         from joblib import parallel_config
 
-        def call() -> Result:
-            with parallel_config("dask", client=self._client):
-                return function()
+        from loopwright.scale import handed
 
-        for _ in range(ATTEMPTS):
-            self._wait()
-            there = set(self.addresses())
-            try:
-                return outcome.of_thread(self._client, call)
-            except Exception as error:
-                # A task that is lost, and rows that were handed out to nobody else, come back as errors of any kind.
-                if not (gone := there - set(self.addresses())):
-                    raise
-                why = error
-                self.lost += 1
-                log.warning("the Dask worker %s was lost; the training begins again", min(gone))
-        raise _lost("while they trained", why) from why
+        def done(content: bytes) -> Any:
+            with outcome.scheduler():
+                future = self._client.submit(handed.call, content, pure=False)
+            return outcome.of_task(self._client, future, ATTEMPTS, "in the same part of a training")
+
+        self._wait()
+        with tempfile.TemporaryDirectory(prefix=".rows-", dir=folder) as made:
+            # As the rows' own files: the workers may be another user.
+            Path(made).chmod(0o755)
+            self.require_seen(Path(made))
+            with parallel_config(handed.Backend(done, self.count, Path(made))):
+                return function()
 
     def facts(self) -> dict[str, Any]:
         """What the ledger keeps of them."""
@@ -124,7 +123,12 @@ class Workers:
                 finally:
                     if group.waiting:
                         self._end(group)
-        raise _lost("while they trained together", why) from why
+        raise RunError(
+            f"Dask workers were lost {ATTEMPTS} times while they trained together: {why}",
+            expected="workers that live to the end of a training",
+            do="give them more memory (`scale.memory`, or the pods' limits), or their rows to more of them "
+            "(`scale.workers`)",
+        ) from why
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
@@ -165,15 +169,6 @@ class Workers:
             # One without a nanny, or gone meanwhile, or all with the scheduler; what is there next is asked for again.
             left = [address for address in group.members if address in self.addresses()]
             self._client.restart_workers(left, timeout=PATIENCE, raise_for_error=False)
-
-
-def _lost(when: str, why: BaseException | None) -> RunError:
-    return RunError(
-        f"Dask workers were lost {ATTEMPTS} times {when}: {why}",
-        expected="workers that live to the end of a training",
-        do="give them more memory (`scale.memory`, or the pods' limits), or their rows to more of them "
-        "(`scale.workers`)",
-    )
 
 
 def _itself(function: Callable[[Item], Result]) -> Callable[[Item], Result]:

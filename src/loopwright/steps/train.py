@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,7 +72,8 @@ def train(
     threads = threads or max(1, min(cpu_count(), len(rows) // ROWS_A_THREAD))
     matrix = code.encode(specs, derived)
     with spread(loop.scaled, beside=beside) as where:
-        parallel = None if isinstance(where, Here) else where.joblib
+        # Beside what it writes, which is where workers of an address see it, too.
+        parallel = None if isinstance(where, Here) else partial(where.joblib, model.parent)
         prepared = Prepared(loop, matrix, specs, wanted, choices, layout, threads, classes, parallel)
         # A repetition is about the model, which the curve says nothing of.
         learn = loop.model.learning_curve and found is None

@@ -41,7 +41,7 @@ def test_a_worker_that_is_paused_and_does_nothing_is_told_of(monkeypatch: pytest
     with pytest.raises(RunError, match="the Dask worker tcp://b:1 is paused for want of memory"):
         Group(Client(workers), list(workers)).run(len, [("a",), ("b",)])
     with pytest.raises(RunError, match="is paused for want of memory"):
-        outcome.of_part(Client({"tcp://b:1": worker("paused", 0)}), Future(), 3)
+        outcome.of_task(Client({"tcp://b:1": worker("paused", 0)}), Future(), 3, "here")
 
 
 def test_a_worker_that_is_paused_while_it_trains_is_left_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
