@@ -1,4 +1,4 @@
-"""`scale: dask` with the pods of docs/scale.md: a run that trains on two workers, and one whose worker is deleted."""
+"""`scale: dask` with the pods of docs/scale.md: runs that train on two workers, and those whose worker is deleted."""
 
 import json
 import os
@@ -161,6 +161,31 @@ def test_a_worker_s_pod_that_is_deleted_while_it_trains_changes_nothing_of_the_m
     assert disturbed["digest"] == undisturbed["digest"]
     assert [one["version"] for one in place.facts("registered")] == [1, 2]
     assert before[-1] not in place.workers()
+
+
+def test_a_forest_grows_in_the_workers_pods_to_the_same_bytes_though_one_is_deleted(place: Place) -> None:
+    declared = place.home / "loop" / "loop.yaml"
+    before = len(place.facts("trained"))
+    text = re.sub(
+        r"parameters: \{.*?\}", "estimator: random_forest, parameters: {n_estimators: 60}", declared.read_text()
+    )
+    declared.write_text(text)
+    place.start("forest")
+    place.succeeded("forest")
+    workers = place.workers()
+    place.start("felled")
+    deadline = time.monotonic() + 120
+    while not list(place.home.glob("**/.rows-*/*.npy")):
+        assert time.monotonic() < deadline, "no rows are handed out"
+        time.sleep(0.1)
+    place.kubectl("delete", "pod", workers[-1], "--grace-period=0", "--force", "--wait=false")
+    place.succeeded("felled")
+    undisturbed, disturbed = place.facts("trained")[before:]
+    assert undisturbed["estimator"] == "random_forest"
+    assert undisturbed["scale"] == disturbed["scale"] == {"engine": "dask", "workers": 2, "lost": 0}
+    assert disturbed["digest"] == undisturbed["digest"]
+    assert not list(place.home.glob("**/.rows-*"))
+    assert workers[-1] not in place.workers()
 
 
 def _encoded(place: Place, pod: str) -> None:
