@@ -258,9 +258,11 @@ class KServeGateway:
                 if percent and not self._available(version):
                     why = self.health(version)
                     raise NotReady(f"KServe gives version {version} no traffic, as it is not ready: {why}")
+                weights = self._routes.weights()
+                written = weights.get(version, 0) == percent
                 raise GatewayLost(
-                    f"the route of {self._loop.name} has {self._routes.weights()} after {self._patience:.0f} s, "
-                    f"not {percent} % for version {version}",
+                    f"the route of {self._loop.name} has {weights} after {self._patience:.0f} s, "
+                    + ("which the gateway has not taken" if written else f"not {percent} % for version {version}"),
                     expected="KServe's controller to write it, which it does while the champion is ready, and the "
                     "gateway to take it",
                     do="see that both run (`kubectl describe httproute`), and run this again; it goes on where it was",

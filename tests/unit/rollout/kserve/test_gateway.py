@@ -278,6 +278,14 @@ def test_a_route_that_is_not_written_is_a_lost_gateway(gateway: KServeGateway, c
         gateway.shift(2, 25)
 
 
+def test_a_route_that_the_gateway_does_not_take_is_told_apart(
+    gateway: KServeGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Routes, "taken", lambda routes: False)
+    with pytest.raises(GatewayLost, match=r"after 0 s, which the gateway has not taken"):
+        rolled(gateway, 5)
+
+
 def test_a_patch_is_made_again_of_what_somebody_else_wrote(gateway: KServeGateway, api: Any) -> None:
     rolled(gateway, 5)
     spoiled = iter([True, True])
