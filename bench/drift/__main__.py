@@ -120,7 +120,7 @@ def _arguments() -> argparse.Namespace:
     chosen = parser.parse_args()
     if chosen.share is not None and not 0.1 <= chosen.share <= 1:
         parser.error(f"--share: found {chosen.share}, expected 0.1 to 1")
-    if chosen.quick:
+    if chosen.quick and not chosen.cases:
         chosen.share = 0.1
     return chosen
 

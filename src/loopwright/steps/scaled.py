@@ -70,7 +70,6 @@ def train(
         )
         text = workers.together(partial(_trained, job))
         predicted = np.concatenate(list(workers.map(partial(_predicted, sight, specs, text, choices.classes), unseen)))
-        lost = workers.lost
     import lightgbm
 
     fitted = Fitted(loop.model.task, lightgbm.Booster(model_str=text), choices.classes)
@@ -92,7 +91,7 @@ def train(
         "rows": len(rows),
         "features": len(specs),
         "digest": digest,
-        "scale": {"engine": loop.scaled.engine, "workers": job.count, "lost": lost},
+        "scale": {**workers.facts(), "workers": job.count},
         **seasons_kept(profile),
         "seconds": round(time.monotonic() - began, 3),
     }
